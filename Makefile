@@ -1,0 +1,63 @@
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+export PORT ?= 8000
+export EXAMPLE ?= users
+export CHECK
+
+.PHONY: help demo test check full matrix lowest docs bench fix lock clean
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --require-hashes -r requirements/dev.txt
+	$(PY) -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY)  ## serve an example: PORT=, EXAMPLE=; CHECK=1 acts as its client and ends
+	$(PY) examples/demo.py
+
+test: $(READY)  ## run the tests with the coverage gate; ARGS= goes to pytest
+	$(PY) -m pytest $(ARGS) --cov
+
+check: $(READY)  ## run everything that must pass before a change lands
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(MAKE) docs
+	$(PY) .ci/wheel.py
+	$(MAKE) test
+	$(PY) .ci/lines.py
+
+full: check matrix lowest  ## check, matrix, lowest, and the long searches
+	HYPOTHESIS_PROFILE=full $(PY) -m pytest --timeout=1800 $(ARGS)
+
+matrix: export PYENV_VERSION = 3.11:3.12:3.13
+matrix:  ## run the tests on 3.11, 3.12 and 3.13, each in an environment of its own
+	for v in 3.11 3.12 3.13; do $(MAKE) test PYTHON=python$$v VENV=.venv-$$v || exit 1; done
+
+lowest:  ## run the tests on the oldest dependencies that pyproject.toml admits
+	$(MAKE) .venv-lowest/.ready VENV=.venv-lowest
+	.venv-lowest/bin/python -m pip install -q $$(.venv-lowest/bin/python .ci/lowest.py)
+	.venv-lowest/bin/python -m pytest $(ARGS)
+
+docs: $(READY)  ## build the docs into docs/_build, warnings as errors
+	$(PY) -m sphinx -n -W --keep-going -q docs docs/_build
+
+bench: $(READY)  ## measure speed as ratios against a baseline: ARGS= names benchmarks
+	$(PY) -m benchmarks.run $(ARGS)
+
+fix: $(READY)  ## mend what ruff can mend, and format
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+lock: $(READY)  ## pin requirements/dev.in and the extras anew
+	CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra all -o requirements/dev.txt pyproject.toml requirements/dev.in
+
+clean:  ## remove what the other targets made
+	rm -rf .venv .venv-* build dist docs/_build .coverage .hypothesis .*_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
