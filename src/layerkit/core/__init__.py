@@ -1,0 +1,67 @@
+"""What every layer stands on: errors, schemas, logging, small types."""
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    AppException,
+    BusinessRuleError,
+    ConflictError,
+    ForbiddenError,
+    MissingExtraError,
+    NotFoundError,
+    NotSupportedError,
+    PreconditionFailedError,
+    RateLimitedError,
+    SettingsError,
+    StaleDataError,
+    TimeoutExceededError,
+    UnauthorizedError,
+    UnavailableError,
+    UnitOfWorkError,
+    UsageError,
+    ValidationError,
+    WiringError,
+)
+from layerkit.core.extras import require_extra
+from layerkit.core.logging import JSONFormatter, correlation_id, get_logger
+from layerkit.core.schemas import (
+    BaseSchema,
+    CreateSchema,
+    ResponseSchema,
+    UpdateSchema,
+)
+from layerkit.core.types import UNSET, Clock, SystemClock, Unset, uuid7
+
+__all__ = [
+    "UNSET",
+    "AlreadyExistsError",
+    "AppException",
+    "BaseSchema",
+    "BusinessRuleError",
+    "Clock",
+    "ConflictError",
+    "CreateSchema",
+    "ForbiddenError",
+    "JSONFormatter",
+    "MissingExtraError",
+    "NotFoundError",
+    "NotSupportedError",
+    "PreconditionFailedError",
+    "RateLimitedError",
+    "ResponseSchema",
+    "SettingsError",
+    "StaleDataError",
+    "SystemClock",
+    "TimeoutExceededError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UnitOfWorkError",
+    "Unset",
+    "UpdateSchema",
+    "UsageError",
+    "ValidationError",
+    "WiringError",
+    "correlation_id",
+    "get_logger",
+    "require_extra",
+    "uuid7",
+]

@@ -1,0 +1,62 @@
+"""Pydantic bases for what goes in and out of an application."""
+
+from datetime import datetime
+from typing import Any, Generic
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar, override
+
+from layerkit.core.errors import UsageError
+
+ID = TypeVar("ID", default=int | str | UUID)
+
+
+class BaseSchema(BaseModel):
+    """Read attributes of objects, validate assignment, hold enums by their values."""
+
+    model_config = ConfigDict(
+        from_attributes=True, validate_assignment=True, use_enum_values=True
+    )
+
+
+class CreateSchema(BaseSchema):
+    """Take the data of a new entity; an unknown field is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class UpdateSchema(BaseSchema):
+    """Take a partial change; every field of a subclass needs a default.
+
+    Raises:
+        UsageError: A subclass declares a required field, so it could not be left out.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    @override
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        required = [
+            name for name, field in cls.model_fields.items() if field.is_required()
+        ]
+        if required:
+            names = ", ".join(required)
+            raise UsageError(
+                f"{cls.__name__} is an UpdateSchema with required fields: {names}. "
+                "Give each a default, such as `name: str | None = None`"
+            )
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that were given, by name; a given null is among them."""
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+
+
+class ResponseSchema(BaseSchema, Generic[ID]):
+    """Show an entity: its id and, where it has them, its stamps."""
+
+    id: ID
+    created_at: datetime | None = None
+    updated_at: datetime | None = None

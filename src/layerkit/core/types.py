@@ -1,0 +1,68 @@
+"""Small types that all layers share: clock, time-ordered ids, the UNSET sentinel."""
+
+import secrets
+import threading
+import time
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final, Protocol
+from uuid import UUID
+
+
+class Clock(Protocol):
+    """Tell the time; tests pass a ``ManualClock`` in its place."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware and in UTC."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds since some fixed moment; they never step back."""
+        ...
+
+
+class SystemClock:
+    """Tell the time of the machine."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware and in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds since some fixed moment; they never step back."""
+        return time.monotonic_ns()
+
+
+class Unset(Enum):
+    """The type of UNSET, the value of what was not given, as opposed to None."""
+
+    UNSET = "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+"""What was not given, where None would be a value."""
+
+_COUNTER_BITS: Final = 74  # RFC 9562, section 5.7: rand_a (12 bits) and rand_b (62)
+_uuid7_lock = threading.Lock()
+_uuid7_last = 0
+
+
+def uuid7() -> UUID:
+    """Return a time-ordered UUID, version 7 (RFC 9562, section 5.7).
+
+    Ids of one process rise strictly: the milliseconds of the clock come first, and
+    within one millisecond, or when the clock steps back, the last id counts on
+    (RFC 9562, section 6.2, method 2). Ids can be guessed from their neighbours; they
+    are keys, not secrets.
+    """
+    global _uuid7_last  # noqa: PLW0603 - ids rise in the process as a whole
+    fresh = time.time_ns() // 1_000_000 << _COUNTER_BITS
+    # The top bit stays clear so that a burst within one millisecond can count up.
+    fresh |= secrets.randbits(_COUNTER_BITS - 1)
+    with _uuid7_lock:
+        if fresh <= _uuid7_last:
+            fresh = _uuid7_last + 1 + secrets.randbits(32)
+        _uuid7_last = fresh
+    milliseconds, counter = fresh >> _COUNTER_BITS, fresh & ((1 << _COUNTER_BITS) - 1)
+    rand_a, rand_b = counter >> 62, counter & ((1 << 62) - 1)
+    return UUID(int=milliseconds << 80 | 7 << 76 | rand_a << 64 | 2 << 62 | rand_b)
