@@ -1,0 +1,120 @@
+"""UnitOfWork: what stands or falls together."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Self
+
+from layerkit.core.errors import UnitOfWorkError
+from layerkit.unit_of_work.shield import shielded
+from layerkit.unit_of_work.sink import EventSink
+from layerkit.unit_of_work.transaction import (
+    Block,
+    Hook,
+    Transaction,
+    forget_closed_blocks,
+    open_blocks,
+)
+
+
+class UnitOfWork(Block):
+    """Make several writes one: all are stored, or none.
+
+    ``async with database.unit_of_work() as uow:`` commits on a clean exit and rolls
+    back on any error, cancellation included. A block inside another joins it: the
+    outermost commits. An error that leaves an inner block after it has written dooms
+    the whole; ``savepoint()`` is how to catch an error and go on. The commit and what
+    follows it run to their end even when the task is cancelled meanwhile.
+
+    Args:
+        choose: Returns the transaction to join or to begin; a home passes it.
+        events: The sink of ``emit``; a block inside another keeps the outer one's.
+    """
+
+    def __init__(
+        self, choose: Callable[[], Transaction], *, events: EventSink | None = None
+    ) -> None:
+        super().__init__()
+        self._choose = choose
+        self._sink = events
+
+    async def __aenter__(self) -> Self:
+        """Join the open unit of the home, or begin one.
+
+        Raises:
+            UnitOfWorkError: The block was entered before, another task holds the unit,
+                or an earlier error has doomed it.
+            UsageError: The open unit has another sink.
+        """
+        if self.transaction is not None:
+            raise UnitOfWorkError("a unit of work is entered once; make a new one")
+        await self._choose().enter(self, self._sink)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, roll back, or leave that to the block around this one.
+
+        Raises:
+            UnitOfWorkError: The exit is clean, but an earlier error doomed the unit.
+            AppException: The commit failed; nothing is stored.
+        """
+        try:
+            await shielded(self._open_transaction().leave(self, exc))
+        finally:
+            forget_closed_blocks()
+
+    def emit(self, event: object) -> None:
+        """Send *event* to the sink once the unit has committed, and never otherwise.
+
+        Raises:
+            UsageError: The unit has no sink, or the sink can't take *event*.
+            UnitOfWorkError: The unit is closed.
+        """
+        self._open_transaction().emit(event)
+
+    def after_commit(self, hook: Hook) -> None:
+        """Run *hook* once, after the commit, and never after a rollback.
+
+        An awaitable that it returns is awaited before the unit's block is left. An
+        error in it is logged: the commit stands, and the other hooks run.
+
+        Raises:
+            UnitOfWorkError: The unit is closed.
+        """
+        self._open_transaction().after_commit(hook)
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Return a block whose error undoes only what was done inside it.
+
+        Hooks and events that were registered inside are dropped with it.
+
+        Raises:
+            UnitOfWorkError: The unit is closed.
+            NotSupportedError: The home has no savepoints.
+        """
+        return self._open_transaction().savepoint()
+
+    def _open_transaction(self) -> Transaction:
+        if self.transaction is None or not self.is_open:
+            raise UnitOfWorkError(
+                "this unit of work is not open: use it inside its `async with` block"
+            )
+        return self.transaction
+
+
+def current_unit() -> UnitOfWork | None:
+    """Return the innermost open unit of this context, of whichever home, or None."""
+    return next((b for b in open_blocks() if isinstance(b, UnitOfWork)), None)
+
+
+def transaction_of(home: object) -> Transaction | None:
+    """Return the open transaction of *home* that this context stands in, or None."""
+    for block in open_blocks():
+        if block.transaction is not None and block.transaction.home is home:
+            return block.transaction
+    return None

@@ -1,0 +1,334 @@
+"""One transaction and what hangs on it: open blocks, hooks, events, doom.
+
+A home (a database, a session, a memory) subclasses ``Transaction`` with the five
+steps that are its own; who commits, and when, is settled here for all of them.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
+
+from layerkit.core.errors import UnitOfWorkError, UsageError
+from layerkit.core.logging import get_logger
+from layerkit.unit_of_work.shield import is_being_cancelled
+from layerkit.unit_of_work.sink import EventSink
+
+Hook: TypeAlias = Callable[[], object]
+"""What runs after a commit; an awaitable that it returns is awaited."""
+
+logger = get_logger("layerkit.unit_of_work")
+
+_ONE_TASK = (
+    "a unit of work belongs to one flow of control. Give each task a unit, or a "
+    "session, of its own, or await one call before the next"
+)
+
+
+class Block:
+    """One ``async with`` around work on a transaction; blocks nest."""
+
+    def __init__(self) -> None:
+        self.transaction: Transaction | None = None
+        self.is_open = False
+        self.writes_before = 0
+
+
+# The blocks that this context has entered, oldest first. Contexts are copied into
+# tasks and generators, so leaving is told by `is_open` and never by resetting this.
+_entered: ContextVar[tuple[Block, ...]] = ContextVar("layerkit_blocks", default=())
+
+
+def open_blocks() -> Iterator[Block]:
+    """Yield the open blocks of this context, innermost first."""
+    return (block for block in reversed(_entered.get()) if block.is_open)
+
+
+def forget_closed_blocks() -> None:
+    """Drop closed blocks from this context, so that they are not held for ever."""
+    _entered.set(tuple(block for block in _entered.get() if block.is_open))
+
+
+class Transaction(ABC):
+    """Hold what the blocks of one transaction share, and decide how it ends.
+
+    Args:
+        home: What the transaction belongs to; repositories of the same home share it.
+        read_only: True where writing verbs are refused.
+    """
+
+    def __init__(self, home: object, *, read_only: bool = False) -> None:
+        self.home = home
+        self.read_only = read_only
+        self.sink: EventSink | None = None
+        self.blocks: list[Block] = []
+        self.writes = 0
+        self._hooks: list[Hook] = []
+        self._events: list[object] = []
+        self._doom: BaseException | None = None
+        self._running: str | None = None
+        self._idle: asyncio.Event | None = None
+
+    # The steps of a home
+
+    @abstractmethod
+    async def _begin(self) -> None:
+        """Begin the transaction, or raise and leave nothing behind."""
+
+    @abstractmethod
+    async def _commit(self) -> None:
+        """Write what is left to write, and commit."""
+
+    @abstractmethod
+    async def _rollback(self) -> None:
+        """Undo everything; called after a failed commit too."""
+
+    @abstractmethod
+    def _savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Return a block whose error undoes only what was done inside it."""
+
+    async def _release(self) -> None:  # noqa: B027 - most homes hold nothing else
+        """Give back what the transaction held; called once it has ended."""
+
+    async def _deliver(
+        self, hooks: list[Hook], events: list[object], sink: EventSink | None
+    ) -> None:
+        """Run *hooks* and publish *events*, now that the commit stands."""
+        await run_hooks(hooks, events, sink)
+
+    # What blocks and verbs call
+
+    def check_caller(self, action: str) -> None:
+        """Refuse a caller that does not stand inside the innermost open block.
+
+        Raises:
+            UnitOfWorkError: It does not, or a verb is running.
+        """
+        carried = _entered.get()
+        if self.blocks:
+            if self.blocks[-1] not in carried:
+                raise UnitOfWorkError(
+                    f"{action} from another task than the open unit's: {_ONE_TASK}"
+                )
+        elif any(block.transaction is self for block in carried):
+            raise UnitOfWorkError(
+                f"{action} from a task that outlived its unit of work: {_ONE_TASK}"
+            )
+        if self._running is not None:
+            raise UnitOfWorkError(f"{action} while {self._running} runs: {_ONE_TASK}")
+
+    @contextlib.contextmanager
+    def verb(self, name: str, *, writes: bool) -> Iterator[None]:
+        """Mark that verb *name* uses the transaction; a second at once is refused.
+
+        Raises:
+            UnitOfWorkError: The caller may not, the unit is doomed, or it is read-only.
+        """
+        self.check_caller(name)
+        self.check_doom()
+        if writes and self.read_only:
+            raise UnitOfWorkError(
+                f"{name} writes, and this unit of work is read-only: "
+                "open it without read_only=True"
+            )
+        self._running = name
+        try:
+            yield
+        except Exception:
+            raise  # a home dooms what its backend has refused; bad data dooms nothing
+        except BaseException as error:
+            self.doom(error)  # cut off in the middle: nobody knows what was done
+            raise
+        else:
+            self.writes += writes
+        finally:
+            self._running = None
+            if self._idle is not None:
+                self._idle.set()
+
+    async def enter(self, block: Block, sink: EventSink | None) -> None:
+        """Open *block*; the outermost one begins the transaction.
+
+        Raises:
+            UnitOfWorkError: The caller may not, or the unit is doomed.
+            UsageError: The unit has another sink.
+        """
+        self.check_caller("unit_of_work()")
+        self.check_doom()
+        if sink is not None and self.sink is not None and sink is not self.sink:
+            raise UsageError(
+                f"the open unit of work sends its events to {self.sink!r}, "
+                f"this one names {sink!r}: one unit has one sink"
+            )
+        if not self.blocks:
+            with self.verb("begin", writes=False):
+                await self._begin()
+        if self.sink is None:
+            self.sink = sink
+        block.transaction, block.is_open = self, True
+        block.writes_before = self.writes
+        self.blocks.append(block)
+        _entered.set((*_entered.get(), block))
+
+    async def leave(self, block: Block, error: BaseException | None) -> None:
+        """Close *block*; the outermost one commits or rolls back."""
+        if self.blocks[-1] is not block:
+            # A block that is left before the ones inside it: nothing can be trusted.
+            self.doom(error or UnitOfWorkError("blocks were left out of order"))
+        if self.blocks[0] is block:
+            await self._conclude(error)
+        else:
+            if error is not None and self.writes > block.writes_before:
+                self.doom(error)
+            block.is_open = False
+            self.blocks.remove(block)
+
+    def doom(self, cause: BaseException) -> None:
+        """Let nothing of this transaction commit; the first cause is kept."""
+        if self.blocks:
+            self._doom = self._doom or cause
+
+    def check_doom(self) -> None:
+        """Raise where an earlier error has doomed the transaction.
+
+        Raises:
+            UnitOfWorkError: It has.
+        """
+        if isinstance(self._doom, UnitOfWorkError):
+            raise UnitOfWorkError(str(self._doom)) from self._doom
+        if self._doom is not None:
+            raise UnitOfWorkError(
+                "this unit of work can only roll back: "
+                f"{type(self._doom).__name__} left it half done. To catch an error "
+                "and go on, wrap what may fail in `async with uow.savepoint():`"
+            ) from self._doom
+
+    def emit(self, event: object) -> None:
+        """Keep *event* for the sink; it leaves after the commit and never otherwise.
+
+        Raises:
+            UsageError: There is no sink, or it can't take *event*.
+        """
+        if self.sink is None:
+            raise UsageError(
+                f"emit({type(event).__name__}) has nowhere to go: open the unit with "
+                "unit_of_work(events=bus), or give the service events=bus"
+            )
+        self.sink.check(event)
+        self._events.append(event)
+
+    def after_commit(self, hook: Hook) -> None:
+        """Keep *hook* for after the commit."""
+        self._hooks.append(hook)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Undo what is done inside when an error leaves the block, hooks included."""
+        self.check_caller("savepoint()")
+        self.check_doom()
+        writes, hooks, events = self.writes, len(self._hooks), len(self._events)
+        failure: BaseException | None = None
+        try:
+            async with self._savepoint():
+                try:
+                    yield
+                    self.check_doom()
+                except BaseException as error:
+                    failure = error
+                    raise
+        except BaseException as error:
+            self.writes, self._doom = writes, None
+            del self._hooks[hooks:], self._events[events:]
+            if failure is not None and error is not failure:
+                self.doom(error)  # it is the undoing that failed
+            raise
+
+    # How it ends
+
+    async def _conclude(self, error: BaseException | None) -> None:
+        await self._settle()
+        try:
+            if error is not None or self._doom is not None:
+                await self._undo()
+                if error is None:
+                    self.check_doom()
+            else:
+                await self._store()
+        finally:
+            hooks, events, sink = self._hooks, self._events, self.sink
+            self._reset()
+            await self._give_back()
+        if error is None:
+            await self._deliver(hooks, events, sink)
+
+    async def _settle(self) -> None:
+        """Wait for a verb that another task left running; trust nothing after it."""
+        if self._running is not None:
+            self.doom(
+                UnitOfWorkError(
+                    f"the unit of work was left while {self._running} was running, "
+                    f"and is rolled back: {_ONE_TASK}"
+                )
+            )
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+            self._idle = None
+
+    async def _store(self) -> None:
+        try:
+            if self.sink is not None and self._events:
+                await self.sink.before_commit(self._events)
+            with self.verb("commit", writes=False):
+                await self._commit()
+        except BaseException:
+            await self._undo()
+            raise
+
+    async def _undo(self) -> None:
+        try:
+            await self._rollback()
+        except Exception:
+            # The error that led here is the one to show; a dead connection rolls back.
+            logger.exception("rollback failed")
+
+    async def _give_back(self) -> None:
+        try:
+            await self._release()
+        except Exception:
+            # The outcome stands; a connection that stays out is the pool's loss.
+            logger.exception("release failed")
+
+    def _reset(self) -> None:
+        for block in self.blocks:
+            block.is_open = False
+        self.blocks, self._hooks, self._events = [], [], []
+        self.writes, self._doom, self.sink = 0, None, None
+        forget_closed_blocks()
+
+
+async def run_hooks(
+    hooks: list[Hook], events: list[object], sink: EventSink | None
+) -> None:
+    """Run *hooks* in their order, then publish *events*; what fails is logged.
+
+    Raises:
+        CancelledError: The caller was cancelled; later hooks and events are lost.
+    """
+    for hook in hooks:
+        try:
+            result = hook()
+            if inspect.isawaitable(result):
+                await result
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            logger.exception("after_commit hook %r failed; the commit stands", hook)
+    if sink is not None and events:
+        try:
+            await sink.after_commit(events)
+        except Exception:
+            logger.exception("%d events were not published", len(events))

@@ -1,0 +1,99 @@
+"""Running what must not be torn in two."""
+
+import asyncio
+
+import pytest
+
+from layerkit.unit_of_work import is_being_cancelled, shielded
+
+
+async def give(value: int) -> int:
+    await asyncio.sleep(0)
+    return value
+
+
+async def test_result_is_passed_on() -> None:
+    assert await shielded(give(7)) == 7
+
+
+async def test_error_is_passed_on() -> None:
+    async def fail() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await shielded(fail())
+
+
+async def test_work_runs_to_its_end_before_the_cancellation_is_raised() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    steps: list[str] = []
+
+    async def work() -> None:
+        begun.set()
+        await go_on.wait()
+        steps.append("done")
+
+    task = asyncio.create_task(shielded(work()))
+    await begun.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert steps == ["done"]
+
+
+async def test_error_of_the_work_comes_before_the_cancellation() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await go_on.wait()
+        raise LookupError
+
+    task = asyncio.create_task(shielded(work()))
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+
+    with pytest.raises(LookupError):
+        await task
+
+
+async def test_timeout_around_shielded_work_is_a_timeout() -> None:
+    done: list[str] = []
+    late = asyncio.Event()
+
+    async def work() -> None:
+        await late.wait()
+        done.append("work")
+
+    asyncio.get_running_loop().call_later(0.005, late.set)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await shielded(work())
+    assert done == ["work"]
+
+
+async def test_task_knows_whether_it_is_being_cancelled() -> None:
+    answers: list[bool] = []
+
+    async def ask() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            answers.append(is_being_cancelled())
+
+    task = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert answers == [True]
+    assert is_being_cancelled() is False
