@@ -1,0 +1,75 @@
+"""The repository: entities behind verbs, filters as data, one class for any home."""
+
+from layerkit.repository.backend import Backend
+from layerkit.repository.base import BaseRepository, OrderBy, Total
+from layerkit.repository.entities import Data, EntityAdapter
+from layerkit.repository.fields import FieldInfo, Key, Unique, UniqueRule
+from layerkit.repository.homes import (
+    Home,
+    SessionFactoryLike,
+    SessionLike,
+    SessionSource,
+    home_of,
+    register_home,
+)
+from layerkit.repository.memory import InMemoryRepository, MemoryDatabase
+from layerkit.repository.objects import make_adapter
+from layerkit.repository.page import Page
+from layerkit.repository.query import (
+    ALL,
+    And,
+    Comparison,
+    Everything,
+    Field,
+    Inc,
+    Not,
+    Operator,
+    Or,
+    Order,
+    Specification,
+    comparisons,
+    field,
+)
+from layerkit.repository.registry import adapter_for, copy_of, register_adapter
+from layerkit.repository.repository import Repository
+
+register_adapter(make_adapter)
+
+__all__ = [
+    "ALL",
+    "And",
+    "Backend",
+    "BaseRepository",
+    "Comparison",
+    "Data",
+    "EntityAdapter",
+    "Everything",
+    "Field",
+    "FieldInfo",
+    "Home",
+    "InMemoryRepository",
+    "Inc",
+    "Key",
+    "MemoryDatabase",
+    "Not",
+    "Operator",
+    "Or",
+    "Order",
+    "OrderBy",
+    "Page",
+    "Repository",
+    "SessionFactoryLike",
+    "SessionLike",
+    "SessionSource",
+    "Specification",
+    "Total",
+    "Unique",
+    "UniqueRule",
+    "adapter_for",
+    "comparisons",
+    "copy_of",
+    "field",
+    "home_of",
+    "register_adapter",
+    "register_home",
+]

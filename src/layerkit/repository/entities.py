@@ -1,0 +1,266 @@
+"""EntityAdapter: the port to entity classes."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, TypeAlias
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from layerkit.core.errors import UsageError, ValidationError
+from layerkit.repository.fields import FieldInfo, UniqueRule, fits, type_name
+
+T = TypeVar("T")
+
+Data: TypeAlias = BaseModel | Mapping[str, object]
+"""What entities are made and changed from: a schema, or a mapping by field name."""
+
+
+class EntityAdapter(ABC, Generic[T]):
+    """Know one entity class: its key, its fields, how to build, read and copy it.
+
+    Attributes:
+        entity: The class.
+        key: The names of the key's fields; more than one for a composite key.
+        fields: Every stored field by name.
+        unique: The unique rules besides the key.
+        version: The field that counts versions, where the mapping has one.
+    """
+
+    entity: type[T]
+    key: tuple[str, ...]
+    fields: Mapping[str, FieldInfo]
+    unique: tuple[UniqueRule, ...]
+    version: str | None = None
+
+    @abstractmethod
+    def build(self, values: Mapping[str, object]) -> T:
+        """Return a new entity by the class's own constructor."""
+
+    @abstractmethod
+    def values(self, entity: T) -> dict[str, Any]:
+        """Return the stored fields of *entity* by name; what is not set is left out."""
+
+    @abstractmethod
+    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+        """Set stored values on *entity*, past the class's own checks."""
+
+    @abstractmethod
+    def load(self, values: Mapping[str, object]) -> T:
+        """Return an entity that holds *values*, past the class's constructor."""
+
+    @abstractmethod
+    def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
+        """Return what an insert of *values* adds: defaults of the mapping, stamps."""
+
+    def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """Return what every update of an entity with *values* adds."""
+        return {}
+
+    def check_portable(self) -> None:
+        """Refuse a class that only a database can keep.
+
+        Raises:
+            NotSupportedError: A server default other than now(), a CHECK, a default in
+                SQL, or inheritance.
+        """
+
+    def check_alone(self, entity: T) -> None:
+        """Refuse an entity that brings others with it.
+
+        Raises:
+            NotSupportedError: A relationship of it is not empty.
+        """
+
+    def copy(self, entity: T) -> T:
+        """Return a detached copy of *entity*."""
+        return self.load(self.values(entity))
+
+    @property
+    def name(self) -> str:
+        """The class's name, for messages."""
+        return self.entity.__name__
+
+    @property
+    def integer_key(self) -> str | None:
+        """The one key field that a backend counts up by itself, or None."""
+        if len(self.key) == 1 and self.fields[self.key[0]].kind is int:
+            return self.key[0]
+        return None
+
+    def id_of(self, entity: T) -> Any:
+        """Return the identity of *entity*; a tuple where the key is composite."""
+        parts = tuple(getattr(entity, name) for name in self.key)
+        return parts[0] if len(parts) == 1 else parts
+
+    def key_of(self, entity_id: object) -> tuple[Any, ...]:
+        """Return *entity_id* as a tuple in the order of ``key``.
+
+        Raises:
+            UsageError: Too few or too many parts, None, or a part of the wrong type.
+        """
+        is_tuple = len(self.key) > 1 and isinstance(entity_id, tuple | list)
+        parts = tuple(entity_id) if is_tuple else (entity_id,)  # type: ignore[arg-type] # checked by is_tuple
+        infos = [self.fields[name] for name in self.key]
+        if len(parts) != len(infos) or None in parts:
+            raise UsageError(
+                f"{self.name} is identified by {', '.join(self.key)}, got {entity_id!r}"
+            )
+        for info, part in zip(infos, parts, strict=True):
+            self.check_value(info.name, part)
+        return parts
+
+    def info(self, name: str) -> FieldInfo:
+        """Return the field *name*.
+
+        Raises:
+            UsageError: The entity has no such field.
+        """
+        info = self.fields.get(name)
+        if info is None:
+            raise UsageError(
+                f"{self.name} has no field {name!r}; it has {', '.join(self.fields)}"
+            )
+        return info
+
+    def check_value(self, name: str, value: object) -> None:
+        """Refuse a value in a filter that the field could never hold.
+
+        Raises:
+            UsageError: Unknown field, or *value* is of another type.
+        """
+        info = self.info(name)
+        if not info.accepts(value):
+            raise UsageError(
+                f"{self.name}.{name} holds {type_name(info)}, "
+                f"got a {type(value).__name__}: convert it first"
+            )
+
+    def new(self, data: T | Data) -> T:
+        """Return *data* as an entity: itself, or built from a schema or mapping.
+
+        Raises:
+            ValidationError: An unknown field, or a value of the wrong type.
+            UsageError: *data* is neither an entity, a schema nor a mapping.
+        """
+        if isinstance(data, self.entity):
+            entity: T = data
+            self._check_new(self.values(entity))
+            return entity
+        if isinstance(data, BaseModel):
+            values = {name: getattr(data, name) for name in type(data).model_fields}
+        elif isinstance(data, Mapping):
+            values = dict(data)
+        else:
+            raise UsageError(
+                f"a {self.name} is made from a {self.name}, a schema or a mapping, "
+                f"got a {type(data).__name__}"
+            )
+        self._check_data(values, increments=False)
+        entity = self.build(values)
+        self._check_new(self.values(entity))
+        return entity
+
+    def changes(self, data: Data) -> dict[str, Any]:
+        """Return what *data* changes; only fields that were set, where it is a schema.
+
+        Raises:
+            ValidationError: An unknown or key field, a value of the wrong type, or a
+                null where the field has none.
+            UsageError: *data* is neither a schema nor a mapping.
+        """
+        if isinstance(data, BaseModel):
+            given = [n for n in type(data).model_fields if n in data.model_fields_set]
+            values = {name: getattr(data, name) for name in given}
+        elif isinstance(data, Mapping):
+            values = dict(data)
+        else:
+            raise UsageError(
+                f"a {self.name} is updated from a schema or a mapping, "
+                f"got a {type(data).__name__}"
+            )
+        self._check_data(values, increments=True)
+        for what, names in (("key", self.key), ("version", (self.version,))):
+            if protected := [name for name in values if name in names]:
+                raise ValidationError(
+                    f"the {what} of a {self.name} can't be changed", fields=protected
+                )
+        self.check_nulls(values)
+        return values
+
+    def _check_new(self, values: Mapping[str, object]) -> None:
+        self._check_data(values, increments=False)
+        missing = [
+            name
+            for name, info in self.fields.items()
+            if info.required and values.get(name) is None
+        ]
+        if missing:
+            raise ValidationError(
+                f"a {self.name} needs {', '.join(missing)}", fields=missing
+            )
+
+    def check_nulls(self, values: Mapping[str, object]) -> None:
+        """Refuse a null in a field that has none.
+
+        Raises:
+            ValidationError: With the names of the fields.
+        """
+        empty = [
+            name
+            for name, value in values.items()
+            if value is None and not self.fields[name].nullable
+        ]
+        if empty:
+            raise ValidationError(f"{', '.join(empty)} must not be null", fields=empty)
+
+    def _check_data(self, values: Mapping[str, object], *, increments: bool) -> None:
+        unknown = [str(name) for name in values if name not in self.fields]
+        if unknown:
+            raise ValidationError(
+                f"{self.name} has no field {', '.join(map(repr, unknown))}",
+                fields=unknown,
+            )
+        wrong = [
+            name
+            for name, value in values.items()
+            if not fits(self.fields[name], value, increments=increments)
+        ]
+        if wrong:
+            expected = ", ".join(f"{n}: {type_name(self.fields[n])}" for n in wrong)
+            raise ValidationError(f"wrong type, expected {expected}", fields=wrong)
+
+    def construct(self, values: Mapping[str, object]) -> T:
+        """Return ``entity(**values)``; what the constructor itself raises passes.
+
+        Raises:
+            ValidationError: The constructor needs more arguments, or takes fewer.
+        """
+        try:
+            return self.entity(**values)
+        except TypeError as error:
+            taken = inspect.signature(self.entity)
+            try:
+                taken.bind(**values)
+            except TypeError:
+                raise self._misfit(taken, values) from error
+            raise
+
+    def _misfit(
+        self, taken: inspect.Signature, values: Mapping[str, object]
+    ) -> ValidationError:
+        missing = [
+            name
+            for name, parameter in taken.parameters.items()
+            if parameter.default is parameter.empty and name not in values
+        ]
+        if missing:
+            return ValidationError(
+                f"a {self.name} needs {', '.join(missing)}", fields=missing
+            )
+        extra = [name for name in values if name not in taken.parameters]
+        return ValidationError(
+            f"the constructor of {self.name} does not take {', '.join(extra)}",
+            fields=extra,
+        )

@@ -1,0 +1,89 @@
+"""Fields of entities: what they hold, and the rules that an annotation can mark."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+
+from layerkit.repository.query import Inc
+
+
+class Unique:
+    """Mark a field of a pydantic model or dataclass as unique.
+
+    ``email: Annotated[str, Unique()]``; fields that share a *name* are unique together.
+    Nulls never collide, as in SQL. Mapped classes say it in their table instead.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+
+
+class Key:
+    """Mark a field of a pydantic model or dataclass as (part of) its key.
+
+    ``code: Annotated[str, Key()]``; without a mark the key is the field ``id``.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """Describe one field.
+
+    Attributes:
+        name: The attribute's name.
+        kind: The class of its values; None where any value is let through.
+        nullable: True where it may be null.
+        required: True where a new entity must bring a value, since nothing fills it in.
+    """
+
+    name: str
+    kind: type | None = None
+    nullable: bool = True
+    required: bool = False
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether *value* is of the field's type; None always is."""
+        kind = self.kind
+        if kind is None or value is None:
+            return True
+        if isinstance(value, bool) and kind is not bool:
+            return False
+        if kind is float:
+            return isinstance(value, int | float)
+        if kind is Decimal:
+            return isinstance(value, int | Decimal)
+        if kind is bytes:
+            return isinstance(value, bytes | bytearray | memoryview)
+        if kind is date:
+            return isinstance(value, date) and not isinstance(value, datetime)
+        return isinstance(value, kind)
+
+    def accepts_increment(self, amount: object) -> bool:
+        """Tell whether the field holds numbers that *amount* can be added to."""
+        kind = self.kind
+        if kind is None:
+            return amount is not None
+        is_number = issubclass(kind, int | float | Decimal | timedelta)
+        is_counted = is_number and not issubclass(kind, bool | Enum)
+        return is_counted and amount is not None and self.accepts(amount)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueRule:
+    """Name fields that no two entities may share; nulls never collide."""
+
+    name: str
+    fields: tuple[str, ...]
+
+
+def fits(info: FieldInfo, value: object, *, increments: bool) -> bool:
+    """Tell whether *value* may be written to the field; ``Inc`` where *increments*."""
+    if isinstance(value, Inc):
+        return increments and info.accepts_increment(value.amount)
+    return info.accepts(value)
+
+
+def type_name(info: FieldInfo) -> str:
+    """Return the name of what the field holds, for messages."""
+    return "anything" if info.kind is None else info.kind.__name__

@@ -1,0 +1,164 @@
+"""Entities that are pydantic models or dataclasses."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Generic, Union, get_args, get_origin, get_type_hints
+
+import pydantic
+from pydantic import BaseModel
+from typing_extensions import TypeVar, override
+
+from layerkit.core.errors import UsageError, ValidationError
+from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.fields import FieldInfo, Key, Unique, UniqueRule
+
+T = TypeVar("T")
+
+
+class ObjectAdapter(EntityAdapter[T], Generic[T]):
+    """Know a class whose fields are its annotations."""
+
+    def __init__(self, entity: type[T], names: list[str]) -> None:
+        self.entity = entity
+        hints = get_type_hints(entity, include_extras=True)
+        marks = {name: _marks(hints[name]) for name in names}
+        self.unique = _unique_rules(marks)
+        self.key = tuple(n for n in names if any(isinstance(m, Key) for m in marks[n]))
+        if not self.key and "id" in names:
+            self.key = ("id",)
+        if not self.key:
+            raise UsageError(
+                f"{entity.__name__} has no key: give it a field `id`, or mark one as "
+                "Annotated[..., Key()]"
+            )
+        self.fields = {name: _field_info(name, hints[name]) for name in names}
+        for name, info in self.fields.items():
+            needed = name in self.key or not info.nullable
+            if needed and name != self.integer_key:
+                self.fields[name] = dataclasses.replace(info, required=True)
+
+    @override
+    def build(self, values: Mapping[str, object]) -> T:
+        try:
+            return self.construct(values)
+        except pydantic.ValidationError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: pydantic.ValidationError) -> ValidationError:
+        """Return pydantic's refusal as ours: fields and messages, never the input."""
+        errors = error.errors(
+            include_url=False, include_context=False, include_input=False
+        )
+        fields = dict.fromkeys(
+            self._named(str(e["loc"][0])) for e in errors if e["loc"]
+        )
+        messages = [
+            {"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in errors
+        ]
+        return ValidationError(
+            f"{self.name} can't be made", {"errors": messages}, fields=fields
+        )
+
+    def _named(self, place: str) -> str:
+        """Return the field that pydantic calls *place*."""
+        return place
+
+    @override
+    def values(self, entity: T) -> dict[str, Any]:
+        return {name: copy.deepcopy(getattr(entity, name)) for name in self.fields}
+
+    @override
+    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+        for name, value in copy.deepcopy(dict(values)).items():
+            object.__setattr__(entity, name, value)
+
+    @override
+    def load(self, values: Mapping[str, object]) -> T:
+        entity = self.entity.__new__(self.entity)
+        self.fill(entity, values)
+        return entity
+
+    @override
+    def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
+        return {}  # the class's constructor has filled its own
+
+
+class PydanticAdapter(ObjectAdapter[T], Generic[T]):
+    """Know a pydantic model, whose values live in its ``__dict__``."""
+
+    @override
+    def construct(self, values: Mapping[str, object]) -> T:
+        # By name: data come from code, while aliases are for what comes from outside.
+        made = self._model.model_validate(dict(values), by_name=True)
+        entity: T = made  # type: ignore[assignment] # a T, as the class is
+        return entity
+
+    @override
+    def _named(self, place: str) -> str:
+        fields = self._model.model_fields.items()
+        return next((n for n, f in fields if f.validation_alias == place), place)
+
+    @override
+    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+        entity.__dict__.update(copy.deepcopy(dict(values)))  # also where it is frozen
+
+    @override
+    def load(self, values: Mapping[str, object]) -> T:
+        held: dict[str, Any] = copy.deepcopy(dict(values))
+        made = self._model.model_construct(**held)
+        entity: T = made  # type: ignore[assignment] # a T, as the class is
+        return entity
+
+    @property
+    def _model(self) -> type[BaseModel]:
+        model: type[BaseModel] = self.entity  # type: ignore[assignment] # see make_adapter
+        return model
+
+
+def make_adapter(entity: type) -> EntityAdapter[Any] | None:
+    """Return the adapter of a pydantic model or dataclass; None for other classes."""
+    if issubclass(entity, BaseModel):
+        return PydanticAdapter(entity, list(entity.model_fields))
+    if dataclasses.is_dataclass(entity):
+        return ObjectAdapter(entity, [f.name for f in dataclasses.fields(entity)])
+    return None
+
+
+def _marks(hint: Any) -> tuple[object, ...]:
+    """Return the marks of an annotation, those inside of a union among them."""
+    found = [m for option in (hint, *_options(hint)) for m in _metadata(option)]
+    return tuple(mark() if mark in (Key, Unique) else mark for mark in found)
+
+
+def _metadata(hint: Any) -> tuple[object, ...]:
+    return hint.__metadata__ if get_origin(hint) is Annotated else ()
+
+
+def _plain(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, and of any other annotation itself."""
+    hint = _plain(hint)
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+
+
+def _field_info(name: str, hint: Any) -> FieldInfo:
+    """Read type and nullability off an annotation; only one class is checked for."""
+    options = [_plain(option) for option in _options(hint)] or [_plain(hint)]
+    nullable = NoneType in options or Any in options
+    kinds = [option for option in options if option is not NoneType]
+    is_class = len(kinds) == 1 and isinstance(kinds[0], type) and kinds[0] is not Any
+    return FieldInfo(name, kinds[0] if is_class else None, nullable)
+
+
+def _unique_rules(marks: Mapping[str, tuple[object, ...]]) -> tuple[UniqueRule, ...]:
+    groups: dict[str, list[str]] = {}
+    for name, found in marks.items():
+        for mark in found:
+            if isinstance(mark, Unique):
+                groups.setdefault(mark.name or f"unique_{name}", []).append(name)
+    return tuple(UniqueRule(name, tuple(fields)) for name, fields in groups.items())

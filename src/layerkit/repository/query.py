@@ -1,0 +1,255 @@
+"""Filters and orders as data: one tree that every backend compiles for itself.
+
+``field("qty") >= 5`` is a frozen, hashable ``Specification``; ``&``, ``|`` and ``~``
+combine them. SQL's three-valued logic holds on every backend: a comparison with a null
+is neither true nor false, and its negation is not true either.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, TypeAlias
+
+from typing_extensions import override
+
+from layerkit.core.errors import UsageError
+
+Operator: TypeAlias = Literal[
+    "eq", "ne", "lt", "le", "gt", "ge", "in", "null",
+    "contains", "startswith", "endswith",
+    "icontains", "istartswith", "iendswith",
+]  # fmt: skip
+"""What a comparison asks; ``i`` in front folds the case of ASCII letters."""
+
+
+class Specification:
+    """Say which entities are meant; made by ``field(...)``, combined by ``& | ~``."""
+
+    __slots__ = ()
+
+    def __and__(self, other: "Specification") -> "Specification":
+        """Return what both sides accept."""
+        if self == ALL:
+            return other
+        return self if other == ALL else And((self, other))
+
+    def __or__(self, other: "Specification") -> "Specification":
+        """Return what either side accepts."""
+        return Or((self, other))
+
+    def __invert__(self) -> "Specification":
+        """Return what this refuses; what is unknown because of a null stays out."""
+        return Not(self)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be a condition: ``and`` and ``or`` would drop one side silently.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            "a Specification is not a condition: combine two by & and |, negate by ~"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Specification):
+    """Compare one field with a value; ``in`` holds a tuple, ``null`` holds None."""
+
+    field: str
+    operator: Operator
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class And(Specification):
+    """Accept what all parts accept."""
+
+    parts: tuple[Specification, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or(Specification):
+    """Accept what any part accepts."""
+
+    parts: tuple[Specification, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Specification):
+    """Accept what the part refuses."""
+
+    part: Specification
+
+
+@dataclass(frozen=True, slots=True)
+class Everything(Specification):
+    """Accept every entity; spelled ``ALL``."""
+
+    @override
+    def __repr__(self) -> str:
+        return "ALL"
+
+
+ALL: Specification = Everything()
+"""Every entity, said in so many words: no filter is ever taken to mean it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Sort by one field; nulls come last in both directions unless said otherwise."""
+
+    field: str
+    descending: bool = False
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inc:
+    """Add *amount* to a number in an update, in one atomic step; a null stays null."""
+
+    amount: Any
+
+
+class Field:
+    """Name one field of an entity and compare it; made by ``field(name)``."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @override
+    def __repr__(self) -> str:
+        return f"field({self.name!r})"
+
+    @override
+    def __hash__(self) -> int:
+        return hash((Field, self.name))
+
+    @override
+    def __eq__(self, value: object) -> Specification:  # type: ignore[override] # an operator that builds, as in SQLAlchemy
+        """Accept equal values, case-sensitive; ``== None`` is ``is_null()``."""
+        return self.is_null() if value is None else self._compare("eq", value)
+
+    @override
+    def __ne__(self, value: object) -> Specification:  # type: ignore[override] # an operator that builds, as in SQLAlchemy
+        """Accept other values; a null is not one of them."""
+        return ~self.is_null() if value is None else self._compare("ne", value)
+
+    def __lt__(self, value: object) -> Specification:
+        """Accept smaller values."""
+        return self._compare("lt", value)
+
+    def __le__(self, value: object) -> Specification:
+        """Accept smaller and equal values."""
+        return self._compare("le", value)
+
+    def __gt__(self, value: object) -> Specification:
+        """Accept greater values."""
+        return self._compare("gt", value)
+
+    def __ge__(self, value: object) -> Specification:
+        """Accept greater and equal values."""
+        return self._compare("ge", value)
+
+    def between(self, low: object, high: object) -> Specification:
+        """Accept values from *low* to *high*, both included."""
+        return (self >= low) & (self <= high)
+
+    def in_(self, values: Iterable[object]) -> Specification:
+        """Accept any of *values*; none of an empty list.
+
+        Raises:
+            UsageError: *values* is None, a text, or holds None (use ``| is_null()``).
+        """
+        given: object = values
+        if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+            raise UsageError(f"{self!r}.in_({given!r}) needs a list of values")
+        chosen = tuple(given)
+        if any(value is None for value in chosen):
+            raise UsageError(
+                f"{self!r}.in_(...) got None in its list: add | {self!r}.is_null()"
+            )
+        return Comparison(self.name, "in", chosen)
+
+    def not_in(self, values: Iterable[object]) -> Specification:
+        """Accept what is none of *values*; a null stays out."""
+        return ~self.in_(values)
+
+    def is_null(self) -> Specification:
+        """Accept nulls."""
+        return Comparison(self.name, "null")
+
+    def is_not_null(self) -> Specification:
+        """Accept everything but nulls."""
+        return ~self.is_null()
+
+    def contains(self, text: str) -> Specification:
+        """Accept texts with *text* in them, case-sensitive and without wildcards."""
+        return self._search("contains", text)
+
+    def startswith(self, text: str) -> Specification:
+        """Accept texts that begin with *text*, case-sensitive."""
+        return self._search("startswith", text)
+
+    def endswith(self, text: str) -> Specification:
+        """Accept texts that end with *text*, case-sensitive."""
+        return self._search("endswith", text)
+
+    def icontains(self, text: str) -> Specification:
+        """Accept texts with *text* in them, whatever the case of ASCII letters."""
+        return self._search("icontains", text)
+
+    def istartswith(self, text: str) -> Specification:
+        """Accept texts that begin with *text*, whatever the case of ASCII letters."""
+        return self._search("istartswith", text)
+
+    def iendswith(self, text: str) -> Specification:
+        """Accept texts that end with *text*, whatever the case of ASCII letters."""
+        return self._search("iendswith", text)
+
+    def asc(self, *, nulls_first: bool = False) -> Order:
+        """Sort from the smallest; nulls last unless *nulls_first*."""
+        return Order(self.name, nulls_first=nulls_first)
+
+    def desc(self, *, nulls_first: bool = False) -> Order:
+        """Sort from the greatest; nulls last unless *nulls_first*."""
+        return Order(self.name, descending=True, nulls_first=nulls_first)
+
+    def _compare(self, operator: Operator, value: object) -> Specification:
+        if value is None:
+            raise UsageError(
+                f"{self!r} can't be ordered against None: use is_null() for nulls"
+            )
+        return Comparison(self.name, operator, value)
+
+    def _search(self, operator: Operator, text: str) -> Specification:
+        if not isinstance(text, str):
+            raise UsageError(f"{self!r}.{operator}(...) needs a text, got {text!r}")
+        return Comparison(self.name, operator, text)
+
+
+def field(name: str) -> Field:
+    """Return the field *name*, to be compared (``== in_ contains``) or sorted by.
+
+    Whether the entity has it is checked by the repository, before anything is done.
+
+    Raises:
+        UsageError: *name* is not a text.
+    """
+    given: object = name
+    if not isinstance(given, str) or not given:
+        raise UsageError(f"field(...) needs the name of a field, got {name!r}")
+    return Field(name)
+
+
+def comparisons(where: Specification) -> Iterator[Comparison]:
+    """Yield every comparison in *where*, in the order written."""
+    match where:
+        case Comparison():
+            yield where
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from comparisons(part)
+        case Not(part):
+            yield from comparisons(part)

@@ -1,0 +1,70 @@
+"""The registry of entity adapters: which one knows a class.
+
+Pydantic models and dataclasses are handled in this package, mapped classes by
+``layerkit.sql``, which is loaded by the first class that needs it.
+"""
+
+import copy
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+from typing_extensions import TypeVar
+
+from layerkit.core.errors import UsageError
+from layerkit.repository.entities import EntityAdapter
+
+T = TypeVar("T")
+
+AdapterMaker: TypeAlias = Callable[[type], EntityAdapter[Any] | None]
+
+_adapter_makers: list[AdapterMaker] = []
+_adapters: WeakKeyDictionary[type, EntityAdapter[Any]] = WeakKeyDictionary()
+
+_SQLALCHEMY = "layerkit.sql"
+
+
+def register_adapter(make: AdapterMaker) -> None:
+    """Add a maker of adapters; it returns None for a class that it does not know."""
+    _adapter_makers.append(make)
+
+
+def adapter_for(entity: type[T]) -> EntityAdapter[T]:
+    """Return the adapter of an entity class: mapped, pydantic or dataclass.
+
+    Raises:
+        UsageError: The class is none of these, or has no key.
+    """
+    found = _adapters.get(entity)
+    if found is None:
+        if hasattr(entity, "__mapper__"):
+            load_sql()
+        found = next((a for make in _adapter_makers if (a := make(entity))), None)
+        if found is None:
+            raise UsageError(
+                f"{entity!r} is no entity: use a mapped class, a pydantic model "
+                "or a dataclass"
+            )
+        _adapters[entity] = found
+    return found
+
+
+def copy_of(entity: T) -> T:
+    """Return a detached copy of *entity*; changing it changes nothing else.
+
+    Relationships that are loaded are copied with it. What is no entity of a known kind
+    is copied by ``copy.deepcopy``.
+    """
+    try:
+        adapter = adapter_for(type(entity))
+    except UsageError:
+        return copy.deepcopy(entity)
+    return adapter.copy(entity)
+
+
+def load_sql() -> None:
+    """Load the package of mapped classes and sessions; it registers its makers."""
+    if _SQLALCHEMY not in sys.modules:
+        import_module(_SQLALCHEMY)

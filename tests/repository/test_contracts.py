@@ -1,0 +1,53 @@
+"""The contracts on MemoryDatabase: dataclasses, pydantic models, mapped classes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+from typing_extensions import override
+
+from layerkit.repository import MemoryDatabase, Repository, Unique
+from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
+from tests.support.entities import MappedItem
+
+
+@asynccontextmanager
+async def open_in_memory(entity: type[Any]) -> AsyncIterator[Any]:
+    yield Repository(MemoryDatabase(), entity)
+
+
+class TestDataclassesInMemory(UnitOfWorkContract):
+    @pytest.fixture
+    @override
+    def open_repository(self) -> OpenRepository:
+        return open_in_memory
+
+
+class PydanticItem(BaseModel):
+    name: Annotated[str, Unique()]
+    qty: int | None = None
+    note: str | None = None
+    id: int | None = None
+
+
+class TestPydanticModelsInMemory(TestDataclassesInMemory):
+    entity: ClassVar[type[Any]] = PydanticItem
+
+
+@dataclass(slots=True)
+class SlottedItem:
+    name: Annotated[str, Unique()]
+    qty: int | None = None
+    note: str | None = None
+    id: int | None = None
+
+
+class TestSlottedDataclassesInMemory(TestDataclassesInMemory):
+    entity: ClassVar[type[Any]] = SlottedItem
+
+
+class TestMappedClassesInMemory(TestDataclassesInMemory):
+    entity: ClassVar[type[Any]] = MappedItem

@@ -1,0 +1,468 @@
+"""MemoryDatabase: one writer at a time, rules inside a unit, savepoints, tracking."""
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import pytest
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    UnavailableError,
+    UnitOfWorkError,
+    UsageError,
+    ValidationError,
+)
+from layerkit.repository import (
+    ALL,
+    Inc,
+    InMemoryRepository,
+    MemoryDatabase,
+    Repository,
+    Unique,
+    adapter_for,
+)
+from layerkit.repository import field as by
+from layerkit.unit_of_work import plain_unit_of_work
+
+
+@dataclass
+class Room:
+    name: Annotated[str, Unique()]
+    beds: int | None = None
+    tags: list[str] = field(default_factory=list)
+    id: int | None = None
+
+
+@dataclass
+class Guest:
+    name: str
+    id: int | None = None
+
+
+def open_rooms(**options: Any) -> Repository[Room, int]:
+    return Repository(MemoryDatabase(**options), Room)
+
+
+async def stored(rooms: Repository[Room, int]) -> dict[str, int | None]:
+    return {room.name: room.beds for room in await rooms.get_all()}
+
+
+# One writer at a time
+
+
+async def test_a_write_waits_for_the_unit_that_writes() -> None:
+    rooms = open_rooms()
+    wrote, go_on = asyncio.Event(), asyncio.Event()
+    order: list[str] = []
+
+    async def first() -> None:
+        async with rooms.unit_of_work():
+            await rooms.create({"name": "a"})
+            wrote.set()
+            await go_on.wait()
+            order.append("first")
+
+    async def second() -> None:
+        await wrote.wait()
+        assert await rooms.count() == 0
+        go_on.set()
+        await rooms.create({"name": "b"})
+        order.append("second")
+
+    await asyncio.gather(first(), second())
+
+    assert order == ["first", "second"]
+    assert await stored(rooms) == {"a": None, "b": None}
+
+
+async def test_a_write_that_waits_too_long_is_unavailable() -> None:
+    rooms = open_rooms(lock_timeout_seconds=0.01)
+    wrote, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with rooms.unit_of_work():
+            await rooms.create({"name": "a"})
+            wrote.set()
+            await go_on.wait()
+
+    holder = asyncio.create_task(hold())
+    await wrote.wait()
+    with pytest.raises(UnavailableError, match=r"0\.01 seconds") as refused:
+        await rooms.create({"name": "b"})
+    go_on.set()
+    await holder
+
+    assert refused.value.retryable
+    assert await stored(rooms) == {"a": None}
+
+
+async def test_a_waiter_that_is_cancelled_gives_up_its_turn() -> None:
+    rooms = open_rooms()
+    wrote, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with rooms.unit_of_work():
+            await rooms.create({"name": "a"})
+            wrote.set()
+            await go_on.wait()
+
+    holder = asyncio.create_task(hold())
+    await wrote.wait()
+    waiter = asyncio.create_task(rooms.create({"name": "b"}))
+    await asyncio.sleep(0)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    go_on.set()
+    await holder
+    await rooms.create({"name": "c"})
+
+    assert await stored(rooms) == {"a": None, "c": None}
+
+
+@pytest.mark.defect("R19")
+async def test_deleting_what_is_absent_is_false_and_frees_the_lock() -> None:
+    rooms = open_rooms(lock_timeout_seconds=0.01)
+
+    assert await rooms.delete(5) is False
+    assert (await rooms.create({"name": "a"})).id == 1
+
+
+@pytest.mark.defect("E18")
+def test_a_database_serves_a_second_event_loop() -> None:
+    rooms = open_rooms(lock_timeout_seconds=1)
+
+    async def contend(*names: str) -> None:
+        await asyncio.gather(*(rooms.create({"name": name}) for name in names))
+
+    asyncio.run(contend("a", "b", "c"))
+    asyncio.run(contend("d", "e"))
+
+    async def count() -> int:
+        return await rooms.count()
+
+    assert asyncio.run(count()) == 5
+
+
+def test_a_unit_that_a_dead_loop_left_open_does_not_block_the_next() -> None:
+    rooms = open_rooms(lock_timeout_seconds=0.01)
+
+    async def abandon() -> None:
+        unit = rooms.unit_of_work()
+        await unit.__aenter__()
+        await rooms.create({"name": "a"})
+
+    async def work() -> dict[str, int | None]:
+        await rooms.create({"name": "b"})
+        return await stored(rooms)
+
+    asyncio.run(abandon())
+    names: list[dict[str, int | None]] = []
+    other = threading.Thread(target=lambda: names.append(asyncio.run(work())))
+    other.start()
+    other.join()
+
+    assert names == [{"b": None}]
+
+
+# Rules inside a unit
+
+
+@pytest.mark.defect("R18")
+async def test_two_entities_of_one_unit_may_swap_a_unique_value_by_way_of_a_third() -> (
+    None
+):
+    rooms = open_rooms()
+    for name in "ab":
+        await rooms.create({"name": name})
+
+    async with rooms.unit_of_work():
+        await rooms.update(1, {"name": "c"})
+        await rooms.update(2, {"name": "a"})
+        await rooms.update(1, {"name": "b"})
+
+    assert [room.name for room in await rooms.get_all()] == ["b", "a"]
+    with pytest.raises(AlreadyExistsError):
+        await rooms.create({"name": "a"})
+    assert (await rooms.create({"name": "c"})).name == "c"
+
+
+@pytest.mark.defect("R18")
+async def test_a_unique_value_given_up_in_a_unit_can_be_taken_in_it() -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a"})
+
+    async with rooms.unit_of_work():
+        await rooms.delete(1)
+        await rooms.create({"name": "a", "beds": 2})
+
+    assert await stored(rooms) == {"a": 2}
+    with pytest.raises(AlreadyExistsError):
+        await rooms.create({"name": "a"})
+
+
+@pytest.mark.defect("R18")
+async def test_a_unique_value_given_up_by_an_attribute_can_be_taken_at_once() -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a"})
+
+    async with rooms.unit_of_work():
+        room = await rooms.get_by_id(1)
+        assert room is not None
+        room.name = "b"
+        await rooms.create({"name": "a"})
+
+    assert sorted(await stored(rooms)) == ["a", "b"]
+
+
+@pytest.mark.defect("R18")
+async def test_two_new_entities_of_one_unit_collide() -> None:
+    rooms = open_rooms()
+
+    with pytest.raises(AlreadyExistsError):
+        async with rooms.unit_of_work():
+            await rooms.create({"name": "a"})
+            await rooms.create({"name": "a"})
+
+    assert await rooms.count() == 0
+
+
+async def test_a_deleted_key_can_be_used_again() -> None:
+    rooms = open_rooms()
+    await rooms.create(Room("a", id=1))
+
+    async with rooms.unit_of_work():
+        await rooms.delete(1)
+        assert await rooms.exists(1) is False
+        await rooms.create(Room("b", id=1))
+
+    assert await stored(rooms) == {"b": None}
+
+
+async def test_a_generated_key_is_not_given_twice_after_a_rollback() -> None:
+    rooms = open_rooms()
+    with pytest.raises(ZeroDivisionError):
+        async with rooms.unit_of_work():
+            await rooms.create({"name": "a"})
+            raise ZeroDivisionError
+
+    assert (await rooms.create({"name": "b"})).id == 2
+
+
+async def test_a_deleted_entity_is_gone_for_the_rest_of_its_unit() -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a"})
+
+    async with rooms.unit_of_work():
+        room = await rooms.get_by_id(1)
+        assert room is not None
+        room.beds = 3
+        await rooms.delete(1)
+        assert await rooms.get_by_id(1) is None
+        assert await rooms.update(1, {"beds": 1}) is None
+        assert await rooms.find(ALL) == []
+
+    assert await rooms.count() == 0
+
+
+# Tracking
+
+
+@pytest.mark.defect("R44")
+async def test_a_changed_list_inside_an_entity_is_stored() -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a"})
+
+    async with rooms.unit_of_work():
+        room = await rooms.get_by_id(1)
+        assert room is not None
+        room.tags.append("sea")
+        assert (await rooms.find(by("name") == "a"))[0].tags == ["sea"]
+
+    found = await rooms.get_by_id(1)
+    assert found is not None
+    assert found.tags == ["sea"]
+
+
+@pytest.mark.defect("R44")
+async def test_an_update_keeps_what_an_attribute_had_changed() -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a", "beds": 1})
+
+    async with rooms.unit_of_work():
+        room = await rooms.get_by_id(1)
+        assert room is not None
+        room.beds = 5
+        updated = await rooms.update(1, {"beds": Inc(1)})
+        assert updated is room
+        assert room.beds == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("beds", "two", ValidationError), ("name", None, ValidationError)],
+)
+async def test_a_bad_value_in_an_attribute_is_refused_by_the_commit(
+    name: str, value: object, error: type[Exception]
+) -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a", "beds": 1})
+
+    with pytest.raises(error, match=name):
+        async with rooms.unit_of_work():
+            room = await rooms.get_by_id(1)
+            setattr(room, name, value)
+
+    assert await stored(rooms) == {"a": 1}
+
+
+async def test_a_changed_key_is_refused_by_the_commit() -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a"})
+
+    with pytest.raises(UsageError, match="key of a Room was changed: id"):
+        async with rooms.unit_of_work():
+            room = await rooms.get_by_id(1)
+            assert room is not None
+            room.id = 2
+
+    assert await rooms.get_by_id(1) == Room("a", id=1)
+
+
+async def test_what_was_read_in_a_unit_is_let_go_with_it() -> None:
+    rooms = open_rooms()
+    await rooms.create({"name": "a"})
+    async with rooms.unit_of_work():
+        room = await rooms.get_by_id(1)
+    assert room is not None
+
+    room.beds = 9
+    async with rooms.unit_of_work():
+        await rooms.count()
+
+    assert await stored(rooms) == {"a": None}
+
+
+# Savepoints
+
+
+async def test_a_savepoint_undoes_creates_updates_and_deletes() -> None:
+    rooms = open_rooms()
+    for name in "ab":
+        await rooms.create({"name": name, "beds": 1})
+
+    async with rooms.unit_of_work() as unit:
+        first = await rooms.get_by_id(1)
+        assert first is not None
+        await rooms.update(1, {"beds": 2})
+        with pytest.raises(ZeroDivisionError):
+            async with unit.savepoint():
+                await rooms.update(1, {"beds": 3})
+                await rooms.delete(2)
+                await rooms.create({"name": "c"})
+                assert await stored(rooms) == {"a": 3, "c": None}
+                raise ZeroDivisionError
+        assert first.beds == 2
+        assert await stored(rooms) == {"a": 2, "b": 1}
+        assert await rooms.get_by_id(1) is first
+        await rooms.create({"name": "c", "beds": 4})
+
+    assert await stored(rooms) == {"a": 2, "b": 1, "c": 4}
+
+
+async def test_savepoints_nest() -> None:
+    rooms = open_rooms()
+
+    async with rooms.unit_of_work() as unit:
+        async with unit.savepoint():
+            await rooms.create({"name": "kept"})
+            with pytest.raises(ZeroDivisionError):
+                async with unit.savepoint():
+                    await rooms.update(1, {"beds": 2})
+                    await rooms.create({"name": "lost"})
+                    raise ZeroDivisionError
+            with pytest.raises(AlreadyExistsError):
+                async with unit.savepoint():
+                    await rooms.create({"name": "kept"})
+        await rooms.create({"name": "last"})
+
+    assert await stored(rooms) == {"kept": None, "last": None}
+
+
+async def test_an_attribute_changed_in_a_savepoint_is_checked_at_its_end() -> None:
+    rooms = open_rooms()
+    for name in "ab":
+        await rooms.create({"name": name})
+
+    async with rooms.unit_of_work() as unit:
+        room = await rooms.get_by_id(2)
+        assert room is not None
+        with pytest.raises(AlreadyExistsError):
+            async with unit.savepoint():
+                room.name = "a"
+        room.beds = 4
+
+    assert await stored(rooms) == {"a": None, "b": 4}
+
+
+# Read-only units, and what is refused
+
+
+async def test_a_read_only_unit_reads_beside_one_that_writes() -> None:
+    rooms = open_rooms(lock_timeout_seconds=0.01)
+    wrote, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with rooms.unit_of_work():
+            await rooms.create({"name": "a"})
+            wrote.set()
+            await go_on.wait()
+
+    holder = asyncio.create_task(hold())
+    await wrote.wait()
+    async with rooms.unit_of_work(read_only=True):
+        assert await rooms.count() == 0
+        with pytest.raises(UnitOfWorkError, match="read-only"):
+            await rooms.delete(1)
+    go_on.set()
+    await holder
+
+
+async def test_a_database_may_stand_in_a_with_block() -> None:
+    async with MemoryDatabase() as database:
+        rooms = Repository[Room, int](database, Room)
+        await rooms.create({"name": "a"})
+
+    assert await rooms.count() == 1
+
+
+async def test_a_backend_works_inside_a_unit_of_its_database_only() -> None:
+    backend = MemoryDatabase().backend(adapter_for(Room))
+
+    async with plain_unit_of_work():
+        with pytest.raises(TypeError, match="transaction of its database"):
+            await backend.exists((1,))
+
+
+async def test_units_of_two_databases_do_not_mix() -> None:
+    rooms, others = open_rooms(), open_rooms()
+
+    with pytest.raises(ZeroDivisionError):
+        async with rooms.unit_of_work():
+            await rooms.create({"name": "a"})
+            await others.create({"name": "b"})
+            raise ZeroDivisionError
+
+    assert (await rooms.count(), await others.count()) == (0, 1)
+
+
+async def test_a_null_stays_null_when_it_is_incremented() -> None:
+    rooms = InMemoryRepository[Room, int](model_class=Room)
+    await rooms.create({"name": "a"})
+
+    updated = await rooms.update(1, {"beds": Inc(1)})
+
+    assert updated is not None
+    assert updated.beds is None
