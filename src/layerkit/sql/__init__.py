@@ -1,0 +1,15 @@
+"""Entities in SQL databases, by SQLAlchemy: SQLite, PostgreSQL, MariaDB and MySQL."""
+
+from layerkit.core.extras import require_extra
+
+require_extra("sqlalchemy", package=__name__, extra="sql")
+
+from layerkit.repository import register_adapter, register_home
+from layerkit.sql.database import Database, SessionHome, SQLHome, make_home
+from layerkit.sql.entities import MappedAdapter, make_adapter
+from layerkit.sql.repository import SQLRepository
+
+register_adapter(make_adapter)
+register_home(make_home)
+
+__all__ = ["Database", "MappedAdapter", "SQLHome", "SQLRepository", "SessionHome"]

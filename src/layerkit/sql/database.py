@@ -1,0 +1,265 @@
+"""Database: the home of entities in an SQL database; and the home that a session is."""
+
+from abc import abstractmethod
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import URL, Engine, MetaData, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
+from typing_extensions import TypeVar, override
+
+from layerkit.core.errors import UnitOfWorkError, UsageError
+from layerkit.repository import Backend, EntityAdapter, Home
+from layerkit.sql.backend import SQLBackend
+from layerkit.sql.engine import BEGIN_OPTION, make_engine
+from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.session import unit_of
+from layerkit.sql.transaction import SQLTransaction
+from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
+
+E = TypeVar("E")
+
+
+class SQLHome(Home):
+    """Be a home whose units of work run on an AsyncSession."""
+
+    @override
+    @abstractmethod
+    def transaction(self) -> SQLTransaction | None:
+        """Return the transaction that this context works in, or None outside a unit."""
+
+    def session(self) -> AsyncSession:
+        """Return the session of the unit of work that this context stands in.
+
+        Raises:
+            UnitOfWorkError: There is none.
+        """
+        transaction = self.transaction()
+        if transaction is None:
+            raise UnitOfWorkError(
+                "there is no session outside a unit of work: open one with "
+                "`async with repository.unit_of_work():`"
+            )
+        return transaction.session
+
+    @override
+    def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
+        if not isinstance(adapter, MappedAdapter):
+            raise UsageError(
+                f"{adapter.name} is not a mapped class, so it has no table: map it "
+                "with SQLAlchemy, or keep it in a MemoryDatabase"
+            )
+        return SQLBackend(adapter, self)
+
+
+class Database(SQLHome):
+    """Open an SQL database and make units of work on it.
+
+    ``async with Database("sqlite:///app.db") as database:`` closes its connections at
+    the end. Nothing connects before the first statement. Each unit of work has a
+    session of its own; repositories of the same database share the unit that is open
+    around them.
+
+    On SQLite, foreign keys are checked, the journal is WAL, and a unit that may write
+    takes the write lock when it begins.
+
+    Args:
+        target: An address (``postgresql://`` gets the asyncpg driver, ``sqlite://``
+            aiosqlite, ``mysql://`` asyncmy), an AsyncEngine or an async_sessionmaker of
+            the caller's, which stay the caller's to close.
+        pool_size: How many connections are kept open; SQLAlchemy's 5 when not given.
+        max_overflow: How many more may be opened under load; 10 when not given.
+        busy_timeout_seconds: How long SQLite waits for another's write lock.
+        echo: True logs every statement with its parameters.
+
+    Raises:
+        UsageError: *target* is none of these; a synchronous one is named with its
+            asynchronous counterpart.
+        MissingExtraError: The driver is not installed.
+    """
+
+    def __init__(
+        self,
+        target: str | URL | AsyncEngine | async_sessionmaker[Any],
+        *,
+        pool_size: int | None = None,
+        max_overflow: int | None = None,
+        busy_timeout_seconds: float = 5.0,
+        echo: bool = False,
+    ) -> None:
+        self._owned: AsyncEngine | None = None
+        self._closed = False
+        if isinstance(target, str | URL):
+            self._owned = make_engine(
+                target,
+                busy_timeout_seconds=busy_timeout_seconds,
+                pool_size=pool_size,
+                max_overflow=max_overflow,
+                echo=echo,
+            )
+            target = self._owned
+        self._sessions = _session_factory(target)
+
+    async def __aenter__(self) -> Self:
+        """Return the database; it connects when it is first used."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections that the database has opened; it can't be reused."""
+        self._closed = True
+        if self._owned is not None:
+            await self._owned.dispose()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine that the sessions are bound to.
+
+        Raises:
+            UsageError: The session factory is bound to something else.
+        """
+        bind = self._sessions.kw.get("bind")
+        if not isinstance(bind, AsyncEngine):
+            raise UsageError("the session factory is not bound to an AsyncEngine")
+        return bind
+
+    async def create_all(self, metadata: MetaData) -> None:
+        """Create the tables of *metadata* that are not there yet.
+
+        For tests and first days; later, migrate with Alembic.
+
+        Raises:
+            UnavailableError: The database can't be reached.
+        """
+        self._check_open()
+        try:
+            async with self.engine.begin() as connection:
+                await connection.run_sync(metadata.create_all)
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            failure = translate(error)
+            raise failure from error
+
+    async def ping(self) -> None:
+        """Make sure that the database answers.
+
+        Raises:
+            UnavailableError: It can't be reached.
+        """
+        self._check_open()
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            failure = translate(error)
+            raise failure from error
+
+    @override
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork:
+        return UnitOfWork(
+            lambda: self.transaction() or self._new(read_only=read_only), events=events
+        )
+
+    @override
+    def transaction(self) -> SQLTransaction | None:
+        found = transaction_of(self)
+        return found if isinstance(found, SQLTransaction) else None
+
+    def _new(self, *, read_only: bool) -> SQLTransaction:
+        self._check_open()
+
+        def make_session() -> AsyncSession:
+            options: dict[str, Any] = {"expire_on_commit": False}
+            if self._owned is not None and not read_only:
+                begins = {BEGIN_OPTION: "IMMEDIATE"}
+                options["bind"] = self._owned.execution_options(**begins)
+            session: AsyncSession = self._sessions(**options)
+            return session
+
+        return SQLTransaction(self, make_session, read_only=read_only)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the Database is closed; make a new one")
+
+
+class SessionHome(SQLHome):
+    """Be the home that a session of the caller's is.
+
+    Args:
+        session: The caller's session; it is never closed here.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._unit = unit_of(session)
+
+    @override
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork:
+        return UnitOfWork(lambda: self._unit, events=events)
+
+    @override
+    def transaction(self) -> SQLTransaction:
+        return self._unit
+
+
+_databases: WeakKeyDictionary[async_sessionmaker[Any], Database] = WeakKeyDictionary()
+
+
+def make_home(source: object) -> Home | None:
+    """Return the home of a session or a session factory; None for other objects.
+
+    Raises:
+        UsageError: *source* is synchronous, or an engine.
+    """
+    if isinstance(source, AsyncSession):
+        return SessionHome(source)
+    if isinstance(source, async_sessionmaker):
+        if source not in _databases:
+            _databases[source] = Database(source)
+        return _databases[source]
+    if isinstance(source, AsyncEngine):
+        raise UsageError(
+            "a repository takes Database(engine) in place of an AsyncEngine"
+        )
+    _refuse_synchronous(source)
+    return None
+
+
+def _session_factory(target: object) -> async_sessionmaker[Any]:
+    if isinstance(target, async_sessionmaker):
+        return target
+    if isinstance(target, AsyncEngine):
+        return async_sessionmaker(target)
+    _refuse_synchronous(target)
+    raise UsageError(
+        "a Database is made from an address, an AsyncEngine or an async_sessionmaker, "
+        f"got a {type(target).__name__}"
+    )
+
+
+def _refuse_synchronous(target: object) -> None:
+    pairs = {
+        Session: "an AsyncSession",
+        sessionmaker: "an async_sessionmaker",
+        Engine: "an AsyncEngine, made by create_async_engine",
+    }
+    for kind, wanted in pairs.items():
+        if isinstance(target, kind):
+            raise UsageError(
+                f"a synchronous {kind.__name__} can't be used: pass {wanted}"
+            )

@@ -1,0 +1,99 @@
+"""Engines: which driver an address means, and SQLite set up to be used by many."""
+
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from layerkit.core.errors import UsageError
+from layerkit.core.extras import require_extra
+
+BEGIN_OPTION: Final = "layerkit_begin"
+"""The execution option that says how SQLite begins: DEFERRED or IMMEDIATE."""
+
+_DRIVERS: Final = {
+    "sqlite": ("sqlite+aiosqlite", "aiosqlite", "sql"),
+    "postgresql": ("postgresql+asyncpg", "asyncpg", "postgres"),
+    "postgres": ("postgresql+asyncpg", "asyncpg", "postgres"),
+    "mysql": ("mysql+asyncmy", "asyncmy", "mysql"),
+    "mariadb": ("mariadb+asyncmy", "asyncmy", "mysql"),
+}
+
+
+def make_engine(
+    address: str | URL, *, busy_timeout_seconds: float, **options: Any
+) -> AsyncEngine:
+    """Return an engine for *address*; one without a driver gets the asynchronous one.
+
+    Args:
+        address: ``sqlite:///app.db``, ``postgresql://user@host/name``, ...
+        busy_timeout_seconds: How long SQLite waits for another's write lock.
+        options: For SQLAlchemy's ``create_async_engine``; None is left out.
+
+    Raises:
+        UsageError: *address* is none, or names an unknown or synchronous driver; its
+            text never shows the address, which may hold a password.
+        MissingExtraError: The driver is not installed.
+    """
+    url = _with_driver(address)
+    given = {name: value for name, value in options.items() if value is not None}
+    if url.get_backend_name() == "sqlite":
+        given.setdefault("connect_args", {"timeout": busy_timeout_seconds})
+        if _is_in_memory(url):
+            # One connection is one memory, so units of work take it in turns.
+            given |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
+            given |= {"max_overflow": 0, "pool_timeout": busy_timeout_seconds}
+    try:
+        engine = create_async_engine(url, **given)
+    except NoSuchModuleError as error:
+        raise UsageError(f"no database driver {url.drivername!r}") from error
+    except ArgumentError as error:
+        raise UsageError(
+            f"{url.drivername!r} is not usable here: {str(error).partition(':')[0]}"
+        ) from error
+    if url.get_backend_name() == "sqlite":
+        _set_up_sqlite(engine)
+    return engine
+
+
+def _with_driver(address: str | URL) -> URL:
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        raise UsageError(
+            "the address of a database looks like sqlite:///app.db or "
+            "postgresql://user:password@host/name"
+        ) from error
+    driver, module, extra = _DRIVERS.get(url.drivername, (url.drivername, "", ""))
+    if module:
+        require_extra(module, package=f"a {url.drivername} database", extra=extra)
+    return url.set(drivername=driver)
+
+
+def _is_in_memory(url: URL) -> bool:
+    return url.database in {None, "", ":memory:"} or "mode" in url.query
+
+
+def _set_up_sqlite(engine: AsyncEngine) -> None:
+    """Check foreign keys, let readers and a writer work side by side, begin by hand.
+
+    Python's sqlite3 delays BEGIN to the first write, which breaks savepoints and
+    isolation, so it is switched off. A unit that may write begins IMMEDIATE: one that
+    reads first and writes later fails at once under concurrency, whatever the time-out.
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: DBAPIConnection, _: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get(BEGIN_OPTION, "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")

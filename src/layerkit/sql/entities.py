@@ -1,0 +1,256 @@
+"""Entities that are mapped classes, declarative or imperative."""
+
+import copy
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import CheckConstraint, Column, ColumnElement, Table, UniqueConstraint
+from sqlalchemy import inspect as inspected
+from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy.orm import InstanceState, Mapper, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import JSON, TypeDecorator
+from typing_extensions import override
+
+from layerkit.core.errors import NotSupportedError
+from layerkit.repository import EntityAdapter, FieldInfo, UniqueRule
+
+T = TypeVar("T")
+
+
+class MappedAdapter(EntityAdapter[T], Generic[T]):
+    """Know a mapped class by its mapper.
+
+    Args:
+        entity: The class.
+        mapper: Its mapper, configured.
+    """
+
+    def __init__(self, entity: type[T], mapper: Mapper[T]) -> None:
+        self.entity = entity
+        self.mapper = mapper
+        self.columns: dict[str, Column[Any]] = {
+            attribute.key: attribute.columns[0]
+            for attribute in mapper.column_attrs
+            if isinstance(attribute.columns[0], Column)
+        }
+        self.names: dict[ColumnElement[Any], str] = {
+            column: attribute.key
+            for attribute in mapper.column_attrs
+            for column in attribute.columns
+        }
+        self.key = tuple(
+            mapper.get_property_by_column(column).key for column in mapper.primary_key
+        )
+        if mapper.version_id_col is not None:
+            self.version = self.names[mapper.version_id_col]
+        self.fields = {
+            name: _field_info(name, column, generated=self._is_generated(name))
+            for name, column in self.columns.items()
+        }
+        self.unique = tuple(
+            rule
+            for table in mapper.tables
+            if isinstance(table, Table)
+            for rule in self._unique_rules(table)
+        )
+
+    @override
+    def build(self, values: Mapping[str, object]) -> T:
+        return self.construct(values)
+
+    @override
+    def values(self, entity: T) -> dict[str, Any]:
+        loaded = inspected(entity, raiseerr=True).dict
+        return {n: copy.deepcopy(loaded[n]) for n in self.columns if n in loaded}
+
+    @override
+    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+        for name, value in copy.deepcopy(dict(values)).items():
+            set_committed_value(entity, name, value)
+
+    @override
+    def load(self, values: Mapping[str, object]) -> T:
+        entity = self.mapper.class_manager.new_instance()
+        self.fill(entity, values)
+        # Without this, a column or relationship that is not there would read as None.
+        make_transient_to_detached(entity)
+        return entity
+
+    @override
+    def copy(self, entity: T) -> T:
+        made: T = _copied(entity, {})
+        return made
+
+    @override
+    def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
+        made = {
+            name: _made(column, column.default or column.server_default)
+            for name, column in self.columns.items()
+            if (column.default is not None or column.server_default is not None)
+            and values.get(name) is None
+            and name != self.integer_key
+        }
+        return {**made, **self._next_version(None)}
+
+    @override
+    def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
+        made = {
+            name: _made(column, column.onupdate)
+            for name, column in self.columns.items()
+            if column.onupdate is not None
+        }
+        return {**made, **self._next_version(values)}
+
+    @override
+    def check_portable(self) -> None:
+        if self.mapper.inherits or self.mapper.polymorphic_on is not None:
+            raise self._only_sql("inheritance")
+        for table in self.mapper.tables:
+            if any(_is_check(rule) for rule in getattr(table, "constraints", ())):
+                raise self._only_sql("a CHECK constraint")
+        for name, column in self.columns.items():
+            if name == self.integer_key:
+                continue  # a Sequence or Identity; memory counts by itself
+            for default in (column.server_default, column.default, column.onupdate):
+                if default is not None and not (
+                    _is_python(default) or _is_now(default)
+                ):
+                    raise self._only_sql(f"a default of {name} that is made in SQL")
+
+    @override
+    def check_alone(self, entity: T) -> None:
+        held = inspected(entity, raiseerr=True).dict
+        for relationship in self.mapper.relationships:
+            if held.get(relationship.key):
+                raise NotSupportedError(
+                    f"{self.name}.{relationship.key} holds other entities, which only "
+                    "a database stores along: create each by its own repository"
+                )
+
+    def _is_generated(self, name: str) -> bool:
+        """Tell whether something else than the caller fills the field in."""
+        column = self.columns[name]
+        counted = any(
+            # A class mapped to a subquery has no table that could count.
+            c is getattr(c.table, "autoincrement_column", None)
+            for c in self.mapper.attrs[name].columns
+        )
+        return (
+            column.default is not None
+            or column.server_default is not None
+            or counted
+            or name == self.version
+        )
+
+    def _next_version(self, values: Mapping[str, Any] | None) -> dict[str, Any]:
+        count = self.mapper.version_id_generator
+        if self.version is None or not callable(count):
+            return {}
+        return {self.version: count(values[self.version] if values else None)}
+
+    def _only_sql(self, what: str) -> NotSupportedError:
+        return NotSupportedError(
+            f"{self.name} has {what}, which only a database can do: "
+            "test it on SQLite, Database('sqlite://')"
+        )
+
+    def _unique_rules(self, table: Table) -> list[UniqueRule]:
+        groups = [
+            (constraint.name, list(constraint.columns))
+            for constraint in table.constraints
+            if isinstance(constraint, UniqueConstraint)
+        ]
+        groups += [(i.name, list(i.columns)) for i in table.indexes if i.unique]
+        return [
+            UniqueRule(
+                str(name or "_".join((table.name, *(c.name for c in columns), "key"))),
+                tuple(self.names[column] for column in columns),
+            )
+            for name, columns in groups
+            if all(column in self.names for column in columns)
+        ]
+
+
+def make_adapter(entity: type) -> EntityAdapter[Any] | None:
+    """Return the adapter of a mapped class; None for other classes."""
+    try:
+        mapper: object = inspected(entity)
+    except NoInspectionAvailable:
+        return None
+    return MappedAdapter(entity, mapper) if isinstance(mapper, Mapper) else None
+
+
+def _copied(entity: Any, made: dict[int, Any]) -> Any:
+    """Return a detached copy of *entity* with what is loaded of its relationships."""
+    if id(entity) in made:
+        return made[id(entity)]
+    state: InstanceState[Any] = inspected(entity, raiseerr=True)
+    mapper = state.mapper
+    twin = made[id(entity)] = mapper.class_manager.new_instance()
+    for attribute in mapper.column_attrs:
+        if attribute.key in state.dict:
+            value = copy.deepcopy(state.dict[attribute.key])
+            set_committed_value(twin, attribute.key, value)
+    for relationship in mapper.relationships:
+        if relationship.key in state.dict:
+            value = state.dict[relationship.key]
+            set_committed_value(twin, relationship.key, _copied_related(value, made))
+    if state.key is not None:
+        # Without this, a column or relationship that is not there would read as None.
+        make_transient_to_detached(twin)
+    return twin
+
+
+def _copied_related(value: Any, made: dict[int, Any]) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {key: _copied(item, made) for key, item in value.items()}
+    if isinstance(value, list | set | tuple):
+        return type(value)(_copied(item, made) for item in value)
+    return _copied(value, made)
+
+
+def _field_info(name: str, column: Column[Any], *, generated: bool) -> FieldInfo:
+    """Describe a column; types that take values of several classes are unchecked."""
+    kind: type | None = None
+    if not isinstance(column.type, TypeDecorator | JSON):
+        try:
+            kind = column.type.python_type
+        except NotImplementedError:
+            kind = None
+    nullable = bool(column.nullable)
+    return FieldInfo(name, kind, nullable, required=not nullable and not generated)
+
+
+def _is_check(rule: object) -> bool:
+    """Tell whether *rule* is a CHECK that no column type, an Enum say, has added."""
+    if not isinstance(rule, CheckConstraint):
+        return False
+    return not rule._type_bound  # noqa: SLF001 - SQLAlchemy has no public name for it
+
+
+def _is_now(default: Any) -> bool:
+    argument = getattr(default, "arg", None)
+    if isinstance(argument, FunctionElement):
+        return getattr(argument, "name", "") in {"now", "CURRENT_TIMESTAMP"}
+    return str(argument).strip("()").upper() in {"CURRENT_TIMESTAMP", "NOW"}
+
+
+def _is_python(default: Any) -> bool:
+    is_python = getattr(default, "is_scalar", False) or getattr(
+        default, "is_callable", False
+    )
+    return bool(is_python)
+
+
+def _made(column: Column[Any], default: Any) -> Any:
+    """Return the value that a default of *column* gives."""
+    if not _is_python(default):
+        now = datetime.now(UTC)  # see check_portable
+        is_aware = getattr(column.type, "timezone", False)
+        return now if is_aware else now.replace(tzinfo=None)
+    return default.arg(None) if default.is_callable else copy.deepcopy(default.arg)

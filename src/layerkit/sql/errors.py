@@ -1,0 +1,256 @@
+"""What drivers raise, told by sqlstate or error number, as layerkit's errors.
+
+Sources: PostgreSQL manual, appendix A; MariaDB error codes; SQLite result codes. Texts
+are read for names only, never for their words, which a server may translate.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from sqlalchemy import PrimaryKeyConstraint, Table
+from sqlalchemy.exc import (
+    DBAPIError,
+    InvalidRequestError,
+    MissingGreenlet,
+    PendingRollbackError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError as ORMStaleDataError
+from sqlalchemy.sql.schema import ColumnCollectionConstraint
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    AppException,
+    ConflictError,
+    StaleDataError,
+    TimeoutExceededError,
+    UnavailableError,
+    UnitOfWorkError,
+    UsageError,
+    ValidationError,
+)
+from layerkit.sql.entities import MappedAdapter
+
+Failure: TypeAlias = Literal[
+    "unique", "foreign_key", "not_null", "check", "data", "serialization",
+    "deadlock", "unavailable", "timeout", "aborted", "missing",
+]  # fmt: skip
+
+SQLSTATES: Final[Mapping[str, Failure]] = {
+    "23505": "unique", "23P01": "unique", "23503": "foreign_key", "23502": "not_null",
+    "23514": "check", "22": "data", "40001": "serialization", "40P01": "deadlock",
+    "55P03": "unavailable", "57P": "unavailable", "08": "unavailable",
+    "53": "unavailable", "28": "unavailable", "57014": "timeout", "25P02": "aborted",
+    "42P01": "missing", "42703": "missing", "3D000": "missing", "3F000": "missing",
+}  # fmt: skip
+"""PostgreSQL's five characters, or the class they begin with."""
+
+MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
+    1062: "unique", 1586: "unique", 1451: "foreign_key", 1452: "foreign_key",
+    1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
+    1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
+    1213: "deadlock", 1020: "serialization", 1205: "unavailable", 1040: "unavailable",
+    1045: "unavailable", 1053: "unavailable", 2002: "unavailable", 2003: "unavailable",
+    2006: "unavailable", 2013: "unavailable", 3024: "timeout", 1969: "timeout",
+    1146: "missing", 1054: "missing", 1049: "missing",
+}  # fmt: skip
+
+SQLITE_CODES: Final[Mapping[int, Failure]] = {
+    2067: "unique", 1555: "unique", 2579: "unique", 787: "foreign_key",
+    1811: "foreign_key", 1299: "not_null", 275: "check", 3091: "data", 20: "data",
+    18: "data", 5: "unavailable", 6: "unavailable", 8: "unavailable",
+    10: "unavailable", 13: "unavailable", 14: "unavailable", 1: "missing",
+}  # fmt: skip
+"""Extended result codes first; a primary code (the low byte) stands for its kind."""
+
+DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
+"""What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
+
+# The last quotes of the text: those before it may hold a value, with quotes of its own.
+_LAST_QUOTED: Final = re.compile(r"['`]([^'`]+)['`][^'`]*$")
+_MYSQL_CONSTRAINT: Final = re.compile(r"CONSTRAINT `([^`]+)`")
+_MYSQL_REFERENCE: Final = re.compile(r"FOREIGN KEY \(([^)]+)\)")
+_SQLITE_SUBJECT: Final = re.compile(r"constraint failed: (.+)$")
+_SQLITE_INDEX: Final = re.compile(r"^index '(.+)'$")
+
+_MISFIT: Final = "a value does not fit its column"
+_FAILED_BEFORE: Final = (
+    "the session's transaction has failed before: roll the session back, or catch "
+    "errors in a savepoint"
+)
+
+# The first class that fits decides, so InvalidRequestError comes after its subclasses.
+_MEANINGS: Final[
+    tuple[tuple[type[Exception], Callable[[Exception], AppException]], ...]
+] = (
+    (
+        PoolTimeoutError,
+        lambda _: UnavailableError("all connections to the database are in use"),
+    ),
+    (OSError, lambda _: UnavailableError("the database can't be reached")),
+    (ORMStaleDataError, lambda _: StaleDataError()),
+    (
+        MissingGreenlet,
+        lambda _: UsageError(
+            "something was loaded outside of an awaited call: name what you need in "
+            "`load`, or read it inside the unit of work"
+        ),
+    ),
+    (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
+    (InvalidRequestError, lambda error: UsageError(str(error))),
+    (StatementError, lambda _: ValidationError(_MISFIT)),
+    (OverflowError, lambda _: ValidationError(_MISFIT)),
+    (UnicodeError, lambda _: ValidationError(_MISFIT)),
+)
+
+
+def translate(
+    error: Exception, adapter: MappedAdapter[Any] | None = None
+) -> AppException:
+    """Return what SQLAlchemy or the network raised as one of layerkit's errors."""
+    if isinstance(error, DBAPIError):
+        return _translate_driver(error, adapter)
+    for kind, make in _MEANINGS:
+        if isinstance(error, kind):
+            return make(error)
+    return UsageError(f"{type(error).__name__}: {error}")
+
+
+def _translate_driver(
+    error: DBAPIError, adapter: MappedAdapter[Any] | None
+) -> AppException:
+    failure = failure_of(error)
+    constraint, columns = _subject(error, failure)
+    if failure in {"unique", "foreign_key", "not_null", "check"}:
+        constraint, fields = _fields(adapter, constraint, columns)
+        return _refusal(failure, constraint, fields)
+    match failure:
+        case "serialization" | "deadlock":
+            return ConflictError(
+                "another unit of work got in the way; run it again", kind=failure
+            )
+        case "unavailable":
+            return UnavailableError("the database is locked, busy or out of reach")
+        case "timeout":
+            return TimeoutExceededError("the database cancelled a statement")
+        case "data":
+            return ValidationError(_MISFIT)
+        case "aborted":
+            return UnitOfWorkError(_FAILED_BEFORE)
+        case _:
+            text = str(error.orig).partition("\n")[0]
+            return UsageError(
+                f"the database refused a statement: {text}. Where a table or column "
+                "is missing: await database.create_all(Base.metadata), or migrate"
+            )
+
+
+def failure_of(error: DBAPIError) -> Failure:
+    """Tell what went wrong by the driver's code; what is unknown counts as missing."""
+    original: Any = error.orig
+    number = original.args[0] if original.args else None
+    if isinstance(code := getattr(original, "sqlite_errorcode", None), int):
+        found = SQLITE_CODES.get(code) or SQLITE_CODES.get(code & 0xFF)
+    elif isinstance(number, int):
+        found = MYSQL_ERRORS.get(number)
+    else:
+        state = str(getattr(original, "sqlstate", None) or "")
+        found = next(
+            (SQLSTATES[s] for n in (5, 3, 2) if (s := state[:n]) in SQLSTATES), None
+        )
+    if found is None and error.connection_invalidated:
+        return "unavailable"
+    return found or "missing"
+
+
+def _refusal(
+    failure: Failure, constraint: str | None, fields: tuple[str, ...]
+) -> AppException:
+    named = ", ".join(fields)
+    if failure == "unique":
+        return AlreadyExistsError(constraint=constraint, fields=fields)
+    if failure == "foreign_key":
+        return ConflictError(
+            f"{named or 'a reference'} does not match: what it refers to is missing, "
+            "or still referred to",
+            kind="foreign_key",
+            constraint=constraint,
+            fields=fields,
+        )
+    if failure == "not_null":
+        return ValidationError(f"{named or 'a field'} must not be null", fields=fields)
+    return ValidationError(
+        f"{named or constraint or 'a rule'} is broken", fields=fields
+    )
+
+
+def _subject(error: DBAPIError, failure: Failure) -> tuple[str | None, tuple[str, ...]]:
+    """Return the constraint and the columns that the driver names."""
+    original: Any = error.orig
+    details = getattr(original, "__cause__", None)
+    constraint: str | None = getattr(details, "constraint_name", None)
+    column: str | None = getattr(details, "column_name", None)
+    if constraint or column:
+        return constraint, (column,) if column else ()
+    text = str(original.args[-1]) if original.args else ""
+    if hasattr(original, "sqlite_errorcode"):
+        found = _SQLITE_SUBJECT.search(text)
+        subject = found.group(1) if found else ""
+        if failure == "check":
+            return subject or None, ()
+        if index := _SQLITE_INDEX.search(subject):
+            return index.group(1), ()
+        return None, tuple(n.rpartition(".")[2] for n in subject.split(", ") if n)
+    if match := _MYSQL_CONSTRAINT.search(text):
+        reference = _MYSQL_REFERENCE.search(text)
+        names = reference.group(1) if reference else ""
+        return match.group(1), tuple(re.findall("`([^`]+)`", names))
+    quoted = _LAST_QUOTED.search(text)
+    name = quoted.group(1).rpartition(".")[2] if quoted else None
+    return (None, (name,)) if name and failure == "not_null" else (name, ())
+
+
+def _fields(
+    adapter: MappedAdapter[Any] | None, constraint: str | None, columns: tuple[str, ...]
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the rule and the fields that it covers, as the mapping names them."""
+    if adapter is None:
+        return constraint, columns
+    by_column = {column.name: name for column, name in adapter.names.items()}
+    fields = tuple(by_column.get(column, column) for column in columns)
+    for rule in adapter.unique:
+        if constraint == rule.name or (fields and fields == rule.fields):
+            return rule.name, rule.fields
+    if constraint is None:
+        return None, fields
+    if known := _covered(adapter, constraint):
+        return constraint, known
+    # A rule of another table: what refers to this one, or was flushed along with it.
+    return constraint, fields if set(columns) <= set(by_column) else ()
+
+
+def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
+    """Return the fields of a constraint by its name, given or made by the server."""
+    tables = (t for t in adapter.mapper.tables if isinstance(t, Table))
+    for table in tables:
+        for candidate in table.constraints:
+            if isinstance(candidate, ColumnCollectionConstraint):
+                found = [adapter.names.get(column) for column in candidate.columns]
+                if constraint in _names(table, candidate) and None not in found:
+                    return tuple(name for name in found if name)
+    # MySQL names a unique key after its (first) column.
+    return tuple(
+        name for name, column in adapter.columns.items() if column.name == constraint
+    )
+
+
+def _names(table: Table, constraint: ColumnCollectionConstraint) -> set[str]:
+    """Return the names that *constraint* goes by; unnamed ones are named by servers."""
+    if constraint.name:
+        return {str(constraint.name)}
+    if isinstance(constraint, PrimaryKeyConstraint):
+        return {"PRIMARY", f"{table.name}_pkey"}
+    columns = "_".join(column.name for column in constraint.columns)
+    return {f"{table.name}_{columns}_fkey", f"{table.name}_{columns}_check"}

@@ -1,0 +1,79 @@
+"""Which relationships a statement loads, and what reading any other one does."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.orm import (
+    Mapper,
+    ORMExecuteState,
+    Session,
+    defer,
+    immediateload,
+    joinedload,
+    raiseload,
+    selectinload,
+    subqueryload,
+)
+from sqlalchemy.orm.interfaces import ORMOption
+from sqlalchemy.orm.strategy_options import _AbstractLoad
+from sqlalchemy.util.concurrency import in_greenlet
+
+from layerkit.core.errors import UsageError
+
+WATCHED: Final = "layerkit.watched"
+"""A key of ``session.info``: the session is one that units of work run on."""
+
+_EAGER: Final[Mapping[object, Callable[..., _AbstractLoad]]] = {
+    "selectin": selectinload,
+    "joined": joinedload,
+    False: joinedload,
+    "subquery": subqueryload,
+    "immediate": immediateload,
+}
+"""What ``relationship(lazy=...)`` may be, and the option that says the same."""
+
+
+def loader_options(mapper: Mapper[Any]) -> list[ORMOption]:
+    """Return options by which a relationship that was not loaded raises with its name.
+
+    What the mapping loads eagerly is said again, since the wildcard would hide it; more
+    specific options of a statement go before the wildcard anyway.
+    """
+    deferred = [
+        defer(getattr(mapper.class_, column.key), raiseload=True)
+        for column in mapper.column_attrs
+        if column.deferred
+    ]
+    return [raiseload("*"), *_eager(mapper, frozenset({mapper})), *deferred]
+
+
+def _eager(mapper: Mapper[Any], above: frozenset[Mapper[Any]]) -> list[_AbstractLoad]:
+    options = []
+    for relationship in mapper.relationships:
+        make = _EAGER.get(relationship.lazy)
+        target = relationship.mapper
+        if make is not None and target not in above:
+            option = make(getattr(mapper.class_, relationship.key))
+            options.append(option.options(*_eager(target, above | {target})))
+    return options
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _refuse_hidden_load(state: ORMExecuteState) -> None:
+    """Raise with the name of what an attribute access is about to load.
+
+    Objects that no statement with ``loader_options`` has brought, new ones say, would
+    load here, and an asynchronous driver fails at that with MissingGreenlet.
+
+    Raises:
+        UsageError: The attribute is read outside of an awaited call.
+    """
+    is_hidden = state.is_relationship_load or state.is_column_load
+    if is_hidden and state.session.info.get(WATCHED) and not in_greenlet():
+        path = state.loader_strategy_path
+        what = path[-1] if path else "an attribute that was deferred or has expired"
+        raise UsageError(
+            f"{what} was not loaded, and reading it can't wait for the database: name "
+            "it in `load` of the repository, or in the options of a statement"
+        )

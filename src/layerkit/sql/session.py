@@ -1,0 +1,276 @@
+"""Units of work on a session of the caller's own: joined, adopted or refused.
+
+A transaction that the caller began is joined and never committed here. One that began
+by itself, by a read, is adopted. One with the caller's own writes is refused, since a
+commit would store what nobody asked to store.
+"""
+
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import SessionTransactionOrigin as Origin
+from sqlalchemy.util import await_only
+from typing_extensions import override
+
+from layerkit.core.errors import UnitOfWorkError
+from layerkit.core.logging import get_logger
+from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.transaction import (
+    WROTE,
+    Loaded,
+    SQLTransaction,
+    has_writes,
+    kept_values,
+    loaded_values,
+    restore,
+    watch,
+)
+from layerkit.unit_of_work import EventSink, Hook, run_hooks, shielded
+
+logger = get_logger("layerkit.sql")
+
+_COMMITTED: Final = "layerkit.committed"  # the transaction that is about to end well
+_UNIT: Final = "layerkit.unit"  # the SessionUnit of this session
+
+_REFUSED: Final = (
+    "the session's transaction has writes that no unit of work knows of, and "
+    "committing would store them too. Do one of these: begin it yourself, `async with "
+    "session.begin():`; commit or roll back before; or make the writes inside "
+    "`async with repository.unit_of_work():`"
+)
+
+
+class SessionUnit(SQLTransaction):
+    """Hold the one state that all repositories of a session share.
+
+    Args:
+        session: The caller's session.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__(session.sync_session, lambda: session)
+        self.session = session
+        self._unstored: Counter[str] = Counter()
+        self._joined = False
+        self._known: Loaded = []
+        self._waiting: list[Waiting] = []
+        self._veto: tuple[BaseException, SessionTransaction | None] | None = None
+
+    @override
+    async def _begin(self) -> None:
+        session = self.session.sync_session
+        running = session.get_transaction()
+        self._joined = running is not None and running.origin is Origin.BEGIN
+        self.check_veto()
+        if not self._joined and running is not None and has_writes(session):
+            raise UnitOfWorkError(_REFUSED)
+        if not self._joined and session.in_nested_transaction():
+            raise UnitOfWorkError(
+                "the session is inside a begin_nested() of a transaction that began by "
+                "itself; begin it yourself: `async with session.begin():`"
+            )
+        self._known = loaded_values(session)
+
+    @override
+    async def _commit(self) -> None:
+        session = self.session.sync_session
+        expires, session.expire_on_commit = session.expire_on_commit, False
+        try:
+            await (self.session.flush() if self._joined else self.session.commit())
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            raise translate(error) from error
+        finally:
+            session.expire_on_commit = expires
+
+    @override
+    async def _rollback(self) -> None:
+        if self._joined:
+            if self.writes or self._doom is not None:
+                self._forbid_commit(
+                    self._doom
+                    or UnitOfWorkError("a unit of work failed after it had written")
+                )
+            return
+        loaded = loaded_values(self.session.sync_session)
+        try:
+            await self.session.rollback()
+        finally:
+            self._restore([*loaded, *kept_values(self.session.sync_session)])
+
+    def _restore(self, loaded: Loaded) -> None:
+        known = {id(entity) for entity, _ in self._known}
+        restore(self._known)
+        strangers = [pair for pair in loaded if id(pair[0]) not in known]
+        restore(strangers)
+        for entity, _ in strangers:
+            if entity in self.session:
+                # It may hold what was never stored: readable, but read afresh later.
+                self.session.expunge(entity)
+
+    @override
+    def doom(self, cause: BaseException) -> None:
+        super().doom(cause)
+        if not self.blocks:
+            # PostgreSQL turns the COMMIT after a refused statement into a ROLLBACK.
+            self._forbid_commit(cause)
+
+    def _forbid_commit(self, cause: BaseException) -> None:
+        place = self.session.sync_session.get_nested_transaction()
+        self._veto = self._veto or (cause, place)
+
+    @override
+    async def _release(self) -> None:
+        self._known = []
+
+    @override
+    async def _deliver(
+        self, hooks: list[Hook], events: list[object], sink: EventSink | None
+    ) -> None:
+        if not self._joined:
+            await run_hooks(hooks, events, sink)
+        elif hooks or events:
+            nested = self.session.sync_session.get_nested_transaction()
+            self._waiting.append(Waiting(nested, hooks, events, sink))
+
+    def note_write(self, verb: str) -> None:
+        """Remember a write outside any unit: the caller has to commit it."""
+        if not self.blocks:
+            self._unstored[verb] += 1
+
+    # What the session's events report
+
+    def check_veto(self) -> None:
+        """Raise where a unit inside the caller's transaction failed after writing.
+
+        Raises:
+            UnitOfWorkError: One did; the caller has to roll back.
+        """
+        if self._veto is not None:
+            cause, _ = self._veto
+            raise UnitOfWorkError(
+                f"this transaction can only roll back: {type(cause).__name__} left it "
+                "half done. To catch an error and go on, wrap what may fail in `async "
+                "with uow.savepoint():`, or in `async with session.begin_nested():`"
+            ) from cause
+
+    def forget(self, ended: SessionTransaction) -> None:
+        """Drop what waited for a savepoint of the caller's that was rolled back."""
+        self._waiting = [w for w in self._waiting if not _is_inside(w.nested, ended)]
+        if self._veto is not None and _is_inside(self._veto[1], ended):
+            self._veto = None  # what was half done is undone
+
+    def rolled_back(self) -> None:
+        """Forget writes that the caller has undone in so many words."""
+        self._unstored.clear()
+
+    def ended(self, *, committed: bool) -> None:
+        """Run what waited for the caller's commit, or drop it."""
+        waiting, self._waiting, self._veto = self._waiting, [], None
+        unstored, self._unstored = self._unstored, Counter()
+        if committed:
+            for one in waiting:
+                await_only(shielded(one.run()))
+        elif unstored:
+            total = sum(unstored.values())
+            logger.warning(
+                "a session was closed without a commit, and %d writes are gone (%s); "
+                "write inside a unit of work, or commit",
+                total,
+                ", ".join(f"{name}: {count}" for name, count in unstored.items()),
+            )
+
+
+class Waiting:
+    """Keep the hooks and events of a unit until the caller's transaction commits.
+
+    Args:
+        nested: The caller's savepoint that the unit ran in, if any.
+        hooks: What runs after the commit.
+        events: What is published after it.
+        sink: Where to.
+    """
+
+    def __init__(
+        self,
+        nested: SessionTransaction | None,
+        hooks: list[Hook],
+        events: list[object],
+        sink: EventSink | None,
+    ) -> None:
+        self.nested = nested
+        self._hooks, self._events, self._sink = hooks, events, sink
+
+    def run(self) -> Coroutine[Any, Any, None]:
+        """Return what runs the hooks and publishes the events."""
+        return run_hooks(self._hooks, self._events, self._sink)
+
+
+def unit_of(session: AsyncSession) -> SessionUnit:
+    """Return the one state of *session*, made when it is first asked for."""
+    info = session.sync_session.info
+    if _UNIT not in info:
+        info[_UNIT] = SessionUnit(session)
+        watch(session)
+    found: SessionUnit = info[_UNIT]
+    return found
+
+
+def _is_inside(inner: SessionTransaction | None, savepoint: SessionTransaction) -> bool:
+    """Tell whether *inner* is *savepoint*, or was opened inside it."""
+    while inner is not None and inner is not savepoint:
+        inner = inner.parent
+    return inner is not None
+
+
+# Listeners on the class, so that writes from before the first repository are seen too.
+# They touch nothing but `session.info`.
+
+
+@event.listens_for(Session, "after_flush")
+def _note_flush(session: Session, _: object) -> None:
+    session.info[WROTE] = True
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _note_statement(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        state.session.info[WROTE] = True
+
+
+@event.listens_for(Session, "before_commit")
+def _veto_commit(session: Session) -> None:
+    unit: SessionUnit | None = session.info.get(_UNIT)
+    if unit is not None and not session.in_nested_transaction():
+        unit.check_veto()
+
+
+@event.listens_for(Session, "after_commit")
+def _note_commit(session: Session) -> None:
+    ending = session.get_nested_transaction() or session.get_transaction()
+    session.info[_COMMITTED] = ending
+
+
+@event.listens_for(Session, "after_rollback")
+def _note_rollback(session: Session) -> None:
+    unit: SessionUnit | None = session.info.get(_UNIT)
+    if unit is not None and not session.in_nested_transaction():
+        unit.rolled_back()
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _note_end(session: Session, ended: SessionTransaction) -> None:
+    if ended.parent is not None and not ended.nested:
+        return  # a flush
+    committed = session.info.pop(_COMMITTED, None) is ended
+    unit: SessionUnit | None = session.info.get(_UNIT)
+    if ended.parent is None:
+        session.info.pop(WROTE, None)
+        if unit is not None:
+            unit.ended(committed=committed)
+    elif unit is not None and not committed:
+        unit.forget(ended)

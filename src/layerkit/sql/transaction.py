@@ -1,0 +1,186 @@
+"""A unit of work on a session of its own, and what any session's unit needs."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy import inspect as inspected
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+from sqlalchemy.orm import InstanceState, Session
+from sqlalchemy.orm.attributes import set_committed_value
+from typing_extensions import override
+
+from layerkit.core.errors import AppException, UnitOfWorkError
+from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.loading import WATCHED
+from layerkit.unit_of_work import Transaction, shielded
+
+WROTE: Final = "layerkit.wrote"
+"""A key of ``session.info``: the running transaction has written something."""
+
+_KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
+
+Loaded = list[tuple[Any, dict[str, Any]]]
+"""Objects, and the column values that they had."""
+
+
+class SQLTransaction(Transaction):
+    """Work on a session that is made for the unit and closed with it.
+
+    Args:
+        home: What the unit belongs to.
+        make_session: Makes the session; called when the unit begins.
+        read_only: True where writing verbs are refused.
+    """
+
+    def __init__(
+        self,
+        home: object,
+        make_session: Callable[[], AsyncSession],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__(home, read_only=read_only)
+        self._make_session = make_session
+        self.session: AsyncSession
+
+    @override
+    async def _begin(self) -> None:
+        self.session = self._make_session()
+        watch(self.session)
+
+    @override
+    async def _commit(self) -> None:
+        self._check_read_only()
+        try:
+            await self.session.commit()
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            raise translate(error) from error
+
+    @override
+    async def _rollback(self) -> None:
+        kept = loaded_values(self.session.sync_session)
+        try:
+            await self.session.rollback()
+        finally:
+            restore([*kept, *kept_values(self.session.sync_session)])
+
+    @override
+    async def _release(self) -> None:
+        await self.session.close()
+
+    @override
+    def _savepoint(self) -> AbstractAsyncContextManager[None]:
+        return self._nested()
+
+    @asynccontextmanager
+    async def _nested(self) -> AsyncIterator[None]:
+        session = self.session
+        with self.verb("savepoint", writes=False):
+            try:
+                await begin_by_hand(session)
+                nested = await session.begin_nested()
+            except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+                self.doom(error)
+                raise translate(error) from error
+        try:
+            yield
+        except BaseException as error:
+            try:
+                await shielded(self._undo_savepoint(nested))
+            except AppException as failed:
+                if not isinstance(error, Exception):
+                    # A cancellation stays one; a new one tells that undoing failed.
+                    raise type(error)(*error.args) from failed
+                raise
+            raise
+        try:
+            await session.flush()
+            await shielded(nested.commit())
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            await shielded(self._undo_savepoint(nested))
+            raise translate(error) from error
+        except BaseException:
+            await shielded(self._undo_savepoint(nested))
+            raise
+
+    async def _undo_savepoint(self, nested: AsyncSessionTransaction) -> None:
+        open_one = self.session.sync_session.get_nested_transaction()
+        if open_one is None or open_one is not nested.sync_transaction:
+            return  # released already, or gone with the whole transaction
+        try:
+            await nested.rollback()
+            await self._refresh_expired()
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            raise translate(error) from error
+
+    async def _refresh_expired(self) -> None:
+        """Read again what the rollback of a savepoint has expired."""
+        for entity in list(self.session.sync_session.identity_map.values()):
+            state: InstanceState[Any] = inspected(entity, raiseerr=True)
+            if state.expired_attributes:
+                await self.session.refresh(entity)
+
+    def _check_read_only(self) -> None:
+        if self.read_only and has_writes(self.session.sync_session):
+            raise UnitOfWorkError("an entity was changed in a read-only unit of work")
+
+
+def watch(session: AsyncSession) -> None:
+    """Let the listeners here and in ``loading`` care for *session*."""
+    session.sync_session.info.update({WATCHED: True, _KEPT: []})
+
+
+def has_writes(session: Session) -> bool:
+    """Tell whether the running transaction has written, or is about to."""
+    changed = any(session.is_modified(entity) for entity in session.dirty)
+    return bool(session.new or changed or session.deleted or session.info.get(WROTE))
+
+
+def kept_values(session: Session) -> Loaded:
+    """Return what the last rollback found, and forget it."""
+    kept: Loaded = session.info[_KEPT]
+    session.info[_KEPT] = []
+    return kept
+
+
+@event.listens_for(Session, "after_rollback")
+def _keep(session: Session) -> None:
+    """Remember what is loaded before it expires; a failed flush rolls back too."""
+    if session.info.get(WATCHED) and not session.in_nested_transaction():
+        session.info[_KEPT] = loaded_values(session)
+
+
+def loaded_values(session: Session) -> Loaded:
+    """Return every object of *session* with its loaded column values."""
+    found: Loaded = []
+    for entity in session.identity_map.values():
+        state: InstanceState[Any] = inspected(entity, raiseerr=True)
+        columns = state.mapper.column_attrs
+        found.append((entity, {k: v for k, v in state.dict.items() if k in columns}))
+    return found
+
+
+def restore(kept: Iterable[tuple[Any, dict[str, Any]]]) -> None:
+    """Set the values of objects whose attributes have been expired since."""
+    for entity, values in kept:
+        state: InstanceState[Any] = inspected(entity, raiseerr=True)
+        for name, value in values.items():
+            if name not in state.dict:
+                set_committed_value(entity, name, value)
+
+
+async def begin_by_hand(session: AsyncSession) -> None:
+    """Begin on SQLite where its driver has not.
+
+    Python's sqlite3 begins before the first write only; a savepoint before that would
+    be the outermost transaction, and its release a commit.
+    """
+    connection = await session.connection()
+    if connection.dialect.name == "sqlite":
+        raw = await connection.get_raw_connection()
+        driver = raw.driver_connection
+        if driver is not None and not driver.in_transaction:
+            await connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,56 @@
+"""Databases with the tables of tests.support.library, on every dialect."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from layerkit.sql import Database
+from tests.support.databases import fresh_database
+from tests.support.library import Base
+
+
+@pytest.fixture(scope="session")
+def library_postgres_url(postgres_server: str) -> Iterator[str]:
+    """One database for the run: new tables cost a tenth of a new database."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def library_mysql_url(mysql_server: str) -> Iterator[str]:
+    with fresh_database(mysql_server) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database that may have tables of an earlier test."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'library.db'}"
+    server = {"postgresql": "postgres", "mariadb": "mysql"}[request.param]
+    found: str = request.getfixturevalue(f"library_{server}_url")
+    return found
+
+
+async def make_tables(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.drop_all)
+        await connection.run_sync(Base.metadata.create_all)
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    """The library, empty."""
+    async with Database(url) as opened:
+        await make_tables(opened.engine)
+        yield opened
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+    """The library, empty, on SQLite alone."""
+    async with Database(f"sqlite:///{tmp_path / 'library.db'}") as opened:
+        await make_tables(opened.engine)
+        yield opened

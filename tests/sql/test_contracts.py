@@ -1,0 +1,82 @@
+"""The contracts on SQL databases: SQLite, PostgreSQL and, where given, MariaDB."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from typing_extensions import override
+
+from layerkit.repository import Repository
+from layerkit.sql import Database, SQLRepository
+from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
+from tests.support.databases import fresh_database
+from tests.support.entities import Base, MappedItem
+
+
+@pytest.fixture(scope="module")
+def shared_postgres_url(postgres_server: str) -> Iterator[str]:
+    """One database for the module: new tables cost a tenth of a new database."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_mysql_url(mysql_server: str) -> Iterator[str]:
+    with fresh_database(mysql_server) as url:
+        yield url
+
+
+async def new_tables(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.drop_all)
+        await connection.run_sync(Base.metadata.create_all)
+
+
+class TestSQLite(UnitOfWorkContract):
+    entity: ClassVar[type[Any]] = MappedItem
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'contract.db'}"
+
+    @pytest.fixture
+    @override
+    def open_repository(self, url: str) -> OpenRepository:
+        @asynccontextmanager
+        async def open_database(entity: type[Any]) -> AsyncIterator[Any]:
+            async with Database(url) as database:
+                await new_tables(database.engine)
+                yield Repository(database, entity)
+
+        return open_database
+
+
+class TestPostgreSQL(TestSQLite):
+    @pytest.fixture
+    @override
+    def url(self, shared_postgres_url: str) -> str:
+        return shared_postgres_url
+
+
+class TestMariaDB(TestSQLite):
+    @pytest.fixture
+    @override
+    def url(self, shared_mysql_url: str) -> str:
+        return shared_mysql_url
+
+
+class TestSessionFactoryOfOnesOwn(TestPostgreSQL):
+    @pytest.fixture
+    @override
+    def open_repository(self, url: str) -> OpenRepository:
+        @asynccontextmanager
+        async def open_sessions(entity: type[Any]) -> AsyncIterator[Any]:
+            engine = create_async_engine(url)
+            await new_tables(engine)
+            yield SQLRepository(async_sessionmaker(engine), entity)
+            await engine.dispose()
+
+        return open_sessions
