@@ -1,0 +1,265 @@
+"""BaseService: business rules around a repository, each call one unit of work."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, Protocol, runtime_checkable
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from layerkit.core.errors import (
+    AppException,
+    NotFoundError,
+    UnitOfWorkError,
+    UsageError,
+)
+from layerkit.core.logging import get_logger
+from layerkit.events import Event
+from layerkit.repository import BaseRepository, Home, copy_of
+from layerkit.unit_of_work import (
+    EventSink,
+    Hook,
+    Transaction,
+    UnitOfWork,
+    current_unit,
+    plain_unit_of_work,
+)
+
+T = TypeVar("T", default=Any)
+ID = TypeVar("ID", default=Any)
+
+_UNEXPECTED = "The operation failed"
+
+
+@runtime_checkable
+class _HasUnitOfWork(Protocol):
+    def unit_of_work(self, *, events: EventSink | None = None) -> UnitOfWork: ...
+
+
+class BaseService(Generic[T, ID]):
+    """Put an application's rules around the verbs of a repository.
+
+    Each call is one unit of work: validation, write, hooks and event stand or fall
+    together. Subclasses override hooks (``_validate_create_data``,
+    ``_post_create_actions``, ...) and add operations of their own; several writes of
+    their own go inside ``async with self.unit_of_work():``. What reaches outside, mail
+    or HTTP, belongs in ``after_commit`` or in an event.
+
+    With *events*, ``<entity_name>.created`` is emitted for every new entity.
+
+    Args:
+        repository: Any repository; one without units of work gets units that run hooks
+            and events on success, without a transaction.
+        events: Where events go: a bus, or an outbox.
+
+    Attributes:
+        entity_name: What events are named after, such as ``"user"``.
+        repository: As it was passed in.
+        logger: Named after the class.
+
+    Raises:
+        UsageError: No repository, or *events* without an ``entity_name``.
+    """
+
+    entity_name: ClassVar[str | None] = None
+
+    def __init__(
+        self, repository: BaseRepository[T, ID], *, events: EventSink | None = None
+    ) -> None:
+        name = type(self).__name__
+        given: object = repository
+        if given is None:
+            raise UsageError(f"{name} needs a repository, got None")
+        if events is not None and not self.entity_name:
+            raise UsageError(
+                f'{name} has events= and no entity_name: set entity_name = "user" on '
+                'the class, and its events are named "user.created"'
+            )
+        self.repository = repository
+        self.logger = get_logger(name)
+        self._events = events
+
+    # Operations
+
+    async def create_entity(self, create_data: T | BaseModel | Mapping[str, Any]) -> T:
+        """Check *create_data*, store a new entity and return it.
+
+        Args:
+            create_data: What the repository's ``create`` takes.
+
+        Raises:
+            AppException: What a hook or the repository refuses; nothing is stored.
+        """
+        async with self.unit_of_work() as unit:
+            await self._validate_create_data(create_data)
+            entity = await self.repository.create(create_data)  # type: ignore[arg-type] # schemas and mappings too, where the repository takes them
+            await self._post_create_actions(entity)
+            if self._events is not None:
+                unit.emit(self._event("created", entity))
+        return entity
+
+    async def get_entity(self, entity_id: ID) -> T:
+        """Return a detached copy of the entity, as the business rules show it.
+
+        Raises:
+            NotFoundError: There is none with this id.
+        """
+        entity = await self.repository.get_by_id(entity_id)
+        if entity is None:
+            raise self._not_found(entity_id)
+        return await self._apply_business_rules(copy_of(entity))
+
+    async def list_entities(self, skip: int = 0, limit: int = 100) -> list[T]:
+        """Return detached copies of entities, as the business rules show them.
+
+        Args:
+            skip: How many to pass over, in the order of their keys.
+            limit: The most to return, 1 to 10,000.
+        """
+        found = await self.repository.get_all(skip, limit)
+        return [await self._apply_business_rules(copy_of(entity)) for entity in found]
+
+    async def update_entity(
+        self, entity_id: ID, data: BaseModel | Mapping[str, Any]
+    ) -> T:
+        """Check *data*, change the entity and return it.
+
+        Args:
+            entity_id: Which entity.
+            data: The changes; of a schema, the fields that were set.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            AppException: What a hook or the repository refuses; nothing is stored.
+        """
+        async with self.unit_of_work():
+            await self._validate_update_data(entity_id, data)
+            entity = await self.repository.update(entity_id, _changes(data))
+            if entity is None:
+                raise self._not_found(entity_id)
+            await self._post_update_actions(entity)
+        return entity
+
+    async def delete_entity(self, entity_id: ID) -> None:
+        """Remove the entity.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            AppException: What a hook or the repository refuses; nothing is removed.
+        """
+        async with self.unit_of_work():
+            await self._validate_delete(entity_id)
+            if not await self.repository.delete(entity_id):
+                raise self._not_found(entity_id)
+            await self._post_delete_actions(entity_id)
+
+    async def safe_execute(
+        self, operation: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Return what *operation* returns, awaited where it is awaitable.
+
+        Raises:
+            AppException: As the operation raised it; any other error is logged, and a
+                plain 500 without its text takes its place.
+        """
+        try:
+            result = operation(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+        except AppException:
+            raise
+        except Exception as error:
+            self.logger.exception(
+                "%s failed", getattr(operation, "__name__", operation)
+            )
+            raise AppException(_UNEXPECTED) from error
+
+    # The unit of work
+
+    def unit_of_work(self) -> UnitOfWork:
+        """Return a unit of work of the repository's home, with the service's events.
+
+        A service whose repository has no home gets one that joins the open unit, or
+        runs hooks and events on success without a transaction.
+        """
+        if isinstance(self.repository, _HasUnitOfWork):
+            return self.repository.unit_of_work(events=self._events)
+        return plain_unit_of_work(events=self._events)
+
+    def after_commit(self, hook: Hook) -> None:
+        """Run *hook* once the open unit has committed, and never after a rollback.
+
+        Raises:
+            UnitOfWorkError: No unit is open.
+        """
+        self._transaction("after_commit").after_commit(hook)
+
+    def emit(self, event: object) -> None:
+        """Send *event* once the open unit has committed, and never otherwise.
+
+        Raises:
+            UnitOfWorkError: No unit is open.
+            UsageError: The service, and the unit, have no events.
+        """
+        self._transaction("emit").emit(event)
+
+    # Hooks
+
+    async def _validate_create_data(self, data: Any) -> None:
+        """Refuse *data* by raising; it is what ``create_entity`` was given."""
+
+    async def _post_create_actions(self, entity: T) -> None:
+        """Do what belongs to the creation, in the same unit of work."""
+
+    async def _validate_update_data(self, entity_id: ID, data: Any) -> None:
+        """Refuse *data* by raising; it is what ``update_entity`` was given."""
+
+    async def _post_update_actions(self, entity: T) -> None:
+        """Do what belongs to the change, in the same unit of work."""
+
+    async def _validate_delete(self, entity_id: ID) -> None:
+        """Refuse the removal by raising."""
+
+    async def _post_delete_actions(self, entity_id: ID) -> None:
+        """Do what belongs to the removal, in the same unit of work."""
+
+    async def _apply_business_rules(self, entity: T) -> T:
+        """Return *entity*, a detached copy, as callers may see it."""
+        return entity
+
+    def _event_data(self, entity: T) -> Mapping[str, Any]:
+        """Return the data of the automatic event: the id, unless overridden."""
+        return {"id": self.repository.id_of(entity)}
+
+    # Helpers
+
+    def _event(self, what: str, entity: T) -> Event[dict[str, Any]]:
+        return Event(
+            event_type=f"{self.entity_name}.{what}",
+            data=dict(self._event_data(entity)),
+            source=type(self).__name__,
+        )
+
+    def _not_found(self, entity_id: ID) -> NotFoundError:
+        entity = getattr(self.repository, "model_class", None) or self.entity_name
+        return NotFoundError(entity=entity, entity_id=entity_id)
+
+    def _transaction(self, what: str) -> Transaction:
+        home = getattr(self.repository, "home", None)
+        own = home.transaction() if isinstance(home, Home) else None
+        if own is not None and own.blocks:
+            return own
+        unit = current_unit()
+        if unit is None or unit.transaction is None:
+            raise UnitOfWorkError(
+                f"{what}() needs an open unit of work: call it in a hook of the "
+                "service, or inside `async with self.unit_of_work():`"
+            )
+        return unit.transaction
+
+
+def _changes(data: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    """Return what *data* changes as a dict, which every repository takes."""
+    if isinstance(data, BaseModel):
+        fields = type(data).model_fields
+        return {n: getattr(data, n) for n in fields if n in data.model_fields_set}
+    return dict(data)
