@@ -1,0 +1,267 @@
+"""ServiceFactory: what an application is put together from, in one place."""
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, overload
+
+from typing_extensions import TypeVar
+
+from layerkit.core.errors import UsageError
+from layerkit.factory.handler import Call, run_handler
+from layerkit.factory.keys import Key, describe
+from layerkit.factory.override import Override
+from layerkit.factory.provider import Lifetime, Make, Registration
+from layerkit.factory.scope import Scope, Store, find
+from layerkit.factory.wiring import Need, Wiring
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ServiceFactory:
+    """Put services together by the types of their parameters.
+
+    Register first, then open: ``async with factory:`` checks the whole wiring, makes
+    the singletons and closes them in reverse at the end. ``factory.scope()`` gives one
+    request, message or job objects of its own. A factory may be opened again after it
+    was closed. It can be asked for itself, to open scopes.
+    """
+
+    def __init__(self) -> None:
+        self._registrations: list[Registration] = []
+        self._calls: list[Call] = []
+        self._replaced: list[Mapping[Key, object]] = []
+        self._stores: list[Store] = []
+        self._is_opening = False
+        self.value(self, key=ServiceFactory)
+
+    # Registering
+
+    def singleton(self, make: Make, *, key: Key = None) -> Self:
+        """Share one object, made when the factory opens and closed when it closes.
+
+        Args:
+            make: A class, a function, a coroutine function, or a generator function
+                that yields the object once and cleans up after it.
+            key: The type to find it by; left out, the class or the return annotation.
+
+        Raises:
+            UsageError: The factory is open, or *make* can't be called.
+        """
+        return self._add(Registration(Lifetime.SINGLETON, _callable(make), key))
+
+    def scoped(self, make: Make, *, key: Key = None) -> Self:
+        """Make one object a scope, on first use; arguments as of ``singleton``.
+
+        Raises:
+            UsageError: The factory is open, or *make* can't be called.
+        """
+        return self._add(Registration(Lifetime.SCOPED, _callable(make), key))
+
+    def transient(self, make: Make, *, key: Key = None) -> Self:
+        """Make a new object for each who asks; arguments as of ``singleton``.
+
+        What a generator opened is closed with the scope, or the singleton, it is for.
+
+        Raises:
+            UsageError: The factory is open, or *make* can't be called.
+        """
+        return self._add(Registration(Lifetime.TRANSIENT, _callable(make), key))
+
+    def value(self, obj: object, *, key: Key = None) -> Self:
+        """Share *obj*, which stays the caller's to close; keyed by its class or *key*.
+
+        Raises:
+            UsageError: The factory is open.
+        """
+        return self._add(Registration(Lifetime.VALUE, key=key, value=obj))
+
+    def given(self, key: Key) -> Self:
+        """Announce that each scope brings an object of *key* along, as ``values``.
+
+        Raises:
+            UsageError: The factory is open.
+        """
+        return self._add(Registration(Lifetime.GIVEN, key=key))
+
+    def _add(self, registration: Registration) -> Self:
+        if self._stores or self._is_opening:
+            raise UsageError(
+                "the factory is open: register everything before `async with factory`, "
+                "or use factory.override({...}) in a test"
+            )
+        self._registrations.append(registration)
+        return self
+
+    # Opening and closing
+
+    def check(self, needs: Iterable[Need] = ()) -> None:
+        """Check the whole wiring, and what is asked for from outside.
+
+        Raises:
+            WiringError: One error that lists all that is missing, cyclic, captive,
+                registered twice or can't be read.
+        """
+        self._wire(needs)
+
+    async def __aenter__(self) -> Self:
+        """Check the wiring and make the singletons.
+
+        Raises:
+            WiringError: As of ``check``; nothing was made.
+            UsageError: The factory is open already.
+        """
+        if self._stores or self._is_opening:
+            raise UsageError("the factory is open already: open it in one place")
+        wiring = self._wire()
+        store = Store(wiring, _values(wiring))
+        self._is_opening = True
+        try:
+            for provider in wiring.order:
+                if provider.lifetime is Lifetime.SINGLETON:
+                    await store.make(provider)
+        except BaseException as error:
+            await store.close(error)
+            raise
+        finally:
+            self._is_opening = False
+        self._stores.append(store)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the singletons in reverse; every clean-up runs."""
+        # Those of overrides are closed by their blocks; all refuse from now on.
+        stores = self._stores.copy()
+        self._stores.clear()
+        for store in stores:
+            store.is_closed = True
+        await stores[0].close(exc)
+
+    def _wire(self, needs: Iterable[Need] = ()) -> Wiring:
+        replaced = {k: v for layer in self._replaced for k, v in layer.items()}
+        asked = [need for call in self._calls for need in call.needs]
+        return Wiring(self._registrations, replaced, (*asked, *needs))
+
+    @property
+    def is_open(self) -> bool:
+        """True while the singletons are there to be had."""
+        return bool(self._stores)
+
+    def _current(self) -> Store:
+        if not self._stores:
+            raise UsageError(
+                "the factory is not open: use it inside `async with factory:`; with "
+                "layerkit.fastapi, run the application's lifespan"
+            )
+        return self._stores[-1]
+
+    # Using
+
+    def scope(self, values: Mapping[Any, object] | None = None) -> Scope:
+        """Return a scope, to be used as ``async with factory.scope() as scope:``.
+
+        Args:
+            values: Objects of this scope alone by key, such as the caller's identity;
+                they come before what is registered.
+        """
+        return Scope(self._current, values)
+
+    @overload
+    async def get(self, key: type[T]) -> T: ...
+
+    # A Protocol or an ABC is no `type[T]` to a type checker, but it is callable.
+    @overload
+    async def get(self, key: Callable[..., T]) -> T: ...
+
+    async def get(self, key: Any) -> Any:
+        """Return a shared object: a value or a singleton.
+
+        Raises:
+            UsageError: The factory is not open, or the key needs a scope.
+            WiringError: Nothing provides the key, or more than one thing does.
+        """
+        store = self._current()
+        provider = find(store.wiring, key)
+        if not provider.lifetime.is_shared:
+            raise UsageError(
+                f"{describe(key)} is {provider.lifetime.value}: ask for it inside "
+                "`async with factory.scope() as scope:`"
+            )
+        return store.objects[provider.key]
+
+    @overload
+    def handler(
+        self, function: Callable[..., Awaitable[R]]
+    ) -> Callable[..., Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def handler(
+        self, function: Callable[..., R]
+    ) -> Callable[..., Coroutine[Any, Any, R]]: ...
+
+    def handler(
+        self, function: Callable[..., object]
+    ) -> Callable[..., Coroutine[Any, Any, object]]:
+        """Return *function* as a coroutine function with a scope of its own per call.
+
+        What the caller passes goes to the first parameters; the rest are injected. So
+        it serves as an event handler, a worker or a command. An error closes the scope
+        and goes on to the caller. A plain function runs in a thread.
+
+        Args:
+            function: Its first parameter may be the caller's, such as the event; all
+                others without a default must be provided, which is checked at start.
+
+        Raises:
+            UsageError: An annotation can't be read.
+            WiringError: The factory is open, and a parameter has no provider.
+        """
+        call = Call(function)
+        if self._stores:
+            self.check(call.needs)
+        self._calls.append(call)
+
+        async def handle(*args: Any, **kwargs: Any) -> object:
+            async with self.scope() as scope:
+                return await run_handler(call, scope, args, kwargs)
+
+        # Without __wrapped__: whoever reads the signature must see (*args, **kwargs).
+        functools.update_wrapper(handle, function, updated=())
+        del handle.__wrapped__  # type: ignore[attr-defined] # set by update_wrapper
+        return handle
+
+    def override(self, replacements: Mapping[Any, object]) -> Override:
+        """Put objects in the place of what is registered, for the length of a block.
+
+        Singletons that need a replaced one are made anew for the block and restored
+        after it. Blocks nest, the inner one wins. Scopes opened before the block keep
+        what they have. ``with`` is enough where nothing that is made anew awaits, or
+        the factory is not open yet; else ``async with``.
+
+        Args:
+            replacements: Objects by the keys they stand in for.
+        """
+        return Override(self._replaced, self._stores, self._wire, replacements)
+
+
+def _callable(make: Make) -> Make:
+    if not callable(make):
+        raise UsageError(
+            f"{make!r} can't be called: register a class or a function, "
+            "or an object that exists by factory.value(...)"
+        )
+    return make
+
+
+def _values(wiring: Wiring) -> dict[Key, Any]:
+    return {
+        key: provider.value
+        for key, provider in wiring.providers.items()
+        if provider.lifetime is Lifetime.VALUE
+    }

@@ -1,0 +1,69 @@
+"""Handlers: functions called with a scope of their own."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from layerkit.core.errors import WiringError
+from layerkit.factory.keys import describe
+from layerkit.factory.provider import Parameter, read_parameters
+from layerkit.factory.scope import Scope
+from layerkit.factory.wiring import Need
+
+
+class Call:
+    """Know the parameters of a handler, and which of them must be provided.
+
+    Args:
+        function: The handler.
+
+    Raises:
+        UsageError: An annotation can't be read.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.name = describe(function)
+        self.signature = inspect.signature(function)
+        self.parameters = {p.name: p for p in _read(function)}
+
+    @property
+    def needs(self) -> list[Need]:
+        """What a scope must provide: all but the first, which may be the caller's."""
+        first = next(iter(self.signature.parameters), None)
+        return [
+            Need(self.name, p.annotation, p.name)
+            for p in self.parameters.values()
+            if p.name != first and not p.has_default
+        ]
+
+
+def _read(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+    return read_parameters(function)[0]
+
+
+async def run_handler(
+    call: Call, scope: Scope, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Call the handler with what its caller gave, the rest from *scope*.
+
+    Raises:
+        WiringError: A parameter was neither given nor is provided.
+    """
+    bound = call.signature.bind_partial(*args, **kwargs)
+    for name, parameter in call.parameters.items():
+        if name in bound.arguments:
+            continue
+        try:
+            bound.arguments[name] = await scope.get(
+                cast("type[object]", parameter.annotation)
+            )
+        except WiringError:
+            if not parameter.has_default:
+                raise
+    arguments = bound.args, bound.kwargs
+    if inspect.iscoroutinefunction(call.function):
+        return await call.function(*arguments[0], **arguments[1])
+    result = await asyncio.to_thread(call.function, *arguments[0], **arguments[1])
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,141 @@
+"""Keys: what a provider is registered under, and what a parameter asks for."""
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, NewType, TypeAlias, Union, get_args, get_origin
+
+from layerkit.repository import Home
+
+Key: TypeAlias = object
+"""A class, a parametrized generic such as ``Repository[User, int]``, or a NewType."""
+
+_TOO_COMMON = (
+    *(bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object),
+    *(set, str, tuple, type, type(None)),
+)
+_SESSIONS = {"AsyncSession", "async_sessionmaker", "async_scoped_session"}
+
+
+def describe(key: object) -> str:
+    """Return *key* as a person would write it, without module names."""
+    origin, arguments = get_origin(key), get_args(key)
+    if origin in {Union, types.UnionType}:
+        return " | ".join(describe(member) for member in arguments)
+    if origin is Annotated:
+        return describe(arguments[0])
+    if origin is not None:
+        return f"{describe(origin)}[{', '.join(map(describe, arguments))}]"
+    if key is type(None):
+        return "None"
+    if isinstance(key, type):
+        return key.__qualname__.rpartition("<locals>.")[2]
+    name = getattr(key, "__qualname__", None) or getattr(key, "__name__", None)
+    return str(name).rpartition("<locals>.")[2] if name else repr(key)
+
+
+def unfit(key: object) -> str | None:
+    """Return why *key* can't be a key, or None where it can."""
+    if is_union(key):
+        return f"{describe(key)} is several types: name one with key="
+    if not is_hashable(key):
+        return f"{key!r} can't be looked up, for something in it has no hash"
+    if key in _TOO_COMMON or get_origin(key) in _TOO_COMMON:
+        return (
+            f"{describe(key)} would fit too many parameters: make a type of your own, "
+            'such as NewType("Dsn", str), and give it as key='
+        )
+    if is_key(key):
+        return None
+    return f"{key!r} is not a type: give one with key="
+
+
+def is_key(key: object) -> bool:
+    """Tell whether *key* is a class, a parametrized one, an Annotated or a NewType."""
+    return isinstance(key, type | NewType) or get_origin(key) is not None
+
+
+def is_hashable(key: object) -> bool:
+    """Tell whether *key* has a hash; an Annotated needs metadata that has one."""
+    try:
+        hash(key)
+    except TypeError:
+        return False
+    return True
+
+
+def is_union(annotation: object) -> bool:
+    """Tell whether *annotation* is ``X | Y``, in either spelling."""
+    return get_origin(annotation) in {Union, types.UnionType}
+
+
+def alternatives(annotation: object) -> tuple[object, ...]:
+    """Return the types that *annotation* allows, one by one; None is not among them."""
+    if get_origin(annotation) is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if not is_union(annotation):
+        return (annotation,)
+    members = (m for m in get_args(annotation) if m is not type(None))
+    return tuple(each for member in members for each in alternatives(member))
+
+
+def class_of(key: object) -> type | None:
+    """Return the class behind *key*: itself or, of a parametrized one, its origin."""
+    origin = get_origin(key) or key
+    if origin is Annotated:
+        return class_of(get_args(key)[0])
+    return origin if isinstance(origin, type) else None
+
+
+def is_home(key: object) -> bool:
+    """Tell whether *key* is a home, or an asynchronous session or its factory."""
+    cls = class_of(key)
+    if cls is None:
+        return False
+    return issubclass(cls, Home) or any(
+        base.__module__.partition(".")[0] == "sqlalchemy" and base.__name__ in _SESSIONS
+        for base in cls.__mro__
+    )
+
+
+def implements(key: object, wanted: object) -> bool:
+    """Tell whether the class *key* derives from the class or parametrized *wanted*."""
+    cls, base = class_of(key), class_of(wanted)
+    if cls is None or base is None or key is wanted or not _derives(cls, base):
+        return False
+    if get_origin(wanted) is None:
+        return True
+    known = type_arguments(key, base)
+    parameters = getattr(base, "__parameters__", ())
+    return get_args(wanted) == tuple(known.get(p, p) for p in parameters)
+
+
+def _derives(cls: type, base: type) -> bool:
+    # Through the MRO: issubclass() raises for a Protocol that has attributes.
+    return base in cls.__mro__
+
+
+def type_arguments(key: object, base: type) -> dict[Any, Any]:
+    """Return what the type variables of *base* stand for in *key*, a class below it."""
+    cls = get_origin(key) or key
+    given = dict(zip(getattr(cls, "__parameters__", ()), get_args(key), strict=False))
+    if cls is base:
+        return given
+    for parent in _original_bases(cls):
+        known = type_arguments(parent, base)
+        if known:
+            return {v: substitute(to, given) for v, to in known.items()}
+    return {}
+
+
+def _original_bases(cls: Any) -> Iterator[object]:
+    yield from vars(cls).get("__orig_bases__", cls.__bases__)
+
+
+def substitute(annotation: Any, arguments: dict[Any, Any]) -> Any:
+    """Return *annotation* with the type variables in it replaced by *arguments*."""
+    if is_hashable(annotation) and annotation in arguments:
+        return arguments[annotation]
+    parameters = getattr(annotation, "__parameters__", ())
+    if isinstance(annotation, type) or not parameters:
+        return annotation
+    return annotation[tuple(arguments.get(p, p) for p in parameters)]

@@ -1,0 +1,135 @@
+"""Override: other objects in the place of registered ones, for one block."""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from layerkit.core.errors import UsageError
+from layerkit.factory.keys import Key
+from layerkit.factory.provider import Kind, Provider
+from layerkit.factory.scope import Store
+from layerkit.factory.wiring import Wiring, dependents
+
+
+class Override:
+    """Replace objects inside a block; ``ServiceFactory.override`` makes it.
+
+    Args:
+        replaced: The replacements in force, outermost first.
+        stores: The stores of the open factory, the last one in use; empty when closed.
+        wire: Makes the wiring with all replacements in force.
+        replacements: Objects by the keys they stand in for.
+    """
+
+    def __init__(
+        self,
+        replaced: list[Mapping[Key, object]],
+        stores: list[Store],
+        wire: Callable[[], Wiring],
+        replacements: Mapping[Key, object],
+    ) -> None:
+        self._replaced = replaced
+        self._stores = stores
+        self._wire = wire
+        self._replacements = dict(replacements)
+        self._store: Store | None = None
+        self._was_open = False
+
+    def __enter__(self) -> Self:
+        """Replace, making singletons anew without awaiting.
+
+        Raises:
+            WiringError: A key is not registered.
+            UsageError: A singleton that must be made anew awaits, or cleans up.
+        """
+        store, anew = self._begin()
+        try:
+            _check_plain(anew)
+            for provider in anew:
+                store.make_now(provider)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Restore what was there."""
+        self._end()
+
+    async def __aenter__(self) -> Self:
+        """Replace, making singletons anew.
+
+        Raises:
+            WiringError: A key is not registered.
+        """
+        store, anew = self._begin()
+        try:
+            for provider in anew:
+                await store.make(provider)
+        except BaseException as error:
+            self._end()
+            await store.close(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Restore what was there, and close what was made for the block."""
+        store = self._end()
+        if store is not None:
+            await store.close(exc)
+
+    def _begin(self) -> tuple[Store, list[Provider]]:
+        """Put the replacements in force; return the store and what to make anew."""
+        self._replaced.append(self._replacements)
+        try:
+            wiring = self._wire()
+        except BaseException:
+            self._replaced.pop()
+            raise
+        self._was_open = bool(self._stores)
+        if not self._was_open:
+            return Store(wiring, {}), []  # the factory makes everything when it opens
+        anew = dependents(wiring, self._replacements)
+        made_anew = {provider.key for provider in anew}
+        shared = self._stores[-1].objects
+        kept = {key: made for key, made in shared.items() if key not in made_anew}
+        self._store = Store(wiring, {**kept, **self._replacements})
+        self._stores.append(self._store)
+        return self._store, anew
+
+    def _end(self) -> Store | None:
+        """Take the replacements out of force; return the store made for them.
+
+        Raises:
+            UsageError: The factory was opened inside the block and is still open.
+        """
+        self._replaced[:] = [r for r in self._replaced if r is not self._replacements]
+        if self._store in self._stores:
+            self._stores.remove(self._store)
+        if self._store is not None:
+            self._store.is_closed = True
+        elif self._stores and not self._was_open:
+            raise UsageError(
+                "the factory was opened inside the override and is still open: "
+                "close it before the override's block ends"
+            )
+        return self._store
+
+
+def _check_plain(anew: list[Provider]) -> None:
+    slow = [p.name for p in anew if p.kind is not Kind.PLAIN or not p.immediate]
+    if slow:
+        raise UsageError(
+            f"{', '.join(slow)} must be made anew, which takes an event loop: "
+            "use `async with factory.override(...)`"
+        )

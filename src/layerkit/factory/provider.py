@@ -1,0 +1,277 @@
+"""Providers: how one kind of object is made, and what making it needs."""
+
+import functools
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+
+from layerkit.core.errors import UsageError
+from layerkit.factory.keys import (
+    Key,
+    class_of,
+    describe,
+    substitute,
+    type_arguments,
+    unfit,
+)
+
+Make: TypeAlias = Callable[..., object]
+"""A class, a function, a coroutine function, or a generator function of either sort."""
+
+_YIELDING = {
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Generator,
+    Iterable,
+    Iterator,
+}
+_MISSING = inspect.Parameter.empty
+
+
+class Lifetime(Enum):
+    """How long what a provider makes is kept."""
+
+    VALUE = "value"
+    SINGLETON = "singleton"
+    GIVEN = "given to each scope"
+    SCOPED = "scoped"
+    TRANSIENT = "transient"
+
+    @property
+    def is_shared(self) -> bool:
+        """True where there is one object for all scopes."""
+        return self in {Lifetime.VALUE, Lifetime.SINGLETON}
+
+
+class Kind(Enum):
+    """How a provider is called."""
+
+    PLAIN = "plain"
+    COROUTINE = "coroutine"
+    CONTEXT = "context manager"
+    ASYNC_CONTEXT = "async context manager"
+
+
+_CONTEXTS = {Kind.CONTEXT, Kind.ASYNC_CONTEXT}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter that is to be filled: its name and the type it asks for."""
+
+    name: str
+    annotation: object
+    has_default: bool = False
+    positional_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a user handed to the factory, as it was handed over."""
+
+    lifetime: Lifetime
+    make: Make | None = None
+    key: Key = None
+    value: object = None
+
+
+@dataclass(slots=True, eq=False)
+class Provider:
+    """Make the object of one key.
+
+    Attributes:
+        make: Returns the object, an awaitable of it, or a context manager around it.
+        parameters: What ``make`` takes.
+        arguments: The providers chosen for the parameters by name, once wired.
+        immediate: True where making it, with all it needs, awaits nothing.
+        is_kept: True where who asks again gets the same object.
+        is_context: True where ``make`` returns a synchronous context manager.
+    """
+
+    key: Key
+    lifetime: Lifetime
+    make: Callable[..., Any]
+    kind: Kind = Kind.PLAIN
+    parameters: tuple[Parameter, ...] = ()
+    value: object = None
+    arguments: tuple[tuple[str, "Provider"], ...] = ()
+    immediate: bool = True
+    is_kept: bool = True
+    is_context: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Read for each object that is made: members of an Enum are slow to look up.
+        self.is_kept = self.lifetime is not Lifetime.TRANSIENT
+        self.is_context = self.kind is Kind.CONTEXT
+
+    @property
+    def name(self) -> str:
+        """The key as a person would write it."""
+        return describe(self.key)
+
+
+def read_registration(registration: Registration) -> Provider:
+    """Return the provider that *registration* describes; problems are noted in it."""
+    key, make = registration.key, registration.make
+    if make is None:
+        if key is None:
+            key = type(registration.value)
+        lifetime, value = registration.lifetime, registration.value
+        provider = Provider(key, lifetime, _absent(key), value=value)
+    else:
+        provider = _read_make(make, key, registration.lifetime)
+    reason = unfit(provider.key)
+    if reason is not None and not provider.problems:
+        provider.problems.append(reason)
+    return provider
+
+
+def _absent(key: Key) -> Callable[[], Any]:
+    """Return what is called for a key whose object the scope should have brought."""
+
+    def opened_without_it() -> Any:
+        raise UsageError(
+            f"{describe(key)} is given to each scope, and this one was opened without: "
+            f"factory.scope({{{describe(key)}: ...}})"
+        )
+
+    return opened_without_it
+
+
+def _read_make(make: Make, key: Key, lifetime: Lifetime) -> Provider:
+    kind, call = _kind_of(make)
+    provider = Provider(key if key is not None else make, lifetime, call, kind)
+    try:
+        parameters, returned = read_parameters(make)
+    except UsageError as error:
+        provider.problems.append(error.message)
+        return provider
+    provider.parameters = tuple(p for p in parameters if not p.positional_only)
+    provider.problems += [
+        f"parameter {p.name} of {describe(make)} is positional only, and the factory "
+        "passes by name: wrap it in a function"
+        for p in parameters
+        if p.positional_only and not p.has_default
+    ]
+    cls = get_origin(make) or make
+    if isinstance(cls, type):
+        provider.problems += _unfit_class(cls, key)
+    elif key is None:
+        if returned is _MISSING:
+            provider.problems.append(
+                f"{describe(make)} does not say what it returns: annotate it, "
+                "or give key="
+            )
+        provider.key = _yielded(returned) if kind in _CONTEXTS else returned
+    return provider
+
+
+def _unfit_class(cls: type, key: Key) -> list[str]:
+    name = describe(cls)
+    if inspect.isabstract(cls) or getattr(cls, "_is_protocol", False):
+        return [f"{name} is abstract: register an implementation with key={name}"]
+    base = class_of(key)
+    is_protocol = getattr(base, "_is_protocol", False)
+    if base is not None and not is_protocol and not issubclass(cls, base):
+        return [f"{name} is registered as {describe(key)}, and is no subclass of it"]
+    return []
+
+
+def _yielded(returned: object) -> Key:
+    """Return what a generator yields, by its annotation."""
+    if get_origin(returned) in _YIELDING:
+        return get_args(returned)[0]
+    return returned
+
+
+def _kind_of(make: Make) -> tuple[Kind, Callable[..., Any]]:
+    """Return how *make* is called, and what to call."""
+    function = _function_of(make)
+    if inspect.isasyncgenfunction(function):
+        return Kind.ASYNC_CONTEXT, asynccontextmanager(make)  # type: ignore[arg-type] # just checked
+    if inspect.isgeneratorfunction(function):
+        return Kind.CONTEXT, contextmanager(make)  # type: ignore[arg-type] # just checked
+    if inspect.iscoroutinefunction(function):
+        return Kind.COROUTINE, make
+    # What @asynccontextmanager and @contextmanager leave behind.
+    wrapped = inspect.unwrap(function)
+    if inspect.isasyncgenfunction(wrapped):
+        return Kind.ASYNC_CONTEXT, make
+    if inspect.isgeneratorfunction(wrapped):
+        return Kind.CONTEXT, make
+    return Kind.PLAIN, make
+
+
+def _function_of(make: Make) -> Callable[..., Any]:
+    while isinstance(make, functools.partial):
+        make = make.func
+    if inspect.isroutine(make) or isinstance(get_origin(make) or make, type):
+        return make
+    call: Callable[..., Any] = type(make).__call__
+    return call
+
+
+def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
+    """Return the parameters of *make* and its return annotation.
+
+    Raises:
+        UsageError: The signature or an annotation can't be read, or is missing.
+    """
+    name = describe(make)
+    try:
+        cls = get_origin(make) or make  # of Store[User], the signature is Store's
+        signature = inspect.signature(cls if isinstance(cls, type) else make)
+        hints, arguments = _hints(make)
+    except NameError as error:
+        raise UsageError(
+            f"{name} has an annotation that can't be resolved ({error}): name types "
+            "of its module; those of an enclosing function are out of reach"
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{name} can't be inspected ({error}): wrap it in a function"
+        ) from error
+    parameters = []
+    for parameter in signature.parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            continue
+        annotation = hints.get(parameter.name, parameter.annotation)
+        has_default = parameter.default is not _MISSING
+        if annotation is _MISSING:
+            if has_default:
+                continue
+            raise UsageError(
+                f"parameter {parameter.name} of {name} has no annotation: say its type"
+            )
+        wanted = substitute(annotation, arguments)
+        by_position = parameter.kind is parameter.POSITIONAL_ONLY
+        parameters.append(Parameter(parameter.name, wanted, has_default, by_position))
+    return tuple(parameters), hints.get("return", _MISSING)
+
+
+def _hints(make: Make) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """Return the annotations of *make*, and what their type variables stand for."""
+    cls = get_origin(make) or make
+    if not isinstance(cls, type):
+        return get_type_hints(_function_of(make), include_extras=True), {}
+    # The class's own constructor, or the inherited one.
+    for owner in cls.__mro__:
+        for method in ("__init__", "__new__"):
+            function = vars(owner).get(method)
+            if inspect.isfunction(function):
+                hints = get_type_hints(function, include_extras=True)
+                return hints, type_arguments(make, owner)
+    return {}, {}

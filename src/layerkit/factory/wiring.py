@@ -1,0 +1,268 @@
+"""Wiring: which provider fills which parameter, checked as a whole."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from layerkit.core.errors import WiringError
+from layerkit.factory.keys import (
+    Key,
+    alternatives,
+    describe,
+    implements,
+    is_hashable,
+    is_home,
+    is_union,
+    unfit,
+)
+from layerkit.factory.provider import (
+    Kind,
+    Lifetime,
+    Parameter,
+    Provider,
+    Registration,
+    read_registration,
+)
+from layerkit.repository import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What someone outside the factory asks it for, to be checked with the rest.
+
+    Attributes:
+        by: Who asks, for the message, such as ``POST /users``.
+        key: What is asked for.
+        parameter: The name of the parameter that takes it.
+        shared_only: True where only values and singletons will do.
+    """
+
+    by: str
+    key: Key
+    parameter: str = ""
+    shared_only: bool = False
+
+
+class Unresolved(Exception):  # noqa: N818 - never leaves this package
+    """Say why no provider can be chosen."""
+
+
+class Wiring:
+    """Hold the providers by key, each with the providers of what it needs.
+
+    Args:
+        registrations: What the user registered, in order.
+        replaced: Objects that stand in for what is registered under their keys.
+        needs: What is asked for from outside.
+
+    Raises:
+        WiringError: Something is missing, cyclic, captive, registered twice or can't be
+            read; the text lists all of it.
+    """
+
+    def __init__(
+        self,
+        registrations: Iterable[Registration],
+        replaced: Mapping[Key, object],
+        needs: Iterable[Need] = (),
+    ) -> None:
+        self.providers: dict[Key, Provider] = {}
+        self._problems: list[str] = []
+        self._read(registrations, replaced)
+        for provider in self.providers.values():
+            self._connect(provider)
+        self.order = tuple(self._sorted())
+        for provider in self.order:
+            self._finish(provider)
+        for need in needs:
+            self.check(need)
+        if self._problems:
+            raise wiring_error(self._problems)
+
+    def check(self, need: Need) -> Provider | None:
+        """Return the provider that *need* gets, or None, and note the problem."""
+        try:
+            provider = self.find(need.key)
+        except Unresolved as reason:
+            self._problems.append(_sentence(need.by, need.key, need.parameter, reason))
+            return None
+        if need.shared_only and not provider.lifetime.is_shared:
+            self._problems.append(
+                f"{need.by} needs {provider.name}, which is {provider.lifetime.value}: "
+                "only values and singletons can be had there; inject ServiceFactory "
+                "and open a `factory.scope()`"
+            )
+        return provider
+
+    def find(self, wanted: object) -> Provider:
+        """Return the one provider for *wanted*, a key or an annotation.
+
+        Raises:
+            Unresolved: There is none, or more than one; the text says what to do.
+        """
+        if is_hashable(wanted) and wanted in self.providers:
+            return self.providers[wanted]
+        options = tuple(filter(is_hashable, alternatives(wanted)))
+        hits = [self.providers[o] for o in options if o in self.providers]
+        if not hits and Home in options:
+            hits = [p for key, p in self.providers.items() if is_home(key)]
+            if not hits:
+                raise Unresolved(
+                    "nothing provides a home or session; add factory.singleton(...) "
+                    "for a Database or MemoryDatabase, or give one of your own key=Home"
+                )
+        if not hits:
+            hits = [p for o in options for p in self._parametrized(o)]
+        if len(hits) == 1:
+            return hits[0]
+        if not hits:
+            raise Unresolved(self._advice(options))
+        names = ", ".join(p.name for p in hits)
+        if is_union(wanted) and Home not in options:
+            raise Unresolved(f"{names} all fit; annotate the one that is meant")
+        key = "Home" if Home in options else describe(wanted)
+        raise Unresolved(f"{names} all fit; register the one to take with key={key}")
+
+    def _parametrized(self, option: object) -> Iterator[Provider]:
+        """Yield what derives from *option*, a parametrized class that nobody registers.
+
+        An inherited constructor asks for ``BaseRepository[User, int]``; the one
+        repository that is registered for users is meant.
+        """
+        if hasattr(option, "__args__"):
+            yield from (p for k, p in self.providers.items() if implements(k, option))
+
+    def _advice(self, options: tuple[object, ...]) -> str:
+        text = "nothing provides it; add factory.singleton(...)"
+        for option in options:
+            for key in self.providers:
+                if implements(key, option):
+                    return (
+                        f"nothing provides it; {describe(key)} is one: register it "
+                        f"with key={describe(option)}"
+                    )
+        return text
+
+    def _read(
+        self, registrations: Iterable[Registration], replaced: Mapping[Key, object]
+    ) -> None:
+        for registration in registrations:
+            provider = read_registration(registration)
+            self._problems += provider.problems
+            if unfit(provider.key):
+                continue
+            if provider.key in self.providers:
+                self._problems.append(
+                    f"{provider.name} is registered twice: keep one, or give the other "
+                    "a key= of its own"
+                )
+            elif provider.key in replaced:
+                value = replaced[provider.key]
+                stand_in = Registration(Lifetime.VALUE, key=provider.key, value=value)
+                self.providers[provider.key] = read_registration(stand_in)
+            else:
+                self.providers[provider.key] = provider
+        for key in replaced:
+            if key not in self.providers:
+                self._problems.append(
+                    f"{describe(key)} is overridden, and nothing provides it: "
+                    "override what is registered"
+                )
+
+    def _connect(self, provider: Provider) -> None:
+        arguments = []
+        for parameter in provider.parameters:
+            found = self.argument(provider.name, parameter)
+            if found is not None:
+                arguments.append((parameter.name, found))
+        provider.arguments = tuple(arguments)
+
+    def argument(self, by: str, parameter: Parameter) -> Provider | None:
+        """Return what fills *parameter*; None where it keeps its default."""
+        try:
+            return self.find(parameter.annotation)
+        except Unresolved as reason:
+            if not parameter.has_default:
+                self._problems.append(
+                    _sentence(by, parameter.annotation, parameter.name, reason)
+                )
+            return None
+
+    def _sorted(self) -> Iterator[Provider]:
+        """Yield each provider after what it needs; cycles are noted and cut."""
+        done: set[Provider] = set()
+
+        def visit(provider: Provider, path: tuple[Provider, ...]) -> Iterator[Provider]:
+            if provider in path:
+                circle = (*path[path.index(provider) :], provider)
+                self._problems.append(
+                    f"{' needs '.join(p.name for p in circle)}: a circle; let one of "
+                    "them take what it needs when it is called"
+                )
+                return
+            if provider in done:
+                return
+            for _, needed in provider.arguments:
+                yield from visit(needed, (*path, provider))
+            done.add(provider)
+            yield provider
+
+        for provider in self.providers.values():
+            yield from visit(provider, ())
+
+    def _finish(self, provider: Provider) -> None:
+        needed = [p for _, p in provider.arguments]
+        provider.immediate = provider.kind in {Kind.PLAIN, Kind.CONTEXT} and all(
+            p.immediate or p.lifetime.is_shared for p in needed
+        )
+        if provider.lifetime is Lifetime.SINGLETON:
+            for chain in _captives(provider):
+                self._problems.append(_captive_sentence(chain))
+
+
+def wiring_error(problems: Iterable[str]) -> WiringError:
+    """Return one error that lists all *problems*."""
+    lines = tuple(dict.fromkeys(problems))
+    if len(lines) == 1:
+        return WiringError(lines[0], problems=lines)
+    listed = "".join(f"\n  - {line}" for line in lines)
+    return WiringError(f"the wiring has {len(lines)} problems:{listed}", problems=lines)
+
+
+def dependents(wiring: Wiring, keys: Iterable[Key]) -> list[Provider]:
+    """Return the singletons that need one of *keys*, in the order of making."""
+    touched = {wiring.providers[key] for key in keys}
+    found = []
+    for provider in wiring.order:
+        if any(needed in touched for _, needed in provider.arguments):
+            touched.add(provider)
+            if provider.lifetime is Lifetime.SINGLETON:
+                found.append(provider)
+    return found
+
+
+def _captives(provider: Provider) -> Iterator[tuple[Provider, ...]]:
+    """Yield the ways from a singleton to what ends with a scope."""
+
+    def walk(
+        current: Provider, path: tuple[Provider, ...]
+    ) -> Iterator[tuple[Provider, ...]]:
+        for _, needed in current.arguments:
+            if needed.lifetime in {Lifetime.SCOPED, Lifetime.GIVEN}:
+                yield (*path, needed)
+            elif needed.lifetime is Lifetime.TRANSIENT and needed not in path:
+                yield from walk(needed, (*path, needed))
+
+    return walk(provider, (provider,))
+
+
+def _captive_sentence(chain: tuple[Provider, ...]) -> str:
+    names = " needs ".join(f"{p.name} ({p.lifetime.value})" for p in chain)
+    return (
+        f"{names}: a singleton would keep one scope's object for ever; make "
+        f"{chain[0].name} scoped, or let it open a scope when it is called"
+    )
+
+
+def _sentence(by: str, key: object, parameter: str, reason: Unresolved) -> str:
+    where = f" (parameter {parameter})" if parameter else ""
+    return f"{by} needs {describe(key)}{where}: {reason}"
