@@ -1,0 +1,10 @@
+"""The settings of an application, read from its environment.
+
+It is not part of ``import layerkit``, since pydantic-settings takes its time to import.
+"""
+
+from layerkit.settings.base import Explained, Settings, get_settings
+from layerkit.settings.checks import Finding
+from layerkit.settings.redaction import redacted
+
+__all__ = ["Explained", "Finding", "Settings", "get_settings", "redacted"]

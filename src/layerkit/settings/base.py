@@ -1,0 +1,262 @@
+"""Settings: the configuration of an application, from its environment."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from inspect import Signature
+from typing import Any, Self, TypeVar, cast, overload
+
+from pydantic import (
+    PrivateAttr,
+    SecretStr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+from typing_extensions import override
+
+from layerkit.core.errors import SettingsError
+from layerkit.core.logging import get_logger
+from layerkit.settings.checks import SECRET_LENGTH, Finding, is_weak
+from layerkit.settings.redaction import redacted
+from layerkit.settings.sources import (
+    DotEnvSource,
+    EnvSource,
+    FileSource,
+    InitSource,
+    SecretsSource,
+    Trail,
+    near_misses,
+    trail,
+)
+
+S = TypeVar("S", bound="Settings")
+
+logger = get_logger("layerkit.settings")
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Show one setting: its name, its value with secrets as ``***``, and its source.
+
+    ``source`` is ``argument``, ``environment``, ``file``, ``.env``, ``secrets`` or
+    ``default``.
+    """
+
+    name: str
+    value: object
+    source: str
+
+
+class Settings(BaseSettings):
+    """Hold the settings of an application; subclass it to add fields.
+
+    A field is set by, first of all, an argument; then the environment variable of its
+    very name; then the file that ``<NAME>_FILE`` names; then ``.env`` in the working
+    directory; then its default. Lists may be written ``a, b``. Secrets are shown
+    nowhere: not by ``repr``, as JSON, in errors or in debug logs.
+
+    Raises:
+        SettingsError: Something is missing or wrong; the text names the variables and
+            never a value.
+    """
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    APP_NAME: str = "Application"
+    APP_VERSION: str = "1.0.0"
+    ENVIRONMENT: str = "development"
+    DEBUG: bool = False
+    SECRET_KEY: SecretStr
+    DATABASE_URL: str
+    DATABASE_POOL_SIZE: int = 20
+    DATABASE_MAX_OVERFLOW: int = 30
+    REDIS_URL: str = "redis://localhost:6379"
+    REDIS_PASSWORD: SecretStr | None = None
+    ACCESS_TOKEN_EXPIRE_MINUTES: int = 30
+    REFRESH_TOKEN_EXPIRE_DAYS: int = 7
+    FEATURE_REGISTRATION: bool = True
+    FEATURE_EMAIL_VERIFICATION: bool = True
+    SMTP_SERVER: str | None = None
+    SMTP_PORT: int | None = None
+    SMTP_USERNAME: str | None = None
+    SMTP_PASSWORD: SecretStr | None = None
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def __init__(self, **values: Any) -> None:
+        current = Trail()
+        token = trail.set(current)
+        problems: dict[str, str] = {}
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = _problems(error)
+        finally:
+            trail.reset(token)
+        fields = type(self).model_fields
+        unset = fields.keys() - current.origins.keys()
+        misses = near_misses(sorted(unset), current.names - fields.keys())
+        if problems:  # raised out here: pydantic's error holds the values
+            for name in problems.keys() & misses.keys():
+                problems[name] += f" ({misses[name]} is set: is it meant?)"
+            title = f"{type(self).__name__} can't be read from the environment"
+            raise SettingsError(_listed(title, problems), variables=problems)
+        for name, miss in misses.items():
+            logger.warning("%s is set and unknown: is %s meant?", miss, name)
+        self._origins = current.origins
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources in the order of their weight."""
+        # What pydantic-settings passes here is always of these classes.
+        arguments = cast("InitSettingsSource", init_settings).init_kwargs
+        env_file = cast("DotEnvSettingsSource", dotenv_settings).env_file
+        secrets_dir = cast("SecretsSettingsSource", file_secret_settings).secrets_dir
+        return (
+            InitSource(settings_cls, init_kwargs=arguments),
+            EnvSource(settings_cls),
+            FileSource(settings_cls),
+            DotEnvSource(settings_cls, env_file=env_file),
+            SecretsSource(settings_cls, secrets_dir=secrets_dir),
+        )
+
+    @property
+    def is_development(self) -> bool:
+        """True where ENVIRONMENT is ``development``."""
+        return self.ENVIRONMENT == "development"
+
+    @property
+    def is_production(self) -> bool:
+        """True where ENVIRONMENT is ``production``."""
+        return self.ENVIRONMENT == "production"
+
+    def explain(self) -> list[Explained]:
+        """Return every setting with its source, secrets as ``***``, in field order."""
+        return [
+            Explained(
+                name,
+                redacted(name, getattr(self, name)),
+                self._origins.get(field.alias or name, "default"),
+            )
+            for name, field in type(self).model_fields.items()
+        ]
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is unwise; a subclass adds its own to ``super().findings()``."""
+        if is_weak(self.SECRET_KEY.get_secret_value()):
+            yield Finding(
+                "SECRET_KEY",
+                f"is guessable: take {SECRET_LENGTH} or more random characters, "
+                "such as secrets.token_urlsafe(48) returns",
+            )
+        if self.DEBUG:
+            yield Finding("DEBUG", "is on: it shows clients what is inside")
+        if self.DATABASE_URL.startswith("sqlite"):
+            yield Finding(
+                "DATABASE_URL", "is SQLite: one process at a time may write", False
+            )
+
+    def check(self, *more: Callable[[Self], Iterable[Finding]]) -> tuple[Finding, ...]:
+        """Return what is unwise in these settings.
+
+        Args:
+            more: Further checks, of modules say; each returns its findings.
+
+        Raises:
+            SettingsError: In production, where a finding is an error.
+        """
+        found = (*self.findings(), *(f for check in more for f in check(self)))
+        fatal = {f.variable: f.text for f in found if f.is_error}
+        if fatal and self.is_production:
+            title = f"{type(self).__name__} is not fit for production"
+            raise SettingsError(_listed(title, fatal), variables=fatal)
+        return found
+
+    @override
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, redacted(name or "", value)
+
+    @model_serializer(mode="wrap", when_used="json")
+    def _redact_json(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        return {name: redacted(name, value) for name, value in values.items()}
+
+
+class _GetSettings:
+    """Return one instance a class; see ``get_settings``."""
+
+    # FastAPI reads this where get_settings is a dependency: no query parameters.
+    __signature__ = Signature(return_annotation=Settings)
+
+    def __init__(self) -> None:
+        self._made: dict[type[Settings], Settings] = {}
+        self._lock = threading.RLock()
+
+    @overload
+    def __call__(self) -> Settings: ...
+
+    @overload
+    def __call__(self, cls: type[S]) -> S: ...
+
+    def __call__(self, cls: type[Settings] = Settings) -> Settings:
+        """Return the instance of *cls*, read from the environment on first use.
+
+        Raises:
+            SettingsError: Something is missing or wrong; nothing is cached then.
+        """
+        with self._lock:
+            if cls not in self._made:
+                self._made[cls] = cls()
+            return self._made[cls]
+
+    def cache_clear(self) -> None:
+        """Forget all instances, so that the next call reads the environment again."""
+        with self._lock:
+            self._made.clear()
+
+
+get_settings = _GetSettings()
+"""Return the settings of a class, read once: ``get_settings()``, or of a subclass
+``get_settings(AppSettings)``. ``get_settings.cache_clear()`` forgets what was read.
+It serves as a FastAPI dependency too.
+"""
+
+
+def _problems(error: ValidationError) -> dict[str, str]:
+    """Return what is wrong by variable; pydantic's words may quote the value."""
+    problems: dict[str, str] = {}
+    for entry in error.errors(include_input=False, include_url=False):
+        name = "__".join(str(part) for part in entry["loc"]) or "the settings"
+        is_missing = entry["type"] == "missing"
+        text = "is missing" if is_missing else f"is not valid ({entry['type']})"
+        problems.setdefault(name, text)
+    return problems
+
+
+def _listed(title: str, problems: dict[str, str]) -> str:
+    lines = (f"\n  - {name} {text}" for name, text in problems.items())
+    return f"{title}:{''.join(lines)}"
