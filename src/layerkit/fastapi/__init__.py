@@ -1,0 +1,30 @@
+"""The adapter to FastAPI: injection, error answers, and what goes around routes.
+
+Needs the extra ``fastapi``.
+"""
+
+from layerkit.core.extras import require_extra
+
+require_extra("fastapi", package=__name__, extra="fastapi")
+
+from layerkit.fastapi.errors import Renderer, app_exception_handler, problem_handler
+from layerkit.fastapi.inject import Inject
+from layerkit.fastapi.install import install
+from layerkit.fastapi.listing import FilterBy, Listing, PageOut, listing
+from layerkit.fastapi.middleware import CatchAllMiddleware, CorrelationMiddleware
+from layerkit.fastapi.openapi import problems
+
+__all__ = [
+    "CatchAllMiddleware",
+    "CorrelationMiddleware",
+    "FilterBy",
+    "Inject",
+    "Listing",
+    "PageOut",
+    "Renderer",
+    "app_exception_handler",
+    "install",
+    "listing",
+    "problem_handler",
+    "problems",
+]

@@ -1,0 +1,134 @@
+"""Errors as answers: what a client sees of an AppException, or of anything else."""
+
+import http
+import logging
+import math
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from fastapi import Request, Response, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from layerkit.core.errors import AppException, ValidationError
+from layerkit.core.logging import correlation_id, get_logger
+from layerkit.core.types import SystemClock
+from layerkit.fastapi.validation import input_errors
+
+Renderer: TypeAlias = Callable[[Request, AppException], Awaitable[Response]]
+"""Answer an error; what was raised is turned into an AppException before."""
+
+logger = get_logger("layerkit.fastapi")
+
+_clock: Final = SystemClock()
+_PROBLEM: Final = "application/problem+json"
+INTERNAL: Final = "Internal server error"
+_LOGGED: Final = "layerkit.logged"
+
+
+class HTTPError(AppException):
+    """Stand for an HTTPException of FastAPI or Starlette, headers included."""
+
+    def __init__(self, error: HTTPException) -> None:
+        self.headers = dict(error.headers or {})
+        phrase = _phrase(error.status_code)
+        if isinstance(error.detail, str):
+            super().__init__(error.detail, error.status_code)
+        else:
+            super().__init__(phrase, error.status_code, {"detail": error.detail})
+        # The class stands for every status, so these belong to the object.
+        vars(self).update(title=phrase, code=_code(phrase))
+
+
+def _code(phrase: str) -> str:
+    return re.sub(r"[^A-Z]+", "_", phrase.upper())
+
+
+def _phrase(status_code: int) -> str:
+    try:
+        return http.HTTPStatus(status_code).phrase
+    except ValueError:
+        return "Error"
+
+
+def as_app_exception(error: Exception) -> AppException:
+    """Return *error* as an AppException that shows clients nothing internal."""
+    if isinstance(error, AppException):
+        return error
+    known: AppException
+    if isinstance(error, RequestValidationError):
+        entries = input_errors(error.errors(), error.body)
+        known = ValidationError("The request is not valid", {"errors": entries})
+    elif isinstance(error, HTTPException):
+        known = HTTPError(error)
+    else:
+        known = AppException(INTERNAL)
+        known.__cause__ = error  # for the log
+    return known
+
+
+async def app_exception_handler(request: Request, exc: Exception) -> JSONResponse:
+    """Answer an error with ``{"error", "detail", "timestamp", "path"}`` and its status.
+
+    ``app.add_exception_handler(AppException, app_exception_handler)``, or
+    ``install(app, renderer=app_exception_handler)`` for all errors. The timestamp is
+    aware UTC in ISO 8601. An error that is no AppException is answered as a 500 with a
+    fixed text.
+    """
+    error = as_app_exception(exc)
+    log_error(request, error)
+    envelope = error.to_dict() | {
+        "timestamp": _clock.now().isoformat(),
+        "path": request.url.path,
+    }
+    return JSONResponse(envelope, error.status_code, headers_of(error))
+
+
+async def problem_handler(request: Request, exc: Exception) -> JSONResponse:
+    """Answer an error as ``application/problem+json`` (RFC 9457).
+
+    Besides the members of ``AppException.to_problem()`` there are ``instance``, the
+    path, and ``request_id``, the correlation id.
+    """
+    error = as_app_exception(exc)
+    log_error(request, error)
+    problem = error.to_problem() | {"instance": request.url.path}
+    if request_id := correlation_id.get():
+        problem["request_id"] = request_id
+    return JSONResponse(
+        problem, error.status_code, headers_of(error), media_type=_PROBLEM
+    )
+
+
+def headers_of(error: AppException) -> dict[str, str]:
+    """Return the headers that an answer to *error* carries."""
+    headers: dict[str, str] = {}
+    if error.status_code == status.HTTP_401_UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"  # a 401 must name one: RFC 9110, 15.5.2
+    if error.retry_after is not None:
+        seconds = math.ceil(error.retry_after.total_seconds())
+        headers["Retry-After"] = str(max(seconds, 0))
+    if isinstance(error, HTTPError):
+        headers |= error.headers
+    return headers
+
+
+def log_error(connection: HTTPConnection, error: AppException) -> None:
+    """Log what is answered, once: a 5xx as an error with its traceback."""
+    if connection.scope.get(_LOGGED) is error:
+        return
+    connection.scope[_LOGGED] = error
+    is_ours = error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR
+    logger.log(
+        logging.ERROR if is_ours else logging.WARNING,
+        "%s %s: %d %s %s",
+        connection.scope.get("method", "websocket"),
+        connection.url.path,
+        error.status_code,
+        error,
+        error.detail,
+        exc_info=error if is_ours else None,
+    )

@@ -1,0 +1,124 @@
+"""Plain ASGI middleware: the correlation id outermost, the catch-all innermost."""
+
+import re
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from layerkit.core.errors import AppException
+from layerkit.core.logging import correlation_id, get_logger
+from layerkit.core.types import uuid7
+from layerkit.factory import ServiceFactory
+from layerkit.fastapi.errors import (
+    INTERNAL,
+    Renderer,
+    as_app_exception,
+    log_error,
+    problem_handler,
+)
+from layerkit.fastapi.inject import FACTORY_KEY
+
+logger = get_logger("layerkit.fastapi")
+
+_VALID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class CorrelationMiddleware:
+    """Give each request a correlation id, in the logs and in the answer.
+
+    The caller's own is kept where it is 1 to 128 letters, digits or ``._:/+=@-``;
+    anything else could forge log lines, and is replaced by a new one.
+
+    Args:
+        app: The application inside.
+        header: The name of the header, in and out.
+    """
+
+    def __init__(self, app: ASGIApp, header: str = "X-Request-ID") -> None:
+        self.app = app
+        self.header = header
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(self.header, "")
+        identity = given if _VALID.fullmatch(given) else uuid7().hex
+
+        async def stamp(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.accept"}:
+                MutableHeaders(scope=message)[self.header] = identity
+            await send(message)
+
+        token = correlation_id.set(identity)
+        try:
+            await self.app(scope, receive, stamp)
+        finally:
+            correlation_id.reset(token)
+
+
+class CatchAllMiddleware:
+    """Answer what nothing else has caught, inside all other middleware.
+
+    Starlette answers unknown errors outside all middleware, so that its 500 carries
+    neither CORS headers nor the correlation id.
+
+    Args:
+        app: The application inside.
+        renderer: Answers the error.
+    """
+
+    def __init__(self, app: ASGIApp, renderer: Renderer = problem_handler) -> None:
+        self.app = app
+        self.renderer = renderer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as error:
+            if has_started:
+                raise  # the server cuts the line: a client must not take this as whole
+            response = await self._answer(Request(scope, receive), error)
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request, error: Exception) -> Response:
+        known = as_app_exception(error)
+        log_error(request, known)
+        try:
+            return await self.renderer(request, known)
+        except Exception:
+            logger.exception("the error renderer failed; answering in plain form")
+            return await problem_handler(request, AppException(INTERNAL))
+
+
+class FactoryMiddleware:
+    """Lay the factory where ``Inject`` finds it, in mounted applications too.
+
+    Args:
+        app: The application inside.
+        factory: The factory.
+    """
+
+    def __init__(self, app: ASGIApp, factory: ServiceFactory) -> None:
+        self.app = app
+        self.factory = factory
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        scope[FACTORY_KEY] = self.factory
+        await self.app(scope, receive, send)

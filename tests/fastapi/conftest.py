@@ -1,0 +1,78 @@
+"""Applications served in the test's own loop, their lifespan included."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+Serve: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@asynccontextmanager
+async def _serve(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Return what opens an application and yields a client to it."""
+    return _serve
+
+
+class Socket:
+    """The client's end of a websocket to an ASGI application."""
+
+    def __init__(self, app: Any, path: str, headers: dict[str, str]) -> None:
+        raw = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
+        scope: dict[str, Any] = {
+            "type": "websocket",
+            "path": path,
+            "headers": raw,
+            "subprotocols": [],
+        }
+        scope |= {"query_string": b"", "server": ("test", 80), "scheme": "ws"}
+        self._to_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._from_app: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._serve = app(scope, self._to_app.get, self._from_app.put)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._serve)
+        await self._to_app.put({"type": "websocket.connect"})
+        self.handshake = await self.receive()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._to_app.put({"type": "websocket.disconnect", "code": 1000})
+        await self._task
+
+    async def send(self, text: str) -> None:
+        await self._to_app.put({"type": "websocket.receive", "text": text})
+
+    async def receive(self) -> dict[str, Any]:
+        return await self._from_app.get()
+
+
+Connect: TypeAlias = Callable[..., Socket]
+
+
+@pytest.fixture
+def connect() -> Connect:
+    """Return what opens a websocket: the application, the path, headers."""
+    return lambda app, path, **headers: Socket(
+        app, path, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
