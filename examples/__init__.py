@@ -1,0 +1,1 @@
+"""Applications made with layerkit, to read, to run and to copy from."""

@@ -1,0 +1,1 @@
+"""What all layers share: settings, models, schemas, events, passwords, logging."""

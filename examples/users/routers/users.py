@@ -1,0 +1,83 @@
+"""Users over HTTP."""
+
+from typing import Annotated, TypeAlias
+
+from fastapi import APIRouter, Depends, Path
+
+from examples.users.core.schemas import UserCreate, UserOut, UserUpdate
+from examples.users.core.settings import AppSettings
+from examples.users.services.users import UserService
+from layerkit import (
+    AlreadyExistsError,
+    ForbiddenError,
+    NotFoundError,
+    ValidationError,
+    field,
+)
+from layerkit.fastapi import FilterBy, Inject, Listing, PageOut, listing, problems
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+UserId: TypeAlias = Annotated[int, Path(ge=1, le=2**31 - 1)]
+UserListing: TypeAlias = Annotated[
+    Listing,
+    Depends(
+        listing(
+            sort=("id", "email", "name"),
+            filters={
+                "email": FilterBy(str, lambda email: field("email") == email.lower()),
+                "name": FilterBy(str, field("name").icontains),
+                "is_active": bool,
+            },
+        )
+    ),
+]
+
+
+def registration_is_open(settings: Inject[AppSettings]) -> None:
+    """Refuse the request while FEATURE_REGISTRATION is off."""
+    if not settings.FEATURE_REGISTRATION:
+        raise ForbiddenError("Registration is closed")
+
+
+@router.post(
+    "",
+    status_code=201,
+    dependencies=[Depends(registration_is_open)],
+    responses=problems(AlreadyExistsError, ForbiddenError, ValidationError),
+)
+async def create_user(body: UserCreate, users: Inject[UserService]) -> UserOut:
+    """Register a user."""
+    return UserOut.model_validate(await users.register(body))
+
+
+@router.get("", responses=problems(ValidationError))
+async def list_users(
+    wanted: UserListing, users: Inject[UserService]
+) -> PageOut[UserOut]:
+    """List users by page, filtered and sorted."""
+    page = await users.search(wanted.where, wanted.order_by, wanted.skip, wanted.limit)
+    return PageOut[UserOut].model_validate(page)
+
+
+@router.get("/{user_id}", responses=problems(NotFoundError))
+async def get_user(user_id: UserId, users: Inject[UserService]) -> UserOut:
+    """Show one user."""
+    return UserOut.model_validate(await users.get_entity(user_id))
+
+
+@router.patch(
+    "/{user_id}",
+    responses=problems(NotFoundError, AlreadyExistsError, ValidationError),
+)
+async def update_user(
+    user_id: UserId, body: UserUpdate, users: Inject[UserService]
+) -> UserOut:
+    """Change some fields of a user."""
+    return UserOut.model_validate(await users.update_entity(user_id, body))
+
+
+@router.delete("/{user_id}", status_code=204, responses=problems(NotFoundError))
+async def delete_user(user_id: UserId, users: Inject[UserService]) -> None:
+    """Remove a user."""
+    await users.delete_entity(user_id)
