@@ -1,0 +1,103 @@
+"""Fixtures that give tests real servers, and the profiles of hypothesis.
+
+Servers start with the first test that needs them and end with the run; under
+pytest-xdist each worker has its own. Environment variables name others to use:
+LAYERKIT_TEST_POSTGRES_URL, LAYERKIT_TEST_REDIS_URL, LAYERKIT_TEST_MYSQL_URL.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests.support.databases import fresh_database, fresh_prefix
+from tests.support.servers import (
+    PostgresServer,
+    ValkeyServer,
+    find_postgres,
+    find_valkey,
+    unavailable,
+)
+
+settings.register_profile("default", derandomize=True, deadline=None)
+settings.register_profile("full", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what needs a MariaDB where none is given, in place of many skips."""
+    if not os.environ.get("LAYERKIT_TEST_MYSQL_URL"):
+        out = [i for i in items if "mysql_server" in getattr(i, "fixturenames", ())]
+        items[:] = [item for item in items if item not in set(out)]
+        config.hook.pytest_deselected(items=out)
+
+
+def pytest_report_header() -> str:
+    """Say whether tests on MariaDB are among those that run."""
+    given = bool(os.environ.get("LAYERKIT_TEST_MYSQL_URL"))
+    return f"MariaDB: {'tested' if given else 'none; set LAYERKIT_TEST_MYSQL_URL'}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server's maintenance database."""
+    if url := os.environ.get("LAYERKIT_TEST_POSTGRES_URL"):
+        yield url
+        return
+    programs = find_postgres()
+    if programs is None:
+        unavailable("PostgreSQL", "LAYERKIT_TEST_POSTGRES_URL")
+    with PostgresServer(programs) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a Redis or Valkey server."""
+    if url := os.environ.get("LAYERKIT_TEST_REDIS_URL"):
+        yield url
+        return
+    program = find_valkey()
+    if program is None:
+        unavailable("Redis or Valkey", "LAYERKIT_TEST_REDIS_URL")
+    with ValkeyServer(program) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> str:
+    """The URL of a MariaDB or MySQL server; there is no wheel to start one from."""
+    url = os.environ.get("LAYERKIT_TEST_MYSQL_URL")
+    if not url:
+        pytest.skip("no MariaDB: set LAYERKIT_TEST_MYSQL_URL")
+    return url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty PostgreSQL database of the test's own, for SQLAlchemy with asyncpg."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def mysql_url(mysql_server: str) -> Iterator[str]:
+    """An empty MariaDB database of the test's own, for SQLAlchemy with asyncmy."""
+    with fresh_database(mysql_server) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of a Redis that all tests share: prefix each key by `redis_prefix`."""
+    return redis_server
+
+
+@pytest.fixture
+def redis_prefix(redis_server: str) -> Iterator[str]:
+    """A key prefix of the test's own; what it leaves there is deleted."""
+    with fresh_prefix(redis_server) as prefix:
+        yield prefix
