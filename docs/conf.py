@@ -37,7 +37,8 @@ nitpick_ignore_regex = [
     (r"py:(class|obj)", r"layerkit\..*\.([A-Z](_\w+)?|ID)"),
 ]
 nitpick_ignore = [
-    # Private, but shown: a base of errors, the block behind `async with`, and what FastAPI finds in Annotated.
+    # Private, but shown: a base of errors, the block behind `async with`, and what
+    # FastAPI finds in Annotated.
     ("py:class", "layerkit.core.errors._RetryLater"),
     ("py:class", "layerkit.unit_of_work.transaction.Block"),
     ("py:class", "layerkit.fastapi.inject._Inject"),

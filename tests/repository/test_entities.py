@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from layerkit.core.errors import AlreadyExistsError, UsageError, ValidationError
 from layerkit.core.schemas import CreateSchema, UpdateSchema
@@ -492,9 +493,7 @@ async def test_fields_that_share_a_name_are_unique_together() -> None:
         await seats.create(Seat("A", 5, "Ada", night))
 
     assert refused.value.fields == ("guest", "night")
-    assert adapter_for(Seat).unique == (
-        UniqueRule("guest_night", ("guest", "night")),
-    )
+    assert adapter_for(Seat).unique == (UniqueRule("guest_night", ("guest", "night")),)
 
 
 def test_a_mark_may_be_the_class_itself() -> None:
@@ -550,6 +549,19 @@ async def test_pydantic_refusals_name_fields_and_show_no_input() -> None:
     assert SECRET not in str(refused.value)
     assert SECRET not in str(refused.value.detail)
     assert refused.value.detail["errors"][0]["field"] == "name"
+
+
+async def test_a_pydantic_dataclass_refuses_as_a_model_does() -> None:
+    @pydantic_dataclass
+    class Account:
+        name: Annotated[str, Field(max_length=3)]
+        id: int | None = None
+
+    with pytest.raises(ValidationError) as refused:
+        await in_memory(Account).create({"name": SECRET})
+
+    assert refused.value.fields == ("name",)
+    assert SECRET not in str(refused.value.detail)
 
 
 async def test_an_aliased_field_is_stored_by_its_name() -> None:

@@ -4,9 +4,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from layerkit.sql import Database
+from tests.support.authors import Sessions
 from tests.support.databases import fresh_database
 from tests.support.library import Base
 
@@ -54,3 +59,28 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
     async with Database(f"sqlite:///{tmp_path / 'library.db'}") as opened:
         await make_tables(opened.engine)
         yield opened
+
+
+@pytest.fixture(params=["sqlite-ours", "sqlite-bare", "postgresql", "mariadb"])
+async def engine(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[AsyncEngine]:
+    """An engine that Database has set up, or one as users make them."""
+    file = tmp_path / "session.db"
+    servers = {"postgresql": "postgres", "mariadb": "mysql"}
+    if request.param == "sqlite-ours":
+        made = Database(f"sqlite:///{file}").engine
+    elif request.param == "sqlite-bare":
+        made = create_async_engine(f"sqlite+aiosqlite:///{file}")
+    else:
+        server = servers[request.param]
+        made = create_async_engine(request.getfixturevalue(f"library_{server}_url"))
+    await make_tables(made)
+    yield made
+    await made.dispose()
+
+
+@pytest.fixture
+def sessions(engine: AsyncEngine) -> Sessions:
+    """Sessions as SQLAlchemy makes them: they expire on commit."""
+    return async_sessionmaker(engine)

@@ -119,6 +119,8 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
 
 def make_adapter(entity: type) -> EntityAdapter[Any] | None:
     """Return the adapter of a pydantic model or dataclass; None for other classes."""
+    if hasattr(entity, "__mapper__"):
+        return None  # a mapped dataclass, say: its mapping knows more
     if issubclass(entity, BaseModel):
         return PydanticAdapter(entity, list(entity.model_fields))
     if dataclasses.is_dataclass(entity):

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from sqlalchemy import URL, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -210,14 +210,17 @@ class SessionHome(SQLHome):
     def unit_of_work(
         self, *, events: EventSink | None = None, read_only: bool = False
     ) -> UnitOfWork:
-        return UnitOfWork(lambda: self._unit, events=events)
+        return UnitOfWork(
+            lambda: self._unit.for_block(read_only=read_only), events=events
+        )
 
     @override
     def transaction(self) -> SQLTransaction:
         return self._unit
 
 
-_databases: WeakKeyDictionary[async_sessionmaker[Any], Database] = WeakKeyDictionary()
+# By the id of a session factory, which stays taken while the Database holds on to it.
+_databases: WeakValueDictionary[int, Database] = WeakValueDictionary()
 
 
 def make_home(source: object) -> Home | None:
@@ -229,9 +232,9 @@ def make_home(source: object) -> Home | None:
     if isinstance(source, AsyncSession):
         return SessionHome(source)
     if isinstance(source, async_sessionmaker):
-        if source not in _databases:
-            _databases[source] = Database(source)
-        return _databases[source]
+        database = _databases.get(id(source)) or Database(source)
+        _databases[id(source)] = database
+        return database
     if isinstance(source, AsyncEngine):
         raise UsageError(
             "a repository takes Database(engine) in place of an AsyncEngine"

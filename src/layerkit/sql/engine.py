@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -21,6 +21,8 @@ _DRIVERS: Final = {
     "mysql": ("mysql+asyncmy", "asyncmy", "mysql"),
     "mariadb": ("mariadb+asyncmy", "asyncmy", "mysql"),
 }
+
+_OURS: Final = "leave the driver out, and it is aiosqlite, asyncpg or asyncmy"
 
 
 def make_engine(
@@ -50,6 +52,12 @@ def make_engine(
         engine = create_async_engine(url, **given)
     except NoSuchModuleError as error:
         raise UsageError(f"no database driver {url.drivername!r}") from error
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the driver of {url.drivername!r} is not installed ({error.name}): {_OURS}"
+        ) from error
+    except InvalidRequestError as error:
+        raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}") from error
     except ArgumentError as error:
         raise UsageError(
             f"{url.drivername!r} is not usable here: {str(error).partition(':')[0]}"
@@ -62,19 +70,22 @@ def make_engine(
 def _with_driver(address: str | URL) -> URL:
     try:
         url = make_url(address)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        # The cause stays out: it may quote a piece of the address.
         raise UsageError(
             "the address of a database looks like sqlite:///app.db or "
             "postgresql://user:password@host/name"
-        ) from error
-    driver, module, extra = _DRIVERS.get(url.drivername, (url.drivername, "", ""))
-    if module:
-        require_extra(module, package=f"a {url.drivername} database", extra=extra)
-    return url.set(drivername=driver)
+        ) from None
+    for name, (driver, module, extra) in _DRIVERS.items():
+        if url.drivername in {name, driver}:
+            require_extra(module, package=f"a {name} database", extra=extra)
+            return url.set(drivername=driver)
+    return url
 
 
 def _is_in_memory(url: URL) -> bool:
-    return url.database in {None, "", ":memory:"} or "mode" in url.query
+    is_named = url.query.get("mode") == "memory"
+    return is_named or not url.database or ":memory:" in url.database
 
 
 def _set_up_sqlite(engine: AsyncEngine) -> None:

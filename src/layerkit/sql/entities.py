@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Table, UniqueConstraint
 from sqlalchemy import inspect as inspected
@@ -18,6 +18,8 @@ from layerkit.core.errors import NotSupportedError
 from layerkit.repository import EntityAdapter, FieldInfo, UniqueRule
 
 T = TypeVar("T")
+
+_NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP"})
 
 
 class MappedAdapter(EntityAdapter[T], Generic[T]):
@@ -197,32 +199,26 @@ def _copied(entity: Any, made: dict[int, Any]) -> Any:
     for relationship in mapper.relationships:
         if relationship.key in state.dict:
             value = state.dict[relationship.key]
-            set_committed_value(twin, relationship.key, _copied_related(value, made))
+            if relationship.uselist:
+                related = value.values() if isinstance(value, dict) else value
+                value = [_copied(item, made) for item in related]
+            elif value is not None:
+                value = _copied(value, made)
+            set_committed_value(twin, relationship.key, value)
     if state.key is not None:
         # Without this, a column or relationship that is not there would read as None.
         make_transient_to_detached(twin)
     return twin
 
 
-def _copied_related(value: Any, made: dict[int, Any]) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return {key: _copied(item, made) for key, item in value.items()}
-    if isinstance(value, list | set | tuple):
-        return type(value)(_copied(item, made) for item in value)
-    return _copied(value, made)
-
-
 def _field_info(name: str, column: Column[Any], *, generated: bool) -> FieldInfo:
     """Describe a column; types that take values of several classes are unchecked."""
     kind: type | None = None
     if not isinstance(column.type, TypeDecorator | JSON):
-        try:
-            kind = column.type.python_type
-        except NotImplementedError:
-            kind = None
+        kind = column.type.python_type
     nullable = bool(column.nullable)
+    if kind is object:  # SQLAlchemy's word for a type that does not say
+        kind = None
     return FieldInfo(name, kind, nullable, required=not nullable and not generated)
 
 
@@ -236,8 +232,8 @@ def _is_check(rule: object) -> bool:
 def _is_now(default: Any) -> bool:
     argument = getattr(default, "arg", None)
     if isinstance(argument, FunctionElement):
-        return getattr(argument, "name", "") in {"now", "CURRENT_TIMESTAMP"}
-    return str(argument).strip("()").upper() in {"CURRENT_TIMESTAMP", "NOW"}
+        return str(getattr(argument, "name", "")).upper() in _NOW
+    return str(argument).strip("()").upper() in _NOW
 
 
 def _is_python(default: Any) -> bool:

@@ -5,10 +5,10 @@ are read for names only, never for their words, which a server may translate.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Constraint, PrimaryKeyConstraint, Table
 from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
@@ -18,7 +18,6 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError as ORMStaleDataError
-from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
 from layerkit.core.errors import (
     AlreadyExistsError,
@@ -68,7 +67,8 @@ SQLITE_CODES: Final[Mapping[int, Failure]] = {
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
 
-# The last quotes of the text: those before it may hold a value, with quotes of its own.
+_QUOTED: Final = re.compile(r"['`]([^'`]+)['`]")
+# The last quotes of a text: those before it may hold a value, with quotes of its own.
 _LAST_QUOTED: Final = re.compile(r"['`]([^'`]+)['`][^'`]*$")
 _MYSQL_CONSTRAINT: Final = re.compile(r"CONSTRAINT `([^`]+)`")
 _MYSQL_REFERENCE: Final = re.compile(r"FOREIGN KEY \(([^)]+)\)")
@@ -207,9 +207,10 @@ def _subject(error: DBAPIError, failure: Failure) -> tuple[str | None, tuple[str
         reference = _MYSQL_REFERENCE.search(text)
         names = reference.group(1) if reference else ""
         return match.group(1), tuple(re.findall("`([^`]+)`", names))
+    if failure == "not_null":
+        return None, tuple(_QUOTED.findall(text)[:1])
     quoted = _LAST_QUOTED.search(text)
-    name = quoted.group(1).rpartition(".")[2] if quoted else None
-    return (None, (name,)) if name and failure == "not_null" else (name, ())
+    return (quoted.group(1).rpartition(".")[2] if quoted else None), ()
 
 
 def _fields(
@@ -236,21 +237,22 @@ def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
     tables = (t for t in adapter.mapper.tables if isinstance(t, Table))
     for table in tables:
         for candidate in table.constraints:
-            if isinstance(candidate, ColumnCollectionConstraint):
-                found = [adapter.names.get(column) for column in candidate.columns]
-                if constraint in _names(table, candidate) and None not in found:
-                    return tuple(name for name in found if name)
+            columns = list(getattr(candidate, "columns", ()))
+            if constraint in _names(table, candidate, columns):
+                return tuple(adapter.names[c] for c in columns if c in adapter.names)
     # MySQL names a unique key after its (first) column.
     return tuple(
         name for name, column in adapter.columns.items() if column.name == constraint
     )
 
 
-def _names(table: Table, constraint: ColumnCollectionConstraint) -> set[str]:
+def _names(
+    table: Table, constraint: Constraint, columns: Sequence[Column[Any]]
+) -> set[str]:
     """Return the names that *constraint* goes by; unnamed ones are named by servers."""
     if constraint.name:
         return {str(constraint.name)}
     if isinstance(constraint, PrimaryKeyConstraint):
         return {"PRIMARY", f"{table.name}_pkey"}
-    columns = "_".join(column.name for column in constraint.columns)
-    return {f"{table.name}_{columns}_fkey", f"{table.name}_{columns}_check"}
+    stem = "_".join((table.name, *(column.name for column in columns)))
+    return {f"{stem}_fkey", f"{stem}_check"}

@@ -7,7 +7,7 @@ commit would store what nobody asked to store.
 
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
@@ -61,6 +61,12 @@ class SessionUnit(SQLTransaction):
         self._waiting: list[Waiting] = []
         self._veto: tuple[BaseException, SessionTransaction | None] | None = None
 
+    def for_block(self, *, read_only: bool) -> Self:
+        """Return the unit for a block to enter; the outermost says if it only reads."""
+        if not self.blocks:
+            self.read_only = read_only
+        return self
+
     @override
     async def _begin(self) -> None:
         session = self.session.sync_session
@@ -79,6 +85,8 @@ class SessionUnit(SQLTransaction):
     @override
     async def _commit(self) -> None:
         session = self.session.sync_session
+        if not self._joined:  # else the caller's own writes would count
+            self._check_read_only()
         expires, session.expire_on_commit = session.expire_on_commit, False
         try:
             await (self.session.flush() if self._joined else self.session.commit())
@@ -125,7 +133,7 @@ class SessionUnit(SQLTransaction):
 
     @override
     async def _release(self) -> None:
-        self._known = []
+        self._known, self.read_only = [], False
 
     @override
     async def _deliver(

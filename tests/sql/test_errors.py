@@ -1,0 +1,411 @@
+"""What drivers raise, told by code: every entry of the tables, without a server."""
+
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    UniqueConstraint,
+    inspect,
+    select,
+)
+from sqlalchemy.exc import (
+    CompileError,
+    DBAPIError,
+    InvalidRequestError,
+    MissingGreenlet,
+    PendingRollbackError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm.exc import StaleDataError as ORMStaleDataError
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    AppException,
+    ConflictError,
+    StaleDataError,
+    TimeoutExceededError,
+    UnavailableError,
+    UnitOfWorkError,
+    UsageError,
+    ValidationError,
+)
+from layerkit.repository import adapter_for
+from layerkit.sql import MappedAdapter
+from layerkit.sql.errors import (
+    MYSQL_ERRORS,
+    SQLITE_CODES,
+    SQLSTATES,
+    Failure,
+    failure_of,
+    translate,
+)
+
+SECRET = "s3cret-value"
+
+EXPECTED: dict[Failure, type[AppException]] = {
+    "unique": AlreadyExistsError,
+    "foreign_key": ConflictError,
+    "not_null": ValidationError,
+    "check": ValidationError,
+    "data": ValidationError,
+    "serialization": ConflictError,
+    "deadlock": ConflictError,
+    "unavailable": UnavailableError,
+    "timeout": TimeoutExceededError,
+    "aborted": UnitOfWorkError,
+    "missing": UsageError,
+}
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Parent(Base):
+    __tablename__ = "parents"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Thing(Base):
+    __tablename__ = "things"
+
+    id: Mapped[int] = mapped_column("thing_id", primary_key=True)
+    email: Mapped[str] = mapped_column("mail", String(50), unique=True)
+    first: Mapped[str] = mapped_column("first_name", String(50))
+    last: Mapped[str] = mapped_column("last_name", String(50))
+    slug: Mapped[str] = mapped_column(String(50))
+    parent: Mapped[int] = mapped_column("parent_id")
+    other: Mapped[int] = mapped_column("other_id")
+    size: Mapped[int]
+
+    __table_args__ = (
+        UniqueConstraint("first_name", "last_name", name="full_name"),
+        Index("by_slug", "slug", unique=True),
+        Index("by_lower_slug", "slug"),
+        ForeignKeyConstraint(["parent_id"], ["parents.id"], name="thing_parent"),
+        ForeignKeyConstraint(["other_id"], ["parents.id"]),
+        CheckConstraint("size > 0", name="size_positive"),
+    )
+
+
+THING = cast(MappedAdapter[Any], adapter_for(Thing))
+
+
+class DriverError(Exception):
+    """What a driver raises, with the attributes that SQLAlchemy's wrappers have."""
+
+    def __init__(self, *args: object, **attributes: object) -> None:
+        super().__init__(*args)
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+def wrapped(original: DriverError, *, invalidated: bool = False) -> DBAPIError:
+    return DBAPIError(
+        "INSERT", {"mail": SECRET}, original, connection_invalidated=invalidated
+    )
+
+
+def from_postgres(state: str, **names: object) -> DBAPIError:
+    original = DriverError(f"<class>: Key (mail)=({SECRET}) ...", sqlstate=state)
+    original.__cause__ = DriverError(**names)
+    return wrapped(original)
+
+
+def from_mysql(number: int, text: str = "") -> DBAPIError:
+    return wrapped(DriverError(number, text))
+
+
+def from_sqlite(code: int, text: str = "") -> DBAPIError:
+    return wrapped(DriverError(text, sqlite_errorcode=code))
+
+
+# Every code
+
+
+@pytest.mark.defect("R33")
+@pytest.mark.parametrize("state", SQLSTATES)
+def test_every_sqlstate_has_its_meaning(state: str) -> None:
+    full = state.ljust(5, "9")
+
+    assert failure_of(from_postgres(full)) == SQLSTATES[state]
+    assert type(translate(from_postgres(full))) is EXPECTED[SQLSTATES[state]]
+
+
+@pytest.mark.parametrize("number", MYSQL_ERRORS)
+def test_every_number_of_mariadb_has_its_meaning(number: int) -> None:
+    assert failure_of(from_mysql(number)) == MYSQL_ERRORS[number]
+    assert type(translate(from_mysql(number))) is EXPECTED[MYSQL_ERRORS[number]]
+
+
+@pytest.mark.defect("R7")
+@pytest.mark.parametrize("code", SQLITE_CODES)
+def test_every_code_of_sqlite_has_its_meaning(code: int) -> None:
+    assert failure_of(from_sqlite(code)) == SQLITE_CODES[code]
+    assert type(translate(from_sqlite(code))) is EXPECTED[SQLITE_CODES[code]]
+
+
+def test_an_extended_code_of_sqlite_stands_for_its_kind() -> None:
+    busy_snapshot = 517  # SQLITE_BUSY | 2 << 8
+
+    assert failure_of(from_sqlite(busy_snapshot)) == "unavailable"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        from_postgres("XX000"),
+        from_postgres(""),
+        from_mysql(9999),
+        from_sqlite(9999),
+        wrapped(DriverError()),
+        wrapped(DriverError("text")),
+    ],
+    ids=["state", "no state", "number", "code", "empty", "text"],
+)
+def test_an_unknown_code_is_a_usage_error(error: DBAPIError) -> None:
+    translated = translate(error)
+
+    assert type(translated) is UsageError
+    assert "create_all" in str(translated)
+    assert not translated.public
+
+
+def test_an_unknown_error_that_ended_the_connection_is_unavailable() -> None:
+    assert failure_of(wrapped(DriverError("gone"), invalidated=True)) == "unavailable"
+
+
+@pytest.mark.parametrize("failure", ["serialization", "deadlock"])
+def test_a_lost_race_is_retryable_and_says_which(failure: str) -> None:
+    state = next(state for state, found in SQLSTATES.items() if found == failure)
+
+    translated = translate(from_postgres(state))
+
+    assert isinstance(translated, ConflictError)
+    assert (translated.kind, translated.retryable) == (failure, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (PoolTimeoutError(), UnavailableError, "in use"),
+        (ConnectionRefusedError(SECRET), UnavailableError, "reached"),
+        (TimeoutError(), UnavailableError, "reached"),
+        (ORMStaleDataError(), StaleDataError, "changed by another"),
+        (MissingGreenlet(), UsageError, "load"),
+        (PendingRollbackError(), UnitOfWorkError, "roll the session back"),
+        (InvalidRequestError("is attached"), UsageError, "is attached"),
+        (
+            StatementError(SECRET, "INSERT", {}, ValueError(SECRET)),
+            ValidationError,
+            "does not fit",
+        ),
+        (OverflowError(SECRET), ValidationError, "does not fit"),
+        (
+            UnicodeEncodeError("utf-8", SECRET, 0, 1, "bad"),
+            ValidationError,
+            "does not fit",
+        ),
+        (CompileError("no such"), UsageError, "CompileError: no such"),
+    ],
+    ids=lambda value: repr(type(value)) if isinstance(value, Exception) else "",
+)
+def test_what_is_raised_beside_drivers_is_translated(
+    error: Exception, kind: type[AppException], text: str
+) -> None:
+    translated = translate(error)
+
+    assert type(translated) is kind
+    assert text in str(translated)
+    assert SECRET not in str(translated)
+
+
+# Which rule, and which fields
+
+
+@pytest.mark.defect("R8")
+@pytest.mark.parametrize(
+    ("state", "names", "constraint", "fields"),
+    [
+        (
+            "23505",
+            {"constraint_name": "things_mail_key"},
+            "things_mail_key",
+            ("email",),
+        ),
+        ("23505", {"constraint_name": "full_name"}, "full_name", ("first", "last")),
+        ("23505", {"constraint_name": "by_slug"}, "by_slug", ("slug",)),
+        ("23505", {"constraint_name": "things_pkey"}, "things_pkey", ("id",)),
+        ("23505", {"constraint_name": "unknown"}, "unknown", ()),
+        ("23503", {"constraint_name": "thing_parent"}, "thing_parent", ("parent",)),
+        (
+            "23503",
+            {"constraint_name": "things_other_id_fkey"},
+            "things_other_id_fkey",
+            ("other",),
+        ),
+        ("23503", {"constraint_name": "of_another"}, "of_another", ()),
+        ("23505", {}, None, ()),
+    ],
+)
+def test_postgresql_names_constraints(
+    state: str,
+    names: dict[str, str],
+    constraint: str | None,
+    fields: tuple[str, ...],
+) -> None:
+    translated = translate(from_postgres(state, **names), THING)
+
+    assert isinstance(translated, ConflictError)
+    assert (translated.constraint, translated.fields) == (constraint, fields)
+    assert SECRET not in str(translated) + str(translated.detail)
+
+
+def test_postgresql_names_columns_of_nulls_and_rules_of_checks() -> None:
+    null = translate(from_postgres("23502", column_name="mail"), THING)
+    check = translate(from_postgres("23514", constraint_name="size_positive"), THING)
+
+    assert isinstance(null, ValidationError)
+    assert (null.fields, str(null)) == (("email",), "email must not be null")
+    assert str(check) in {"size_positive is broken", "size is broken"}
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "constraint", "fields"),
+    [
+        (2067, "UNIQUE constraint failed: things.mail", "things_mail_key", ("email",)),
+        (
+            2067,
+            "UNIQUE constraint failed: things.first_name, things.last_name",
+            "full_name",
+            ("first", "last"),
+        ),
+        (1555, "UNIQUE constraint failed: things.thing_id", None, ("id",)),
+        (2067, "UNIQUE constraint failed: index 'by_lower'", "by_lower", ()),
+        (2067, "UNIQUE constraint failed: things.unknown", None, ("unknown",)),
+        (787, "FOREIGN KEY constraint failed", None, ()),
+        (2067, "", None, ()),
+    ],
+)
+def test_sqlite_names_columns(
+    code: int, text: str, constraint: str | None, fields: tuple[str, ...]
+) -> None:
+    translated = translate(from_sqlite(code, text), THING)
+
+    assert isinstance(translated, ConflictError)
+    assert (translated.constraint, translated.fields) == (constraint, fields)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "said"),
+    [
+        (1299, "NOT NULL constraint failed: things.mail", "email must not be null"),
+        (275, "CHECK constraint failed: size_positive", "size_positive is broken"),
+        (275, "CHECK constraint failed", "a rule is broken"),
+        (1299, "", "a field must not be null"),
+    ],
+)
+def test_sqlite_names_columns_of_nulls_and_rules_of_checks(
+    code: int, text: str, said: str
+) -> None:
+    assert str(translate(from_sqlite(code, text), THING)) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "constraint", "fields"),
+    [
+        (1062, f"Duplicate entry '{SECRET}' for key 'mail'", "mail", ("email",)),
+        (1062, f"Duplicate entry '{SECRET}' for key 'things.mail'", "mail", ("email",)),
+        (1062, "Duplicate entry 'it's' for key 'by_slug'", "by_slug", ("slug",)),
+        (
+            1062,
+            "Duplicate entry 'a' for key 'mail'' for key 'by_slug'",
+            "by_slug",
+            ("slug",),
+        ),
+        (
+            1062,
+            "Doppelter Eintrag 'x' für Schlüssel 'full_name'",
+            "full_name",
+            ("first", "last"),
+        ),
+        (1062, "Duplicate entry '1' for key 'PRIMARY'", "PRIMARY", ("id",)),
+        (1062, "Duplicate entry", None, ()),
+        (
+            1452,
+            "Cannot add or update a child row: a foreign key constraint fails (`d`."
+            "`things`, CONSTRAINT `thing_parent` FOREIGN KEY (`parent_id`) REFERENCES "
+            "`parents` (`id`))",
+            "thing_parent",
+            ("parent",),
+        ),
+        (
+            1452,
+            "... (`d`.`things`, CONSTRAINT `things_ibfk_2` FOREIGN KEY (`other_id`) "
+            "REFERENCES `parents` (`id`))",
+            "things_ibfk_2",
+            ("other",),
+        ),
+        (
+            1451,
+            "... (`d`.`parts`, CONSTRAINT `parts_ibfk_1` FOREIGN KEY (`thing`) "
+            "REFERENCES `things` (`thing_id`))",
+            "parts_ibfk_1",
+            (),
+        ),
+    ],
+)
+def test_mariadb_names_keys_and_references(
+    number: int, text: str, constraint: str | None, fields: tuple[str, ...]
+) -> None:
+    translated = translate(from_mysql(number, text), THING)
+
+    assert isinstance(translated, ConflictError)
+    assert (translated.constraint, translated.fields) == (constraint, fields)
+    assert SECRET not in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "said"),
+    [
+        (1048, "Column 'mail' cannot be null", "email must not be null"),
+        (1364, "Field 'mail' doesn't have a default value", "email must not be null"),
+        (1048, "", "a field must not be null"),
+        (4025, "CONSTRAINT `size_positive` failed for `d`.`things`", None),
+        (3819, "Check constraint 'size_positive' is violated.", None),
+    ],
+)
+def test_mariadb_names_columns_of_nulls_and_rules_of_checks(
+    number: int, text: str, said: str | None
+) -> None:
+    translated = str(translate(from_mysql(number, text), THING))
+
+    assert translated == (said or "size_positive is broken")
+
+
+def test_without_an_entity_the_drivers_names_are_kept() -> None:
+    error = translate(from_sqlite(2067, "UNIQUE constraint failed: things.mail"))
+
+    assert isinstance(error, AlreadyExistsError)
+    assert error.fields == ("mail",)
+
+
+def test_a_class_mapped_to_a_query_has_no_constraints_to_look_in() -> None:
+    class Recent(Base):
+        __table__ = select(Thing.__table__).subquery("recent")
+        __mapper_args__ = {"primary_key": [__table__.c.thing_id]}  # noqa: RUF012 - declarative's
+
+    adapter = cast(MappedAdapter[Any], adapter_for(Recent))
+    error = translate(from_postgres("23505", constraint_name="things_pkey"), adapter)
+
+    assert isinstance(error, AlreadyExistsError)
+    assert error.fields == ()
+    assert adapter.key == ("thing_id",)
+    assert inspect(Recent) is adapter.mapper
