@@ -10,6 +10,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -69,12 +70,18 @@ _CONTEXTS = {Kind.CONTEXT, Kind.ASYNC_CONTEXT}
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter that is to be filled: its name and the type it asks for."""
+    """One parameter that is to be filled: its name and the type it asks for.
+
+    Attributes:
+        position: Its place among those that are passed by position, from 0; None for
+            what is passed by name only.
+    """
 
     name: str
     annotation: object
     has_default: bool = False
     positional_only: bool = False
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +101,13 @@ class Provider:
     Attributes:
         make: Returns the object, an awaitable of it, or a context manager around it.
         parameters: What ``make`` takes.
-        arguments: The providers chosen for the parameters by name, once wired.
+        needed: The providers chosen for the parameters, once wired.
+        call: ``make`` for these: it takes them by position, which is the fastest way.
         immediate: True where making it, with all it needs, awaits nothing.
         is_kept: True where who asks again gets the same object.
         is_context: True where ``make`` returns a synchronous context manager.
+        is_async_context: True where ``make`` returns an asynchronous one.
+        is_coroutine: True where ``make`` returns an awaitable.
     """
 
     key: Key
@@ -106,21 +116,40 @@ class Provider:
     kind: Kind = Kind.PLAIN
     parameters: tuple[Parameter, ...] = ()
     value: object = None
-    arguments: tuple[tuple[str, "Provider"], ...] = ()
+    needed: tuple["Provider", ...] = ()
+    call: Callable[..., Any] = field(init=False)
     immediate: bool = True
     is_kept: bool = True
     is_context: bool = False
+    is_async_context: bool = False
+    is_coroutine: bool = False
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Read for each object that is made: members of an Enum are slow to look up.
         self.is_kept = self.lifetime is not Lifetime.TRANSIENT
         self.is_context = self.kind is Kind.CONTEXT
+        self.is_async_context = self.kind is Kind.ASYNC_CONTEXT
+        self.is_coroutine = self.kind is Kind.COROUTINE
+        self.call = self.make
+
+    def connect(self, chosen: Sequence[tuple[Parameter, "Provider"]]) -> None:
+        """Take *chosen* as what fills the parameters; the rest keep their defaults."""
+        self.needed = tuple(needed for _, needed in chosen)
+        if [p.position for p, _ in chosen] != list(range(len(chosen))):
+            self.call = _by_name(self.make, [p.name for p, _ in chosen])
 
     @property
     def name(self) -> str:
         """The key as a person would write it."""
         return describe(self.key)
+
+
+def _by_name(make: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    def call(*arguments: object) -> Any:
+        return make(**dict(zip(names, arguments, strict=True)))
+
+    return call
 
 
 def read_registration(registration: Registration) -> Provider:
@@ -245,7 +274,7 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
             f"{name} can't be inspected ({error}): wrap it in a function"
         ) from error
     parameters = []
-    for parameter in signature.parameters.values():
+    for place, parameter in enumerate(signature.parameters.values()):
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             continue
         annotation = hints.get(parameter.name, parameter.annotation)
@@ -258,7 +287,10 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
             )
         wanted = substitute(annotation, arguments)
         by_position = parameter.kind is parameter.POSITIONAL_ONLY
-        parameters.append(Parameter(parameter.name, wanted, has_default, by_position))
+        position = None if parameter.kind is parameter.KEYWORD_ONLY else place
+        parameters.append(
+            Parameter(parameter.name, wanted, has_default, by_position, position)
+        )
     return tuple(parameters), hints.get("return", _MISSING)
 
 

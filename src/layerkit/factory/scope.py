@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, WiringError
 from layerkit.factory.keys import Key, describe
-from layerkit.factory.provider import Kind, Provider
+from layerkit.factory.provider import Provider
 from layerkit.factory.wiring import Unresolved, Wiring
 
 T = TypeVar("T")
@@ -48,12 +48,12 @@ class Store:
     def make_now(self, provider: Provider) -> Any:
         """Make the object of an immediate *provider*, without a single await."""
         objects = self.objects
-        arguments: dict[str, Any] = {}
-        for name, needed in provider.arguments:
+        arguments = []
+        for needed in provider.needed:
             value = objects.get(needed.key, _ABSENT)
-            arguments[name] = self.make_now(needed) if value is _ABSENT else value
+            arguments.append(self.make_now(needed) if value is _ABSENT else value)
         try:
-            made = provider.make(**arguments)
+            made = provider.call(*arguments)
             if provider.is_context:
                 manager, made = made, made.__enter__()
                 self.exits.append(manager.__exit__)
@@ -92,31 +92,26 @@ class Store:
         return made
 
     async def _make(self, provider: Provider) -> Any:
-        arguments: dict[str, Any] = {}
-        for name, needed in provider.arguments:
+        arguments = []
+        for needed in provider.needed:
             value = self.objects.get(needed.key, _ABSENT)
-            arguments[name] = await self.make(needed) if value is _ABSENT else value
+            arguments.append(await self.make(needed) if value is _ABSENT else value)
         try:
-            made = provider.make(**arguments)
-            match provider.kind:
-                case Kind.COROUTINE:
-                    return await made
-                case Kind.ASYNC_CONTEXT:
-                    return await self._enter(provider, made)
-                case Kind.CONTEXT:
-                    manager, made = made, made.__enter__()
-                    self.exits.append(manager.__exit__)
+            made = provider.call(*arguments)
+            if provider.is_async_context:
+                manager, made = made, await made.__aenter__()
+                if self.is_closed:  # meanwhile, by another task
+                    await manager.__aexit__(None, None, None)
+                    raise UsageError(_CLOSED.format(provider.name))
+                self.exits.append(manager.__aexit__)
+            elif provider.is_context:
+                manager, made = made, made.__enter__()
+                self.exits.append(manager.__exit__)
+            elif provider.is_coroutine:
+                made = await made
         except Exception as error:
             _note(error, provider)
             raise
-        return made
-
-    async def _enter(self, provider: Provider, manager: Any) -> Any:
-        made = await manager.__aenter__()
-        if self.is_closed:  # meanwhile, by another task
-            await manager.__aexit__(None, None, None)
-            raise UsageError(_CLOSED.format(provider.name))
-        self.exits.append(manager.__aexit__)
         return made
 
     async def close(self, error: BaseException | None = None) -> None:

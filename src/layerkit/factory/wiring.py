@@ -169,12 +169,12 @@ class Wiring:
                 )
 
     def _connect(self, provider: Provider) -> None:
-        arguments = []
+        chosen = []
         for parameter in provider.parameters:
             found = self.argument(provider.name, parameter)
             if found is not None:
-                arguments.append((parameter.name, found))
-        provider.arguments = tuple(arguments)
+                chosen.append((parameter, found))
+        provider.connect(chosen)
 
     def argument(self, by: str, parameter: Parameter) -> Provider | None:
         """Return what fills *parameter*; None where it keeps its default."""
@@ -201,7 +201,7 @@ class Wiring:
                 return
             if provider in done:
                 return
-            for _, needed in provider.arguments:
+            for needed in provider.needed:
                 yield from visit(needed, (*path, provider))
             done.add(provider)
             yield provider
@@ -210,9 +210,8 @@ class Wiring:
             yield from visit(provider, ())
 
     def _finish(self, provider: Provider) -> None:
-        needed = [p for _, p in provider.arguments]
         provider.immediate = provider.kind in {Kind.PLAIN, Kind.CONTEXT} and all(
-            p.immediate or p.lifetime.is_shared for p in needed
+            p.immediate or p.lifetime.is_shared for p in provider.needed
         )
         if provider.lifetime is Lifetime.SINGLETON:
             for chain in _captives(provider):
@@ -233,7 +232,7 @@ def dependents(wiring: Wiring, keys: Iterable[Key]) -> list[Provider]:
     touched = {wiring.providers[key] for key in keys}
     found = []
     for provider in wiring.order:
-        if any(needed in touched for _, needed in provider.arguments):
+        if any(needed in touched for needed in provider.needed):
             touched.add(provider)
             if provider.lifetime is Lifetime.SINGLETON:
                 found.append(provider)
@@ -246,7 +245,7 @@ def _captives(provider: Provider) -> Iterator[tuple[Provider, ...]]:
     def walk(
         current: Provider, path: tuple[Provider, ...]
     ) -> Iterator[tuple[Provider, ...]]:
-        for _, needed in current.arguments:
+        for needed in current.needed:
             if needed.lifetime in {Lifetime.SCOPED, Lifetime.GIVEN}:
                 yield (*path, needed)
             elif needed.lifetime is Lifetime.TRANSIENT and needed not in path:
