@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, overload
+from typing import Any, Final, NoReturn, Self, TypeAlias, overload
 
 from typing_extensions import TypeVar
 
@@ -101,8 +101,7 @@ class Store:
             if provider.is_async_context:
                 manager, made = made, await made.__aenter__()
                 if self.is_closed:  # meanwhile, by another task
-                    await manager.__aexit__(None, None, None)
-                    raise UsageError(_CLOSED.format(provider.name))
+                    await _close_and_refuse(manager, provider)
                 self.exits.append(manager.__aexit__)
             elif provider.is_context:
                 manager, made = made, made.__enter__()
@@ -138,6 +137,11 @@ class Store:
                 raise last
             finally:
                 last.__context__ = context  # which `raise` has set to *error*
+
+
+async def _close_and_refuse(manager: Any, provider: Provider) -> NoReturn:
+    await manager.__aexit__(None, None, None)
+    raise UsageError(_CLOSED.format(provider.name))
 
 
 def _note(error: Exception, provider: Provider) -> None:
