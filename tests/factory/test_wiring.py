@@ -74,6 +74,25 @@ def test_a_missing_need_points_at_an_implementation_under_its_own_class() -> Non
     )
 
 
+class Orders(Repository[Session, int]): ...
+
+
+class Billing(BaseService[Session, int]): ...
+
+
+@pytest.mark.parametrize("wanted", [Orders, Billing, UserService], ids=describe)
+def test_a_missing_repository_or_service_is_to_be_scoped(wanted: type) -> None:
+    def make_session(_: object) -> Session:
+        return Session()
+
+    make_session.__annotations__["_"] = wanted
+
+    assert problems_of(ServiceFactory().scoped(make_session)) == (
+        f"Session needs {describe(wanted)} (parameter _): nothing provides it; "
+        "add factory.scoped(...)",
+    )
+
+
 class Hen:
     def __init__(self, egg: "Egg") -> None:
         self.egg = egg

@@ -4,7 +4,8 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args, get_origin
 
-from layerkit.repository import Home
+from layerkit.repository import BaseRepository, Home
+from layerkit.service import BaseService
 
 Key: TypeAlias = object
 """A class, a parametrized generic such as ``Repository[User, int]``, or a NewType."""
@@ -14,6 +15,7 @@ _TOO_COMMON = (
     *(set, str, tuple, type, type(None)),
 )
 _SESSIONS = {"AsyncSession", "async_sessionmaker", "async_scoped_session"}
+_SINK = ("check", "before_commit", "after_commit")  # the steps of an EventSink
 
 
 def describe(key: object) -> str:
@@ -94,6 +96,20 @@ def is_home(key: object) -> bool:
     return issubclass(cls, Home) or any(
         base.__module__.partition(".")[0] == "sqlalchemy" and base.__name__ in _SESSIONS
         for base in cls.__mro__
+    )
+
+
+def is_sink(key: object) -> bool:
+    """Tell whether *key* is a class that takes events: a bus, or an outbox."""
+    return all(hasattr(class_of(key), step) for step in _SINK)
+
+
+def is_per_request(key: object) -> bool:
+    """Tell whether *key* is a class that is made for each request, as a rule."""
+    cls = class_of(key)
+    return cls is not None and (
+        any(base in cls.__mro__ for base in (BaseRepository, BaseService))
+        or cls.__name__.endswith(("Repository", "Service"))
     )
 
 
