@@ -7,9 +7,10 @@ from typing import Any, cast
 
 from layerkit.core.errors import WiringError
 from layerkit.factory.keys import describe
-from layerkit.factory.provider import Parameter, read_parameters
+from layerkit.factory.parameters import Parameter, read_parameters
+from layerkit.factory.provider import Provider
 from layerkit.factory.scope import Scope
-from layerkit.factory.wiring import Need
+from layerkit.factory.wiring import Need, Wiring
 
 
 class Call:
@@ -36,6 +37,14 @@ class Call:
             Need(self.name, p.annotation, p.name)
             for p in self.parameters.values()
             if p.name != first and not p.has_default
+        ]
+
+    def providers(self, wiring: Wiring) -> list[Provider]:
+        """Return what fills the parameters that nobody passes."""
+        return [
+            provider
+            for parameter in self.parameters.values()
+            if (provider := wiring.seek(parameter.annotation)) is not None
         ]
 
 

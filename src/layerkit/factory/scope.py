@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn, Self, TypeAlias, overload
 
 from typing_extensions import TypeVar
 
-from layerkit.core.errors import UsageError, WiringError
+from layerkit.core.errors import TimeoutExceededError, UsageError, WiringError
 from layerkit.factory.keys import Key, describe
 from layerkit.factory.provider import Provider
 from layerkit.factory.wiring import Unresolved, Wiring
@@ -45,6 +45,33 @@ class Store:
         self._making: dict[Key, asyncio.Event | None] = {}
         self.exits: list[Exit] = []
 
+    def shared(self) -> dict[Key, Any]:
+        """Return the objects in the order in which their keys were registered."""
+        objects = self.objects
+        return {key: objects[key] for key in self.wiring.providers if key in objects}
+
+    async def start(self, timeout_seconds: float | None) -> None:
+        """Make all singletons.
+
+        Raises:
+            TimeoutExceededError: They were not all made in time.
+            TimeoutError: One of them raised it.
+        """
+        name = ""
+        limit = asyncio.timeout(timeout_seconds)
+        try:
+            async with limit:
+                for provider in self.wiring.singletons:
+                    name = provider.name
+                    await self.make(provider)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutExceededError(
+                f"the factory was to open in {timeout_seconds} s, and {name} was still "
+                "being made: see why it hangs, or allow more by start_timeout_seconds="
+            ) from error
+
     def make_now(self, provider: Provider) -> Any:
         """Make the object of an immediate *provider*, without a single await."""
         objects = self.objects
@@ -57,7 +84,7 @@ class Store:
             if provider.is_context:
                 manager, made = made, made.__enter__()
                 self.exits.append(manager.__exit__)
-        except Exception as error:
+        except BaseException as error:
             _note(error, provider)
             raise
         if provider.is_kept:
@@ -108,7 +135,7 @@ class Store:
                 self.exits.append(manager.__exit__)
             elif provider.is_coroutine:
                 made = await made
-        except Exception as error:
+        except BaseException as error:
             _note(error, provider)
             raise
         return made
@@ -144,7 +171,7 @@ async def _close_and_refuse(manager: Any, provider: Provider) -> NoReturn:
     raise UsageError(_CLOSED.format(provider.name))
 
 
-def _note(error: Exception, provider: Provider) -> None:
+def _note(error: BaseException, provider: Provider) -> None:
     """Say in the traceback what was being made."""
     error.add_note(f"while {provider.name} was made by {describe(provider.make)}")
 
@@ -171,9 +198,8 @@ class Scope:
     generator opened is closed when the block ends, the last first, and an error that
     leaves the block is raised at its ``yield``.
 
-    Args:
-        current: Returns the store of the shared objects; raises where there is none.
-        values: Objects that belong to this scope alone, by key.
+    A scope is entered once, and gives nothing before its block or after it. Tasks may
+    share one; those that must not share a unit of work open one each.
     """
 
     __slots__ = ("_current", "_shared", "_store", "_values")
@@ -181,6 +207,7 @@ class Scope:
     def __init__(
         self, current: Callable[[], Store], values: Mapping[Key, object] | None
     ) -> None:
+        # `current` returns the store of what is shared, and raises where none is open.
         self._current = current
         self._values = values
         self._shared: Store | None = None
