@@ -10,6 +10,8 @@ from typing_extensions import override
 
 from layerkit.core import UsageError, WiringError
 from layerkit.factory import Need, ServiceFactory, describe
+from layerkit.notifications import NotificationService
+from layerkit.realtime import RealtimeService
 from layerkit.repository import Home, MemoryDatabase, Repository, SessionSource
 from layerkit.service import BaseService
 
@@ -80,8 +82,19 @@ class Orders(Repository[Session, int]): ...
 class Billing(BaseService[Session, int]): ...
 
 
-@pytest.mark.parametrize("wanted", [Orders, Billing, UserService], ids=describe)
-def test_a_missing_repository_or_service_is_to_be_scoped(wanted: type) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "lifetime"),
+    [
+        (Orders, "scoped"),
+        (Billing, "scoped"),
+        (UserService, "scoped"),
+        (NotificationService, "singleton"),
+        (RealtimeService, "singleton"),
+    ],
+)
+def test_a_missing_repository_or_service_is_to_be_scoped_where_it_is_as_a_rule(
+    wanted: type, lifetime: str
+) -> None:
     def make_session(_: object) -> Session:
         return Session()
 
@@ -89,7 +102,7 @@ def test_a_missing_repository_or_service_is_to_be_scoped(wanted: type) -> None:
 
     assert problems_of(ServiceFactory().scoped(make_session)) == (
         f"Session needs {describe(wanted)} (parameter _): nothing provides it; "
-        "add factory.scoped(...)",
+        f"add factory.{lifetime}(...)",
     )
 
 

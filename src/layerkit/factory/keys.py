@@ -4,6 +4,8 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args, get_origin
 
+from layerkit.notifications import NotificationService
+from layerkit.realtime import RealtimeService
 from layerkit.repository import BaseRepository, Home
 from layerkit.service import BaseService
 
@@ -107,9 +109,10 @@ def is_sink(key: object) -> bool:
 def is_per_request(key: object) -> bool:
     """Tell whether *key* is a class that is made for each request, as a rule."""
     cls = class_of(key)
-    return cls is not None and (
-        any(base in cls.__mro__ for base in (BaseRepository, BaseService))
-        or cls.__name__.endswith(("Repository", "Service"))
+    if cls is None or _derives(cls, NotificationService, RealtimeService):
+        return False
+    return _derives(cls, BaseRepository, BaseService) or cls.__name__.endswith(
+        ("Repository", "Service")
     )
 
 
@@ -125,9 +128,9 @@ def implements(key: object, wanted: object) -> bool:
     return get_args(wanted) == tuple(known.get(p, p) for p in parameters)
 
 
-def _derives(cls: type, base: type) -> bool:
+def _derives(cls: type, *bases: type) -> bool:
     # Through the MRO: issubclass() raises for a Protocol that has attributes.
-    return base in cls.__mro__
+    return any(base in cls.__mro__ for base in bases)
 
 
 def type_arguments(key: object, base: type) -> dict[Any, Any]:
