@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from layerkit.core.errors import WiringError
@@ -25,9 +26,10 @@ class Call:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.name = describe(function)
-        self.signature = inspect.signature(function)
+        has_name = hasattr(function, "__name__") or isinstance(function, partial)
+        self.name = describe(function if has_name else type(function))
         self.parameters = {p.name: p for p in _read(function)}
+        self.signature = inspect.signature(function)
 
     @property
     def needs(self) -> list[Need]:

@@ -103,6 +103,7 @@ def _late(name: str, timeout_seconds: float) -> HealthCheck:
 
 def _outcome(name: str, task: asyncio.Task[HealthCheck]) -> HealthCheck:
     if task.cancelled():  # from inside, by what it waited for
+        logger.warning("%s did not answer a ping: it was cancelled", name)
         return HealthCheck(name, False, 0.0, AppException.code)
     return task.result()
 

@@ -1,5 +1,6 @@
 """Keys: what a provider is registered under, and what a parameter asks for."""
 
+import functools
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args, get_origin
@@ -31,6 +32,8 @@ def describe(key: object) -> str:
         return f"{describe(origin)}[{', '.join(map(describe, arguments))}]"
     if key is type(None):
         return "None"
+    if isinstance(key, functools.partial):
+        return describe(key.func)
     if isinstance(key, type):
         return key.__qualname__.rpartition("<locals>.")[2]
     name = getattr(key, "__qualname__", None) or getattr(key, "__name__", None)

@@ -76,10 +76,10 @@ class Store:
         """Make the object of an immediate *provider*, without a single await."""
         objects = self.objects
         arguments = []
-        for needed in provider.needed:
-            value = objects.get(needed.key, _ABSENT)
-            arguments.append(self.make_now(needed) if value is _ABSENT else value)
         try:
+            for needed in provider.needed:
+                value = objects.get(needed.key, _ABSENT)
+                arguments.append(self.make_now(needed) if value is _ABSENT else value)
             made = provider.call(*arguments)
             if provider.is_context:
                 manager, made = made, made.__enter__()
@@ -120,10 +120,10 @@ class Store:
 
     async def _make(self, provider: Provider) -> Any:
         arguments = []
-        for needed in provider.needed:
-            value = self.objects.get(needed.key, _ABSENT)
-            arguments.append(await self.make(needed) if value is _ABSENT else value)
         try:
+            for needed in provider.needed:
+                value = self.objects.get(needed.key, _ABSENT)
+                arguments.append(await self.make(needed) if value is _ABSENT else value)
             made = provider.call(*arguments)
             if provider.is_async_context:
                 manager, made = made, await made.__aenter__()
@@ -172,7 +172,7 @@ async def _close_and_refuse(manager: Any, provider: Provider) -> NoReturn:
 
 
 def _note(error: BaseException, provider: Provider) -> None:
-    """Say in the traceback what was being made."""
+    """Say in the traceback what was being made; who needs it adds its own line."""
     error.add_note(f"while {provider.name} was made by {describe(provider.make)}")
 
 
