@@ -3,6 +3,7 @@ VENV ?= .venv
 ARGS ?=
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+COMPILE := $(PY) -m piptools compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 export PORT ?= 8000
 export EXAMPLE ?= users
 export CHECK
@@ -48,15 +49,21 @@ lowest:  ## run the tests on the oldest dependencies that pyproject.toml admits
 docs: $(READY)  ## build the docs into docs/_build, warnings as errors
 	$(PY) -m sphinx -n -W --keep-going -q docs docs/_build
 
-bench: $(READY)  ## measure speed as ratios against a baseline: ARGS= names benchmarks
+$(VENV)/.bench: $(READY) requirements/bench.txt
+	$(PY) -m pip install -q --require-hashes -r requirements/bench.txt
+	touch $@
+
+bench: $(VENV)/.bench  ## measure speed as ratios against a baseline: ARGS= names benchmarks
 	$(PY) -m benchmarks.run $(ARGS)
 
 fix: $(READY)  ## mend what ruff can mend, and format
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-lock: $(READY)  ## pin requirements/dev.in and the extras anew
-	CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --extra all -o requirements/dev.txt pyproject.toml requirements/dev.in
+lock: export CUSTOM_COMPILE_COMMAND = make lock
+lock: $(READY)  ## pin requirements/dev.in, the extras and requirements/bench.in anew
+	$(COMPILE) --extra all -o requirements/dev.txt pyproject.toml requirements/dev.in
+	$(COMPILE) -o requirements/bench.txt requirements/bench.in
 
 clean:  ## remove what the other targets made
 	rm -rf .venv .venv-* build dist docs/_build .coverage .hypothesis .*_cache

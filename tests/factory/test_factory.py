@@ -9,7 +9,7 @@ from typing import NewType
 
 import pytest
 
-from layerkit.core import UsageError, WiringError
+from layerkit.core import TimeoutExceededError, UsageError, WiringError
 from layerkit.factory import ServiceFactory
 
 
@@ -154,6 +154,21 @@ async def test_a_partial_a_method_and_a_callable_object_make_objects() -> None:
         assert (await scope.get(Service)).repository is await scope.get(Repository)
 
 
+async def test_arguments_go_by_name_where_places_are_left_out() -> None:
+    class Keen:
+        def __init__(
+            self, times: int = 2, engine: Engine | None = None, *, clock: Clock
+        ) -> None:
+            self.found = (times, engine, clock)
+
+    factory = ServiceFactory().singleton(Engine).singleton(Clock).scoped(Keen)
+
+    async with factory, factory.scope() as scope:
+        keen = await scope.get(Keen)
+
+        assert keen.found == (2, await scope.get(Engine), await scope.get(Clock))
+
+
 @pytest.mark.defect("F2")
 async def test_what_is_needed_is_closed_after_what_needs_it() -> None:
     log: list[str] = []
@@ -245,6 +260,62 @@ async def test_a_start_that_is_cancelled_closes_what_was_opened() -> None:
         await start
 
     assert closed == ["engine"]
+    assert not factory.is_open
+
+
+async def test_a_start_that_is_cancelled_names_what_was_being_made() -> None:
+    hanging = asyncio.Event()
+
+    async def make_clock() -> Clock:
+        hanging.set()
+        await asyncio.Event().wait()
+        return Clock()
+
+    start = asyncio.create_task(ServiceFactory().singleton(make_clock).__aenter__())
+    await hanging.wait()
+
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await start
+
+    assert caught.value.__notes__ == ["while Clock was made by make_clock"]
+
+
+async def test_a_start_that_hangs_ends_in_time_and_names_what_was_being_made() -> None:
+    closed: list[str] = []
+
+    async def open_engine() -> AsyncIterator[Engine]:
+        try:
+            yield Engine()
+        finally:
+            closed.append("engine")
+
+    async def make_clock(_: Engine) -> Clock:
+        await asyncio.Event().wait()
+        return Clock()
+
+    factory = ServiceFactory(start_timeout_seconds=0.01)
+    factory.singleton(open_engine).singleton(make_clock)
+
+    with pytest.raises(TimeoutExceededError) as caught:
+        await factory.__aenter__()
+
+    assert caught.value.message == (
+        "the factory was to open in 0.01 s, and Clock was still being made: see why "
+        "it hangs, or allow more by start_timeout_seconds="
+    )
+    assert closed == ["engine"]
+    assert not factory.is_open
+
+
+async def test_a_timeout_of_a_provider_is_its_own() -> None:
+    async def make_clock() -> Clock:
+        raise TimeoutError("no clock")
+
+    factory = ServiceFactory(start_timeout_seconds=10).singleton(make_clock)
+
+    with pytest.raises(TimeoutError, match="no clock"):
+        await factory.__aenter__()
 
 
 async def test_a_closed_factory_can_be_opened_again_with_new_singletons() -> None:

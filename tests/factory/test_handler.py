@@ -1,12 +1,13 @@
 """Functions with a scope of their own per call."""
 
+import functools
 import inspect
 import threading
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from layerkit.core import ConflictError, WiringError
+from layerkit.core import ConflictError, UsageError, WiringError
 from layerkit.factory import ServiceFactory
 
 
@@ -172,3 +173,20 @@ async def test_a_handler_keeps_its_name_and_shows_no_injected_parameter(
     assert (handle.__name__, handle.__doc__) == ("ship", "Ship it.")
     assert list(inspect.signature(handle).parameters) == ["args", "kwargs"]
     assert inspect.iscoroutinefunction(handle)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [(functools.partial(upper), "upper"), (Answer(), "Answer")]
+)
+def test_a_partial_and_an_object_are_named_without_their_address(
+    function: Callable[..., object], name: str
+) -> None:
+    factory = ServiceFactory()
+    factory.handler(function)
+
+    assert f'[["{name}"]]' in factory.graph()
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(UsageError, match="can't be inspected"):
+        ServiceFactory().handler("upper")  # type: ignore[call-overload] # that is the point

@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from layerkit.core import UsageError, WiringError
 from layerkit.factory import ServiceFactory
+from layerkit.fastapi import Inject, install
 
 
 class Mail:
@@ -80,6 +83,24 @@ async def test_an_override_around_the_opening_holds_for_it() -> None:
 
     async with factory:
         assert await name_in(factory) == "real"
+
+
+async def test_requests_of_an_application_that_runs_see_an_override() -> None:
+    app, factory = FastAPI(), plain()
+    install(app, factory)
+
+    @app.get("/")
+    async def name(service: Inject[Service], sender: Inject[Sender]) -> list[str]:
+        return [service.queue.sender.mail.name, sender.mail.name]
+
+    answers = []
+    transport = httpx.ASGITransport(app)
+    async with factory, httpx.AsyncClient(transport=transport) as client:
+        with factory.override({Mail: FakeMail()}):
+            answers.append((await client.get("http://test/")).json())
+        answers.append((await client.get("http://test/")).json())
+
+    assert answers == [["fake", "fake"], ["real", "real"]]
 
 
 async def test_a_scope_that_was_open_before_keeps_what_it_has() -> None:

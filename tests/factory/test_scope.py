@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -254,6 +254,31 @@ async def test_an_error_in_a_plain_provider_says_what_was_made() -> None:
             await scope.get(Broken)
 
     assert caught.value.__notes__ == ["while Broken was made by Broken"]
+
+
+async def make_broken_session() -> Session:
+    raise ConnectionError("down")
+
+
+def open_broken_session() -> Iterator[Session]:
+    raise ConnectionError("down")
+    yield
+
+
+@pytest.mark.parametrize("make", [make_broken_session, open_broken_session])
+async def test_an_error_in_a_provider_says_for_whom_it_was_made(
+    make: Callable[..., object],
+) -> None:
+    factory = ServiceFactory().scoped(make).scoped(Cache).scoped(Service)
+
+    async with factory, factory.scope() as scope:
+        with pytest.raises(ConnectionError) as caught:
+            await scope.get(Service)
+
+    assert caught.value.__notes__ == [
+        f"while Session was made by {make.__name__}",
+        "while Service was made by Service",
+    ]
 
 
 @pytest.mark.defect("F11")

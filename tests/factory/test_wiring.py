@@ -10,6 +10,8 @@ from typing_extensions import override
 
 from layerkit.core import UsageError, WiringError
 from layerkit.factory import Need, ServiceFactory, describe
+from layerkit.notifications import NotificationService
+from layerkit.realtime import RealtimeService
 from layerkit.repository import Home, MemoryDatabase, Repository, SessionSource
 from layerkit.service import BaseService
 
@@ -71,6 +73,36 @@ def test_a_missing_need_points_at_an_implementation_under_its_own_class() -> Non
     assert problems_of(factory) == (
         "UserService needs Mail (parameter mail): nothing provides it; "
         "SMTPMail is one: register it with key=Mail",
+    )
+
+
+class Orders(Repository[Session, int]): ...
+
+
+class Billing(BaseService[Session, int]): ...
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lifetime"),
+    [
+        (Orders, "scoped"),
+        (Billing, "scoped"),
+        (UserService, "scoped"),
+        (NotificationService, "singleton"),
+        (RealtimeService, "singleton"),
+    ],
+)
+def test_a_missing_repository_or_service_is_to_be_scoped_where_it_is_as_a_rule(
+    wanted: type, lifetime: str
+) -> None:
+    def make_session(_: object) -> Session:
+        return Session()
+
+    make_session.__annotations__["_"] = wanted
+
+    assert problems_of(ServiceFactory().scoped(make_session)) == (
+        f"Session needs {describe(wanted)} (parameter _): nothing provides it; "
+        f"add factory.{lifetime}(...)",
     )
 
 

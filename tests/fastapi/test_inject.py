@@ -357,7 +357,7 @@ async def assert_start_fails(app: FastAPI, *problems: str) -> None:
     assert caught.value.problems == problems
 
 
-MISSING = "Service (parameter service): nothing provides it; add factory.singleton(...)"
+MISSING = "Service (parameter service): nothing provides it; add factory.scoped(...)"
 
 
 async def test_a_route_that_injects_what_nobody_provides_fails_the_start() -> None:

@@ -8,10 +8,13 @@ from typing import Any, Self, overload
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError
+from layerkit.factory.graph import draw
 from layerkit.factory.handler import Call, run_handler
+from layerkit.factory.health import HealthReport, Pulse
 from layerkit.factory.keys import Key, describe
 from layerkit.factory.override import Override
-from layerkit.factory.provider import Lifetime, Make, Registration
+from layerkit.factory.parameters import Make
+from layerkit.factory.provider import Lifetime, Registration
 from layerkit.factory.scope import Scope, Store, find
 from layerkit.factory.wiring import Need, Wiring
 
@@ -26,9 +29,15 @@ class ServiceFactory:
     the singletons and closes them in reverse at the end. ``factory.scope()`` gives one
     request, message or job objects of its own. A factory may be opened again after it
     was closed. It can be asked for itself, to open scopes.
+
+    Args:
+        start_timeout_seconds: How long all singletons together may take to be made;
+            None waits for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, start_timeout_seconds: float | None = None) -> None:
+        self._start_timeout_seconds = start_timeout_seconds
+        self._pulse = Pulse()
         self._registrations: list[Registration] = []
         self._calls: list[Call] = []
         self._replaced: list[Mapping[Key, object]] = []
@@ -108,9 +117,14 @@ class ServiceFactory:
     async def __aenter__(self) -> Self:
         """Check the wiring and make the singletons.
 
+        Where one of them fails, or the start is cancelled, those that were made are
+        closed again, and a note of the error names the one that was being made.
+
         Raises:
             WiringError: As of ``check``; nothing was made.
             UsageError: The factory is open already.
+            TimeoutExceededError: The start took too long; those that were made are
+                closed again.
         """
         if self._stores or self._is_opening:
             raise UsageError("the factory is open already: open it in one place")
@@ -118,9 +132,7 @@ class ServiceFactory:
         store = Store(wiring, _values(wiring))
         self._is_opening = True
         try:
-            for provider in wiring.order:
-                if provider.lifetime is Lifetime.SINGLETON:
-                    await store.make(provider)
+            await store.start(self._start_timeout_seconds)
         except BaseException as error:
             await store.close(error)
             raise
@@ -194,6 +206,32 @@ class ServiceFactory:
                 "`async with factory.scope() as scope:`"
             )
         return store.objects[provider.key]
+
+    async def health(self, *, timeout_seconds: float = 5.0) -> HealthReport:
+        """Ping what is shared, all at once: values and singletons with a ``ping()``.
+
+        It raises nothing: what a ping raises becomes the code of its check, and goes to
+        the log. A factory that is not open is not ok, and pings nothing.
+
+        Args:
+            timeout_seconds: How long a ping may take; who takes longer is not ok.
+        """
+        if not self._stores:
+            return HealthReport(ok=False)
+        return await self._pulse.take(self._current().shared(), timeout_seconds)
+
+    def graph(self) -> str:
+        """Return the wiring as a Mermaid flowchart, in the order of registration.
+
+        Who needs something points at it. Shape and colour tell values, singletons,
+        scoped and transient objects, those given to each scope, and handlers apart.
+
+        Raises:
+            WiringError: As of ``check``.
+        """
+        wiring = self._wire()
+        handlers = [(call.name, call.providers(wiring)) for call in self._calls]
+        return draw(wiring, handlers, itself=ServiceFactory)
 
     @overload
     def handler(

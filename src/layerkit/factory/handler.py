@@ -3,13 +3,15 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from layerkit.core.errors import WiringError
 from layerkit.factory.keys import describe
-from layerkit.factory.provider import Parameter, read_parameters
+from layerkit.factory.parameters import Parameter, read_parameters
+from layerkit.factory.provider import Provider
 from layerkit.factory.scope import Scope
-from layerkit.factory.wiring import Need
+from layerkit.factory.wiring import Need, Wiring
 
 
 class Call:
@@ -24,9 +26,10 @@ class Call:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.name = describe(function)
-        self.signature = inspect.signature(function)
+        has_name = hasattr(function, "__name__") or isinstance(function, partial)
+        self.name = describe(function if has_name else type(function))
         self.parameters = {p.name: p for p in _read(function)}
+        self.signature = inspect.signature(function)
 
     @property
     def needs(self) -> list[Need]:
@@ -36,6 +39,14 @@ class Call:
             Need(self.name, p.annotation, p.name)
             for p in self.parameters.values()
             if p.name != first and not p.has_default
+        ]
+
+    def providers(self, wiring: Wiring) -> list[Provider]:
+        """Return what fills the parameters that nobody passes."""
+        return [
+            provider
+            for parameter in self.parameters.values()
+            if (provider := wiring.seek(parameter.annotation)) is not None
         ]
 
 

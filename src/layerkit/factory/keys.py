@@ -1,10 +1,14 @@
 """Keys: what a provider is registered under, and what a parameter asks for."""
 
+import functools
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args, get_origin
 
-from layerkit.repository import Home
+from layerkit.notifications import NotificationService
+from layerkit.realtime import RealtimeService
+from layerkit.repository import BaseRepository, Home
+from layerkit.service import BaseService
 
 Key: TypeAlias = object
 """A class, a parametrized generic such as ``Repository[User, int]``, or a NewType."""
@@ -14,6 +18,7 @@ _TOO_COMMON = (
     *(set, str, tuple, type, type(None)),
 )
 _SESSIONS = {"AsyncSession", "async_sessionmaker", "async_scoped_session"}
+_SINK = ("check", "before_commit", "after_commit")  # the steps of an EventSink
 
 
 def describe(key: object) -> str:
@@ -27,6 +32,8 @@ def describe(key: object) -> str:
         return f"{describe(origin)}[{', '.join(map(describe, arguments))}]"
     if key is type(None):
         return "None"
+    if isinstance(key, functools.partial):
+        return describe(key.func)
     if isinstance(key, type):
         return key.__qualname__.rpartition("<locals>.")[2]
     name = getattr(key, "__qualname__", None) or getattr(key, "__name__", None)
@@ -97,6 +104,21 @@ def is_home(key: object) -> bool:
     )
 
 
+def is_sink(key: object) -> bool:
+    """Tell whether *key* is a class that takes events: a bus, or an outbox."""
+    return all(hasattr(class_of(key), step) for step in _SINK)
+
+
+def is_per_request(key: object) -> bool:
+    """Tell whether *key* is a class that is made for each request, as a rule."""
+    cls = class_of(key)
+    if cls is None or _derives(cls, NotificationService, RealtimeService):
+        return False
+    return _derives(cls, BaseRepository, BaseService) or cls.__name__.endswith(
+        ("Repository", "Service")
+    )
+
+
 def implements(key: object, wanted: object) -> bool:
     """Tell whether the class *key* derives from the class or parametrized *wanted*."""
     cls, base = class_of(key), class_of(wanted)
@@ -109,9 +131,9 @@ def implements(key: object, wanted: object) -> bool:
     return get_args(wanted) == tuple(known.get(p, p) for p in parameters)
 
 
-def _derives(cls: type, base: type) -> bool:
+def _derives(cls: type, *bases: type) -> bool:
     # Through the MRO: issubclass() raises for a Protocol that has attributes.
-    return base in cls.__mro__
+    return any(base in cls.__mro__ for base in bases)
 
 
 def type_arguments(key: object, base: type) -> dict[Any, Any]:

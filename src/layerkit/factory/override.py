@@ -12,13 +12,16 @@ from layerkit.factory.wiring import Wiring, dependents
 
 
 class Override:
-    """Replace objects inside a block; ``ServiceFactory.override`` makes it.
+    """Replace objects for the length of a block; ``factory.override({...})`` makes it.
 
-    Args:
-        replaced: The replacements in force, outermost first.
-        stores: The stores of the open factory, the last one in use; empty when closed.
-        wire: Makes the wiring with all replacements in force.
-        replacements: Objects by the keys they stand in for.
+    ``async with`` makes anew whatever needs what is replaced, and closes it after the
+    block. ``with`` refuses where that would await; before the factory is open, nothing
+    has to be made anew and it always does.
+
+    Raises:
+        WiringError: A key is not registered, or the wiring no longer holds.
+        UsageError: ``with`` would have to await; or the factory was opened inside the
+            block and is still open when it ends.
     """
 
     def __init__(
@@ -28,6 +31,8 @@ class Override:
         wire: Callable[[], Wiring],
         replacements: Mapping[Key, object],
     ) -> None:
+        # Both lists are the factory's own. Replacements: the outermost first. Stores:
+        # the last one is in use, and a closed factory has none.
         self._replaced = replaced
         self._stores = stores
         self._wire = wire

@@ -1,6 +1,5 @@
 """Providers: how one kind of object is made, and what making it needs."""
 
-import functools
 import inspect
 from collections.abc import (
     AsyncGenerator,
@@ -10,24 +9,23 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 from layerkit.core.errors import UsageError
-from layerkit.factory.keys import (
-    Key,
-    class_of,
-    describe,
-    substitute,
-    type_arguments,
-    unfit,
+from layerkit.factory.keys import Key, class_of, describe, unfit
+from layerkit.factory.parameters import (
+    MISSING,
+    Make,
+    Parameter,
+    function_of,
+    read_parameters,
 )
-
-Make: TypeAlias = Callable[..., object]
-"""A class, a function, a coroutine function, or a generator function of either sort."""
+from layerkit.service import BaseService
 
 _YIELDING = {
     AsyncGenerator,
@@ -37,7 +35,6 @@ _YIELDING = {
     Iterable,
     Iterator,
 }
-_MISSING = inspect.Parameter.empty
 
 
 class Lifetime(Enum):
@@ -68,16 +65,6 @@ _CONTEXTS = {Kind.CONTEXT, Kind.ASYNC_CONTEXT}
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter that is to be filled: its name and the type it asks for."""
-
-    name: str
-    annotation: object
-    has_default: bool = False
-    positional_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Registration:
     """What a user handed to the factory, as it was handed over."""
 
@@ -94,10 +81,13 @@ class Provider:
     Attributes:
         make: Returns the object, an awaitable of it, or a context manager around it.
         parameters: What ``make`` takes.
-        arguments: The providers chosen for the parameters by name, once wired.
+        needed: The providers chosen for the parameters, once wired.
+        call: ``make`` for these: it takes them by position, which is the fastest way.
         immediate: True where making it, with all it needs, awaits nothing.
         is_kept: True where who asks again gets the same object.
         is_context: True where ``make`` returns a synchronous context manager.
+        is_async_context: True where ``make`` returns an asynchronous one.
+        is_coroutine: True where ``make`` returns an awaitable.
     """
 
     key: Key
@@ -106,21 +96,40 @@ class Provider:
     kind: Kind = Kind.PLAIN
     parameters: tuple[Parameter, ...] = ()
     value: object = None
-    arguments: tuple[tuple[str, "Provider"], ...] = ()
+    needed: tuple["Provider", ...] = ()
+    call: Callable[..., Any] = field(init=False)
     immediate: bool = True
     is_kept: bool = True
     is_context: bool = False
+    is_async_context: bool = False
+    is_coroutine: bool = False
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Read for each object that is made: members of an Enum are slow to look up.
         self.is_kept = self.lifetime is not Lifetime.TRANSIENT
         self.is_context = self.kind is Kind.CONTEXT
+        self.is_async_context = self.kind is Kind.ASYNC_CONTEXT
+        self.is_coroutine = self.kind is Kind.COROUTINE
+        self.call = self.make
+
+    def connect(self, chosen: Sequence[tuple[Parameter, "Provider"]]) -> None:
+        """Take *chosen* as what fills the parameters; the rest keep their defaults."""
+        self.needed = tuple(needed for _, needed in chosen)
+        if [p.position for p, _ in chosen] != list(range(len(chosen))):
+            self.call = _by_name(self.make, [p.name for p, _ in chosen])
 
     @property
     def name(self) -> str:
         """The key as a person would write it."""
         return describe(self.key)
+
+
+def _by_name(make: Callable[..., Any], names: Sequence[str]) -> Callable[..., Any]:
+    def call(*arguments: object) -> Any:
+        return make(**dict(zip(names, arguments, strict=True)))
+
+    return call
 
 
 def read_registration(registration: Registration) -> Provider:
@@ -168,15 +177,29 @@ def _read_make(make: Make, key: Key, lifetime: Lifetime) -> Provider:
     ]
     cls = get_origin(make) or make
     if isinstance(cls, type):
+        if _is_silent(cls):
+            provider.parameters = provider.parameters[:1]
         provider.problems += _unfit_class(cls, key)
     elif key is None:
-        if returned is _MISSING:
+        if returned is MISSING:
             provider.problems.append(
                 f"{describe(make)} does not say what it returns: annotate it, "
                 "or give key="
             )
         provider.key = _yielded(returned) if kind in _CONTEXTS else returned
     return provider
+
+
+def _is_silent(cls: type) -> bool:
+    """Tell whether *cls* is a service that only takes a repository, for want of a name.
+
+    Its inherited constructor refuses events without a name to give them.
+    """
+    return (
+        issubclass(cls, BaseService)
+        and cls.__init__ is BaseService.__init__
+        and not cls.entity_name
+    )
 
 
 def _unfit_class(cls: type, key: Key) -> list[str]:
@@ -199,7 +222,7 @@ def _yielded(returned: object) -> Key:
 
 def _kind_of(make: Make) -> tuple[Kind, Callable[..., Any]]:
     """Return how *make* is called, and what to call."""
-    function = _function_of(make)
+    function = function_of(make)
     if inspect.isasyncgenfunction(function):
         return Kind.ASYNC_CONTEXT, asynccontextmanager(make)  # type: ignore[arg-type] # just checked
     if inspect.isgeneratorfunction(function):
@@ -213,65 +236,3 @@ def _kind_of(make: Make) -> tuple[Kind, Callable[..., Any]]:
     if inspect.isgeneratorfunction(wrapped):
         return Kind.CONTEXT, make
     return Kind.PLAIN, make
-
-
-def _function_of(make: Make) -> Callable[..., Any]:
-    while isinstance(make, functools.partial):
-        make = make.func
-    if inspect.isroutine(make) or isinstance(get_origin(make) or make, type):
-        return make
-    call: Callable[..., Any] = type(make).__call__
-    return call
-
-
-def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
-    """Return the parameters of *make* and its return annotation.
-
-    Raises:
-        UsageError: The signature or an annotation can't be read, or is missing.
-    """
-    name = describe(make)
-    try:
-        cls = get_origin(make) or make  # of Store[User], the signature is Store's
-        signature = inspect.signature(cls if isinstance(cls, type) else make)
-        hints, arguments = _hints(make)
-    except NameError as error:
-        raise UsageError(
-            f"{name} has an annotation that can't be resolved ({error}): name types "
-            "of its module; those of an enclosing function are out of reach"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"{name} can't be inspected ({error}): wrap it in a function"
-        ) from error
-    parameters = []
-    for parameter in signature.parameters.values():
-        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
-            continue
-        annotation = hints.get(parameter.name, parameter.annotation)
-        has_default = parameter.default is not _MISSING
-        if annotation is _MISSING:
-            if has_default:
-                continue
-            raise UsageError(
-                f"parameter {parameter.name} of {name} has no annotation: say its type"
-            )
-        wanted = substitute(annotation, arguments)
-        by_position = parameter.kind is parameter.POSITIONAL_ONLY
-        parameters.append(Parameter(parameter.name, wanted, has_default, by_position))
-    return tuple(parameters), hints.get("return", _MISSING)
-
-
-def _hints(make: Make) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """Return the annotations of *make*, and what their type variables stand for."""
-    cls = get_origin(make) or make
-    if not isinstance(cls, type):
-        return get_type_hints(_function_of(make), include_extras=True), {}
-    # The class's own constructor, or the inherited one.
-    for owner in cls.__mro__:
-        for method in ("__init__", "__new__"):
-            function = vars(owner).get(method)
-            if inspect.isfunction(function):
-                hints = get_type_hints(function, include_extras=True)
-                return hints, type_arguments(make, owner)
-    return {}, {}

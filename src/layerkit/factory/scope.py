@@ -4,13 +4,13 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias, overload
+from typing import Any, Final, NoReturn, Self, TypeAlias, overload
 
 from typing_extensions import TypeVar
 
-from layerkit.core.errors import UsageError, WiringError
+from layerkit.core.errors import TimeoutExceededError, UsageError, WiringError
 from layerkit.factory.keys import Key, describe
-from layerkit.factory.provider import Kind, Provider
+from layerkit.factory.provider import Provider
 from layerkit.factory.wiring import Unresolved, Wiring
 
 T = TypeVar("T")
@@ -45,19 +45,46 @@ class Store:
         self._making: dict[Key, asyncio.Event | None] = {}
         self.exits: list[Exit] = []
 
+    def shared(self) -> dict[Key, Any]:
+        """Return the objects in the order in which their keys were registered."""
+        objects = self.objects
+        return {key: objects[key] for key in self.wiring.providers if key in objects}
+
+    async def start(self, timeout_seconds: float | None) -> None:
+        """Make all singletons.
+
+        Raises:
+            TimeoutExceededError: They were not all made in time.
+            TimeoutError: One of them raised it.
+        """
+        name = ""
+        limit = asyncio.timeout(timeout_seconds)
+        try:
+            async with limit:
+                for provider in self.wiring.singletons:
+                    name = provider.name
+                    await self.make(provider)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutExceededError(
+                f"the factory was to open in {timeout_seconds} s, and {name} was still "
+                "being made: see why it hangs, or allow more by start_timeout_seconds="
+            ) from error
+
     def make_now(self, provider: Provider) -> Any:
         """Make the object of an immediate *provider*, without a single await."""
         objects = self.objects
-        arguments: dict[str, Any] = {}
-        for name, needed in provider.arguments:
-            value = objects.get(needed.key, _ABSENT)
-            arguments[name] = self.make_now(needed) if value is _ABSENT else value
+        arguments = []
         try:
-            made = provider.make(**arguments)
+            for needed in provider.needed:
+                value = objects.get(needed.key, _ABSENT)
+                arguments.append(self.make_now(needed) if value is _ABSENT else value)
+            made = provider.call(*arguments)
             if provider.is_context:
                 manager, made = made, made.__enter__()
                 self.exits.append(manager.__exit__)
-        except Exception as error:
+        except BaseException as error:
             _note(error, provider)
             raise
         if provider.is_kept:
@@ -92,31 +119,25 @@ class Store:
         return made
 
     async def _make(self, provider: Provider) -> Any:
-        arguments: dict[str, Any] = {}
-        for name, needed in provider.arguments:
-            value = self.objects.get(needed.key, _ABSENT)
-            arguments[name] = await self.make(needed) if value is _ABSENT else value
+        arguments = []
         try:
-            made = provider.make(**arguments)
-            match provider.kind:
-                case Kind.COROUTINE:
-                    return await made
-                case Kind.ASYNC_CONTEXT:
-                    return await self._enter(provider, made)
-                case Kind.CONTEXT:
-                    manager, made = made, made.__enter__()
-                    self.exits.append(manager.__exit__)
-        except Exception as error:
+            for needed in provider.needed:
+                value = self.objects.get(needed.key, _ABSENT)
+                arguments.append(await self.make(needed) if value is _ABSENT else value)
+            made = provider.call(*arguments)
+            if provider.is_async_context:
+                manager, made = made, await made.__aenter__()
+                if self.is_closed:  # meanwhile, by another task
+                    await _close_and_refuse(manager, provider)
+                self.exits.append(manager.__aexit__)
+            elif provider.is_context:
+                manager, made = made, made.__enter__()
+                self.exits.append(manager.__exit__)
+            elif provider.is_coroutine:
+                made = await made
+        except BaseException as error:
             _note(error, provider)
             raise
-        return made
-
-    async def _enter(self, provider: Provider, manager: Any) -> Any:
-        made = await manager.__aenter__()
-        if self.is_closed:  # meanwhile, by another task
-            await manager.__aexit__(None, None, None)
-            raise UsageError(_CLOSED.format(provider.name))
-        self.exits.append(manager.__aexit__)
         return made
 
     async def close(self, error: BaseException | None = None) -> None:
@@ -145,8 +166,13 @@ class Store:
                 last.__context__ = context  # which `raise` has set to *error*
 
 
-def _note(error: Exception, provider: Provider) -> None:
-    """Say in the traceback what was being made."""
+async def _close_and_refuse(manager: Any, provider: Provider) -> NoReturn:
+    await manager.__aexit__(None, None, None)
+    raise UsageError(_CLOSED.format(provider.name))
+
+
+def _note(error: BaseException, provider: Provider) -> None:
+    """Say in the traceback what was being made; who needs it adds its own line."""
     error.add_note(f"while {provider.name} was made by {describe(provider.make)}")
 
 
@@ -172,9 +198,8 @@ class Scope:
     generator opened is closed when the block ends, the last first, and an error that
     leaves the block is raised at its ``yield``.
 
-    Args:
-        current: Returns the store of the shared objects; raises where there is none.
-        values: Objects that belong to this scope alone, by key.
+    A scope is entered once, and gives nothing before its block or after it. Tasks may
+    share one; those that must not share a unit of work open one each.
     """
 
     __slots__ = ("_current", "_shared", "_store", "_values")
@@ -182,6 +207,7 @@ class Scope:
     def __init__(
         self, current: Callable[[], Store], values: Mapping[Key, object] | None
     ) -> None:
+        # `current` returns the store of what is shared, and raises where none is open.
         self._current = current
         self._values = values
         self._shared: Store | None = None

@@ -1,7 +1,8 @@
 """Wiring: which provider fills which parameter, checked as a whole."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from layerkit.core.errors import WiringError
 from layerkit.factory.keys import (
@@ -11,18 +12,35 @@ from layerkit.factory.keys import (
     implements,
     is_hashable,
     is_home,
+    is_per_request,
+    is_sink,
     is_union,
     unfit,
 )
+from layerkit.factory.parameters import Parameter
 from layerkit.factory.provider import (
     Kind,
     Lifetime,
-    Parameter,
     Provider,
     Registration,
     read_registration,
 )
 from layerkit.repository import Home
+from layerkit.unit_of_work import EventSink
+
+_PORTS: Final[dict[object, tuple[Callable[[object], bool], str]]] = {
+    Home: (
+        is_home,
+        "nothing provides a home or session; add factory.singleton(...) "
+        "for a Database or MemoryDatabase, or give one of your own key=Home",
+    ),
+    EventSink: (
+        is_sink,
+        "nothing provides a bus or outbox; add factory.singleton(...) "
+        "for an InMemoryEventBus, or give one of your own key=EventSink",
+    ),
+}
+"""What is found by what a class can do: how to tell, and what to say of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,10 @@ class Need:
 
 class Unresolved(Exception):  # noqa: N818 - never leaves this package
     """Say why no provider can be chosen."""
+
+
+class Ambiguous(Unresolved):
+    """Say which providers all fit."""
 
 
 class Wiring:
@@ -78,6 +100,11 @@ class Wiring:
         if self._problems:
             raise wiring_error(self._problems)
 
+    @property
+    def singletons(self) -> list[Provider]:
+        """The providers of singletons, each after those that it needs."""
+        return [p for p in self.order if p.lifetime is Lifetime.SINGLETON]
+
     def check(self, need: Need) -> Provider | None:
         """Return the provider that *need* gets, or None, and note the problem."""
         try:
@@ -97,19 +124,19 @@ class Wiring:
         """Return the one provider for *wanted*, a key or an annotation.
 
         Raises:
-            Unresolved: There is none, or more than one; the text says what to do.
+            Unresolved: There is none; the text says what to do.
+            Ambiguous: There is more than one.
         """
         if is_hashable(wanted) and wanted in self.providers:
             return self.providers[wanted]
         options = tuple(filter(is_hashable, alternatives(wanted)))
         hits = [self.providers[o] for o in options if o in self.providers]
-        if not hits and Home in options:
-            hits = [p for key, p in self.providers.items() if is_home(key)]
+        port = next((port for port in _PORTS if port in options), None)
+        if not hits and port is not None:
+            fits, missing = _PORTS[port]
+            hits = [p for key, p in self.providers.items() if fits(key)]
             if not hits:
-                raise Unresolved(
-                    "nothing provides a home or session; add factory.singleton(...) "
-                    "for a Database or MemoryDatabase, or give one of your own key=Home"
-                )
+                raise Unresolved(missing)
         if not hits:
             hits = [p for o in options for p in self._parametrized(o)]
         if len(hits) == 1:
@@ -117,10 +144,17 @@ class Wiring:
         if not hits:
             raise Unresolved(self._advice(options))
         names = ", ".join(p.name for p in hits)
-        if is_union(wanted) and Home not in options:
-            raise Unresolved(f"{names} all fit; annotate the one that is meant")
-        key = "Home" if Home in options else describe(wanted)
-        raise Unresolved(f"{names} all fit; register the one to take with key={key}")
+        if is_union(wanted) and port is None:
+            raise Ambiguous(f"{names} all fit; annotate the one that is meant")
+        key = describe(wanted if port is None else port)
+        raise Ambiguous(f"{names} all fit; register the one to take with key={key}")
+
+    def seek(self, wanted: object) -> Provider | None:
+        """Return the one provider for *wanted*, or None."""
+        try:
+            return self.find(wanted)
+        except Unresolved:
+            return None
 
     def _parametrized(self, option: object) -> Iterator[Provider]:
         """Yield what derives from *option*, a parametrized class that nobody registers.
@@ -132,7 +166,6 @@ class Wiring:
             yield from (p for k, p in self.providers.items() if implements(k, option))
 
     def _advice(self, options: tuple[object, ...]) -> str:
-        text = "nothing provides it; add factory.singleton(...)"
         for option in options:
             for key in self.providers:
                 if implements(key, option):
@@ -140,7 +173,8 @@ class Wiring:
                         f"nothing provides it; {describe(key)} is one: register it "
                         f"with key={describe(option)}"
                     )
-        return text
+        add = "scoped" if any(map(is_per_request, options)) else "singleton"
+        return f"nothing provides it; add factory.{add}(...)"
 
     def _read(
         self, registrations: Iterable[Registration], replaced: Mapping[Key, object]
@@ -169,19 +203,23 @@ class Wiring:
                 )
 
     def _connect(self, provider: Provider) -> None:
-        arguments = []
+        chosen = []
         for parameter in provider.parameters:
             found = self.argument(provider.name, parameter)
             if found is not None:
-                arguments.append((parameter.name, found))
-        provider.arguments = tuple(arguments)
+                chosen.append((parameter, found))
+        provider.connect(chosen)
 
     def argument(self, by: str, parameter: Parameter) -> Provider | None:
-        """Return what fills *parameter*; None where it keeps its default."""
+        """Return what fills *parameter*; None where it keeps its default.
+
+        A default is for what nobody provides: where several fit, it would hide that
+        one of them was meant.
+        """
         try:
             return self.find(parameter.annotation)
         except Unresolved as reason:
-            if not parameter.has_default:
+            if isinstance(reason, Ambiguous) or not parameter.has_default:
                 self._problems.append(
                     _sentence(by, parameter.annotation, parameter.name, reason)
                 )
@@ -201,7 +239,7 @@ class Wiring:
                 return
             if provider in done:
                 return
-            for _, needed in provider.arguments:
+            for needed in provider.needed:
                 yield from visit(needed, (*path, provider))
             done.add(provider)
             yield provider
@@ -210,9 +248,8 @@ class Wiring:
             yield from visit(provider, ())
 
     def _finish(self, provider: Provider) -> None:
-        needed = [p for _, p in provider.arguments]
         provider.immediate = provider.kind in {Kind.PLAIN, Kind.CONTEXT} and all(
-            p.immediate or p.lifetime.is_shared for p in needed
+            p.immediate or p.lifetime.is_shared for p in provider.needed
         )
         if provider.lifetime is Lifetime.SINGLETON:
             for chain in _captives(provider):
@@ -233,7 +270,7 @@ def dependents(wiring: Wiring, keys: Iterable[Key]) -> list[Provider]:
     touched = {wiring.providers[key] for key in keys}
     found = []
     for provider in wiring.order:
-        if any(needed in touched for _, needed in provider.arguments):
+        if any(needed in touched for needed in provider.needed):
             touched.add(provider)
             if provider.lifetime is Lifetime.SINGLETON:
                 found.append(provider)
@@ -246,7 +283,7 @@ def _captives(provider: Provider) -> Iterator[tuple[Provider, ...]]:
     def walk(
         current: Provider, path: tuple[Provider, ...]
     ) -> Iterator[tuple[Provider, ...]]:
-        for _, needed in current.arguments:
+        for needed in current.needed:
             if needed.lifetime in {Lifetime.SCOPED, Lifetime.GIVEN}:
                 yield (*path, needed)
             elif needed.lifetime is Lifetime.TRANSIENT and needed not in path:
