@@ -197,6 +197,15 @@ async def test_update_changes_what_is_given(data: Any) -> None:
     assert await service.users.get_by_id(1) == updated
 
 
+@pytest.mark.parametrize("data", [None, [1], "name"])
+async def test_an_update_from_neither_schema_nor_mapping_is_refused(data: Any) -> None:
+    service = UserService(Users())
+    user = await service.create_entity(User("ada@example.org"))
+
+    with pytest.raises(UsageError, match="a schema or a mapping"):
+        await service.update_entity(user.id or 0, data)
+
+
 async def test_delete_removes_and_returns_nothing() -> None:
     service = make_service()
     await service.create_entity({"name": "Ada"})

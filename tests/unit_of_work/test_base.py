@@ -8,8 +8,12 @@ import weakref
 
 import pytest
 
-from layerkit.core.errors import ConflictError, UnitOfWorkError
-from layerkit.unit_of_work import current_unit, transaction_of
+from layerkit.core.errors import ConflictError, UnitOfWorkError, UsageError
+from layerkit.unit_of_work import (
+    current_unit,
+    plain_unit_of_work,
+    transaction_of,
+)
 from tests.support.recording import RecordingHome
 
 
@@ -211,6 +215,16 @@ async def test_home_is_fresh_after_a_doomed_unit(home: RecordingHome) -> None:
     await home.write()
 
     assert home.log == ["begin", "write", "commit", "release"]
+
+
+async def test_a_hook_that_was_called_already_is_refused() -> None:
+    async def send() -> None: ...
+
+    async with plain_unit_of_work() as unit:
+        with pytest.raises(UsageError, match="write after_commit"):
+            unit.after_commit(send())  # type: ignore[arg-type] # the slip it catches
+        with pytest.raises(UsageError, match="got a str"):
+            unit.after_commit("send")  # type: ignore[arg-type] # the slip it catches
 
 
 async def test_blocks_left_out_of_order_store_nothing(home: RecordingHome) -> None:

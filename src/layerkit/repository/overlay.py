@@ -96,6 +96,11 @@ class Tracked:
     adapter: EntityAdapter[Any]
     row: Row
 
+    def changes(self) -> Row:
+        """Return what the caller has changed on the object since, by field name."""
+        now, row = self.adapter.values(self.entity), self.row
+        return {n: v for n, v in now.items() if n not in row or row[n] != v}
+
 
 class MemoryTransaction(Transaction):
     """Write into an overlay, read through it, and merge it when the unit commits.
@@ -204,6 +209,10 @@ class MemoryTransaction(Transaction):
         """Remember that *entity* stands for the row at *key*."""
         self._tracked[adapter.entity, key] = Tracked(entity, adapter, row)
 
+    @override
+    def unwritten(self) -> int:
+        return sum(len(tracked.changes()) for tracked in self._tracked.values())
+
     async def flush(self) -> None:
         """Write what the caller has changed on tracked objects.
 
@@ -222,9 +231,7 @@ class MemoryTransaction(Transaction):
 
     async def _flush_one(self, key: KeyTuple, tracked: Tracked) -> None:
         tracked.adapter.check_alone(tracked.entity)
-        now, row = tracked.adapter.values(tracked.entity), tracked.row
-        changes = {n: v for n, v in now.items() if n not in row or row[n] != v}
-        if changes:
+        if changes := tracked.changes():
             await self._write_changes(tracked, key, changes)
 
     async def _write_changes(

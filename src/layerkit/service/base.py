@@ -258,8 +258,17 @@ class BaseService(Generic[T, ID]):
 
 
 def _changes(data: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-    """Return what *data* changes as a dict, which every repository takes."""
+    """Return what *data* changes as a dict, which every repository takes.
+
+    Raises:
+        UsageError: It is neither a schema nor a mapping.
+    """
     if isinstance(data, BaseModel):
         fields = type(data).model_fields
         return {n: getattr(data, n) for n in fields if n in data.model_fields_set}
-    return dict(data)
+    given: object = data
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"an update is a schema or a mapping, got a {type(given).__name__}"
+        )
+    return dict(given)

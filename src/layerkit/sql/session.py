@@ -5,9 +5,11 @@ by itself, by a read, is adopted. One with the caller's own writes is refused, s
 commit would store what nobody asked to store.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
@@ -59,6 +61,7 @@ class SessionUnit(SQLTransaction):
         self._joined = False
         self._known: Loaded = []
         self._waiting: list[Waiting] = []
+        self._marks: WeakKeyDictionary[SessionTransaction, _Mark] = WeakKeyDictionary()
         self._veto: tuple[BaseException, SessionTransaction | None] | None = None
 
     def for_block(self, *, read_only: bool) -> Self:
@@ -99,10 +102,7 @@ class SessionUnit(SQLTransaction):
     async def _rollback(self) -> None:
         if self._joined:
             if self.writes or self._doom is not None:
-                self._forbid_commit(
-                    self._doom
-                    or UnitOfWorkError("a unit of work failed after it had written")
-                )
+                self._forbid_commit(self.failure or UnitOfWorkError("it failed"))
             return
         loaded = loaded_values(self.session.sync_session)
         try:
@@ -152,6 +152,11 @@ class SessionUnit(SQLTransaction):
 
     # What the session's events report
 
+    def mark(self, savepoint: SessionTransaction) -> None:
+        """Remember what there is as a savepoint begins, the caller's or ours."""
+        now = _Mark(len(self._hooks), len(self._events), self.writes, self._doom)
+        self._marks[savepoint] = now
+
     def check_veto(self) -> None:
         """Raise where a unit inside the caller's transaction failed after writing.
 
@@ -168,6 +173,9 @@ class SessionUnit(SQLTransaction):
 
     def forget(self, ended: SessionTransaction) -> None:
         """Drop what waited for a savepoint of the caller's that was rolled back."""
+        if (then := self._marks.pop(ended, None)) is not None and self.blocks:
+            del self._hooks[then.hooks :], self._events[then.events :]
+            self.writes, self._doom = then.writes, then.doom
         self._waiting = [w for w in self._waiting if not _is_inside(w.nested, ended)]
         if self._veto is not None and _is_inside(self._veto[1], ended):
             self._veto = None  # what was half done is undone
@@ -178,11 +186,18 @@ class SessionUnit(SQLTransaction):
 
     def ended(self, *, committed: bool) -> None:
         """Run what waited for the caller's commit, or drop it."""
-        waiting, self._waiting, self._veto = self._waiting, [], None
+        waiting, self._waiting = self._waiting, []
+        veto, self._veto = self._veto, None
         unstored, self._unstored = self._unstored, Counter()
         if committed:
             for one in waiting:
                 await_only(shielded(one.run()))
+        elif veto is not None and await_only(_error_in_flight()) is None:
+            logger.warning(
+                "a transaction ended without a commit, and all its writes are gone: "
+                "%s was caught in it. To catch an error and go on, use a savepoint",
+                type(veto[0]).__name__,
+            )
         elif unstored:
             total = sum(unstored.values())
             logger.warning(
@@ -191,6 +206,15 @@ class SessionUnit(SQLTransaction):
                 total,
                 ", ".join(f"{name}: {count}" for name, count in unstored.items()),
             )
+
+
+class _Mark(NamedTuple):
+    """What a unit held when a savepoint began."""
+
+    hooks: int
+    events: int
+    writes: int
+    doom: BaseException | None
 
 
 class Waiting:
@@ -228,6 +252,14 @@ def unit_of(session: AsyncSession) -> SessionUnit:
     return found
 
 
+async def _error_in_flight() -> BaseException | None:
+    """Return the error that is leaving the caller's block, if one is.
+
+    Awaited from an event of SQLAlchemy, this runs where the block itself is left.
+    """
+    return sys.exc_info()[1]
+
+
 def _is_inside(inner: SessionTransaction | None, savepoint: SessionTransaction) -> bool:
     """Tell whether *inner* is *savepoint*, or was opened inside it."""
     while inner is not None and inner is not savepoint:
@@ -261,6 +293,13 @@ def _veto_commit(session: Session) -> None:
 def _note_commit(session: Session) -> None:
     ending = session.get_nested_transaction() or session.get_transaction()
     session.info[_COMMITTED] = ending
+
+
+@event.listens_for(Session, "after_transaction_create")
+def _note_savepoint(session: Session, begun: SessionTransaction) -> None:
+    unit: SessionUnit | None = session.info.get(_UNIT)
+    if unit is not None and begun.nested:
+        unit.mark(begun)
 
 
 @event.listens_for(Session, "after_rollback")

@@ -47,6 +47,13 @@ class SQLTransaction(Transaction):
         self.session: AsyncSession
 
     @override
+    def unwritten(self) -> int:
+        session = self.session.sync_session
+        states = [inspected(entity, raiseerr=True) for entity in session.dirty]
+        changed = sum(len(state.committed_state) for state in states)
+        return changed + len(session.new) + len(session.deleted)
+
+    @override
     async def _begin(self) -> None:
         self.session = self._make_session()
         watch(self.session)

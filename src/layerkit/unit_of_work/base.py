@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self
 
-from layerkit.core.errors import UnitOfWorkError
+from layerkit.core.errors import UnitOfWorkError, UsageError
 from layerkit.unit_of_work.shield import shielded
 from layerkit.unit_of_work.sink import EventSink
 from layerkit.unit_of_work.transaction import (
@@ -29,12 +29,20 @@ class UnitOfWork(Block):
     Args:
         choose: Returns the transaction to join or to begin; a home passes it.
         events: The sink of ``emit``; a block inside another keeps the outer one's.
+
+    Raises:
+        UsageError: *events* is no sink.
     """
 
     def __init__(
         self, choose: Callable[[], Transaction], *, events: EventSink | None = None
     ) -> None:
         super().__init__()
+        given: object = events
+        if given is not None and not isinstance(given, EventSink):
+            raise UsageError(
+                f"events= takes a bus or an outbox, got a {type(given).__name__}"
+            )
         self._choose = choose
         self._sink = events
 

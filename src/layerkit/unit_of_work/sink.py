@@ -1,9 +1,10 @@
 """Where a unit of work hands the events that were emitted in it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class EventSink(Protocol):
     """Take the events of a unit: a bus does after the commit, an outbox before it."""
 

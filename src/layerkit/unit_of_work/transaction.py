@@ -35,7 +35,9 @@ class Block:
     def __init__(self) -> None:
         self.transaction: Transaction | None = None
         self.is_open = False
+        self.entered_by: asyncio.Task[object] | None = None
         self.writes_before = 0
+        self.unwritten_before = 0
 
 
 # The blocks that this context has entered, oldest first. Contexts are copied into
@@ -65,6 +67,7 @@ class Transaction(ABC):
         self.home = home
         self.read_only = read_only
         self.sink: EventSink | None = None
+        self.failure: BaseException | None = None
         self.blocks: list[Block] = []
         self.writes = 0
         self._hooks: list[Hook] = []
@@ -94,6 +97,10 @@ class Transaction(ABC):
     async def _release(self) -> None:  # noqa: B027 - most homes hold nothing else
         """Give back what the transaction held; called once it has ended."""
 
+    def unwritten(self) -> int:
+        """Return how many changes of tracked objects wait to be written."""
+        return 0
+
     async def _deliver(
         self, hooks: list[Hook], events: list[object], sink: EventSink | None
     ) -> None:
@@ -114,12 +121,19 @@ class Transaction(ABC):
                 raise UnitOfWorkError(
                     f"{action} from another task than the open unit's: {_ONE_TASK}"
                 )
-        elif any(block.transaction is self for block in carried):
+        elif any(self._is_outlived(block) for block in carried):
             raise UnitOfWorkError(
                 f"{action} from a task that outlived its unit of work: {_ONE_TASK}"
             )
         if self._running is not None:
             raise UnitOfWorkError(f"{action} while {self._running} runs: {_ONE_TASK}")
+
+    def _is_outlived(self, block: Block) -> bool:
+        """Tell whether the present task began inside *block*, which has ended."""
+        # Who entered the block goes on after it, also where another task has left it.
+        return (
+            block.transaction is self and block.entered_by is not asyncio.current_task()
+        )
 
     @contextlib.contextmanager
     def verb(self, name: str, *, writes: bool) -> Iterator[None]:
@@ -170,7 +184,8 @@ class Transaction(ABC):
         if self.sink is None:
             self.sink = sink
         block.transaction, block.is_open = self, True
-        block.writes_before = self.writes
+        block.entered_by = asyncio.current_task()
+        block.writes_before, block.unwritten_before = self.writes, self.unwritten()
         self.blocks.append(block)
         _entered.set((*_entered.get(), block))
 
@@ -182,10 +197,16 @@ class Transaction(ABC):
         if self.blocks[0] is block:
             await self._conclude(error)
         else:
-            if error is not None and self.writes > block.writes_before:
+            if error is not None and self._has_changed_since(block):
                 self.doom(error)
             block.is_open = False
             self.blocks.remove(block)
+
+    def _has_changed_since(self, block: Block) -> bool:
+        return (
+            self.writes > block.writes_before
+            or self.unwritten() > block.unwritten_before
+        )
 
     def doom(self, cause: BaseException) -> None:
         """Let nothing of this transaction commit; the first cause is kept."""
@@ -222,7 +243,18 @@ class Transaction(ABC):
         self._events.append(event)
 
     def after_commit(self, hook: Hook) -> None:
-        """Keep *hook* for after the commit."""
+        """Keep *hook* for after the commit.
+
+        Raises:
+            UsageError: It can't be called.
+        """
+        if not callable(hook):
+            if inspect.iscoroutine(hook):
+                hook.close()  # else Python warns that it was never awaited
+            raise UsageError(
+                "after_commit takes a function to call later, got a "
+                f"{type(hook).__name__}: write after_commit(lambda: ...)"
+            )
         self._hooks.append(hook)
 
     @asynccontextmanager
@@ -253,6 +285,7 @@ class Transaction(ABC):
         await self._settle()
         try:
             if error is not None or self._doom is not None:
+                self.failure = error or self._doom
                 await self._undo()
                 if error is None:
                     self.check_doom()
@@ -306,7 +339,7 @@ class Transaction(ABC):
         for block in self.blocks:
             block.is_open = False
         self.blocks, self._hooks, self._events = [], [], []
-        self.writes, self._doom, self.sink = 0, None, None
+        self.writes, self._doom, self.sink, self.failure = 0, None, None, None
         forget_closed_blocks()
 
 

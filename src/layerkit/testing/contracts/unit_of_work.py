@@ -1,6 +1,7 @@
 """UnitOfWorkContract: what stands or falls together, on every home alike."""
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -225,6 +226,20 @@ class UnitOfWorkContract(RepositoryContract):
 
             assert await items.count() == 1
 
+    async def test_an_inner_failure_after_a_changed_attribute_dooms_the_whole(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            with pytest.raises(UnitOfWorkError, match="Failure"):
+                async with items.unit_of_work():
+                    with pytest.raises(Failure):
+                        async with items.unit_of_work():
+                            (await items.get_by_id(created.id)).qty = 2
+                            raise Failure
+
+            assert (await items.get_by_id(created.id)).qty == 1
+
     async def test_a_caught_duplicate_without_a_savepoint_dooms_the_unit(
         self, open_repository: OpenRepository
     ) -> None:
@@ -391,6 +406,8 @@ class UnitOfWorkContract(RepositoryContract):
         self, open_repository: OpenRepository
     ) -> None:
         async with open_repository(self.entity) as items:
+            with pytest.raises(UsageError, match="a bus or an outbox, got a str"):
+                items.unit_of_work(events="bus")
             async with items.unit_of_work() as unit:
                 with pytest.raises(UsageError, match="events="):
                     unit.emit("event")
@@ -540,6 +557,39 @@ class UnitOfWorkContract(RepositoryContract):
             again = await asyncio.create_task(items.get_by_id(created.id))
 
             assert found is again is created
+
+    async def test_a_task_that_outlives_the_unit_has_units_of_its_own(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            left = asyncio.Event()
+
+            async def later() -> None:
+                await left.wait()
+                await items.create(self.make("later"))
+
+            with pytest.raises(Failure):
+                async with items.unit_of_work():
+                    await items.create(self.make("lost"))
+                    task = asyncio.create_task(later())
+                    raise Failure
+            left.set()
+            await task
+
+            assert [item.name for item in await items.get_all()] == ["later"]
+
+    async def test_a_unit_is_left_from_another_task(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            stack = contextlib.AsyncExitStack()
+            await stack.enter_async_context(items.unit_of_work())
+            await items.create(self.make("a"))
+
+            await asyncio.create_task(stack.aclose())
+            await items.create(self.make("b"))
+
+            assert await outside(items.count()) == 2
 
     async def test_each_task_outside_has_a_unit_of_its_own(
         self, open_repository: OpenRepository
