@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 from fastapi import Request, Response, status
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -59,8 +59,8 @@ def as_app_exception(error: Exception) -> AppException:
     if isinstance(error, AppException):
         return error
     known: AppException
-    if isinstance(error, RequestValidationError):
-        entries = input_errors(error.errors(), error.body)
+    if isinstance(error, RequestValidationError | WebSocketRequestValidationError):
+        entries = input_errors(error.errors(), getattr(error, "body", None))
         known = ValidationError("The request is not valid", {"errors": entries})
     elif isinstance(error, HTTPException):
         known = HTTPError(error)
