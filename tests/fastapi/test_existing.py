@@ -196,6 +196,45 @@ async def test_a_malformed_or_repeated_correlation_id_is_replaced(
     assert f"seen {identity}" in caplog.text
 
 
+@pytest.mark.parametrize("given", ["abc", None])
+async def test_a_mounted_application_answers_in_the_same_form_with_the_same_id(
+    serve: Serve, given: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, mounted = FastAPI(), FastAPI()
+
+    @mounted.get("/")
+    async def read() -> None:
+        raise NotFoundError(f"seen {correlation_id.get()}")
+
+    install(mounted, health=None, ready=None)
+    app.mount("/sub", mounted)
+    install(app, ServiceFactory())
+
+    async with serve(app) as client:
+        headers = {} if given is None else {"X-Request-ID": given}
+        answer = await client.get("/sub/", headers=headers)
+
+    identity = answer.headers["x-request-id"]
+    assert given in {identity, None}
+    assert (answer.status_code, answer.json()["request_id"]) == (404, identity)
+    assert f"seen {identity}" in caplog.text
+
+
+async def test_an_answer_without_headers_gets_the_correlation_id(serve: Serve) -> None:
+    async def raw(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    app = FastAPI()
+    install(app)
+    app.mount("/raw", raw)
+
+    async with serve(app) as client:
+        answer = await client.get("/raw/", headers={"X-Request-ID": "abc"})
+
+    assert (answer.status_code, answer.headers["x-request-id"]) == (204, "abc")
+
+
 # Errors in what answers errors
 
 

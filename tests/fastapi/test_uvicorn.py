@@ -8,7 +8,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import BackgroundTasks, FastAPI, WebSocket
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -227,6 +227,21 @@ async def test_an_error_closes_a_websocket_with_a_code(
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (code, reason)
 
 
+async def test_a_refused_handshake_carries_the_correlation_id(app: FastAPI) -> None:
+    @app.websocket("/live")
+    async def live(websocket: WebSocket) -> None:
+        await websocket.send_denial_response(PlainTextResponse("full", 503))
+
+    async with listening(app) as address:
+        with pytest.raises(InvalidStatus) as refused:
+            headers = {"X-Request-ID": "abc"}
+            url = f"ws://{address}/live"
+            await connect(url, additional_headers=headers, proxy=None)
+
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.headers["x-request-id"] == "abc"
+
+
 @pytest.mark.defect("F16")
 async def test_invalid_input_of_a_websocket_refuses_it_without_an_echo(
     app: FastAPI, caplog: pytest.LogCaptureFixture
@@ -236,7 +251,7 @@ async def test_invalid_input_of_a_websocket_refuses_it_without_an_echo(
 
     async with listening(app) as address:
         with pytest.raises(InvalidStatus) as refused:
-            await connect(f"ws://{address}/live?number=hunter2").__aenter__()
+            await connect(f"ws://{address}/live?number=hunter2")
 
     assert refused.value.response.status_code == 403
     assert "422" in caplog.text

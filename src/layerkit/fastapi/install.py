@@ -38,7 +38,9 @@ def install(
     what all routes inject is checked at start, also those that the lifespan adds.
     Handlers that the application has registered for HTTPException,
     RequestValidationError or Exception stay its own, and so do its routes at the paths
-    of *health* and *ready* if they are there already.
+    of *health* and *ready* if they are there already. A mounted application gets the
+    factory too, and answers its own errors: call ``install`` for it as well, without a
+    factory, for answers in the same form.
 
     Args:
         app: The application; nothing of it has to be written for layerkit.
@@ -56,13 +58,13 @@ def install(
     Raises:
         UsageError: It was called before, or the application is serving already.
     """
-    if getattr(app.state, INSTALLED, False):
+    if hasattr(app.state, INSTALLED):
         raise UsageError(
             "install() was called for this application before: once will do"
         )
     if app.middleware_stack is not None:
         raise UsageError("the application is serving already: call install() before")
-    setattr(app.state, INSTALLED, True)
+    setattr(app.state, INSTALLED, factory)
     handle_errors(app, renderer)
     _wrap_all(app, request_id_header)
     # At the end of the list: inside all middleware, whenever that was or will be added.

@@ -27,6 +27,13 @@ logger = get_logger("layerkit.fastapi")
 
 _VALID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
+_IDENTITY: Final = "layerkit.correlation_id"
+_WITH_HEADERS: Final = {
+    "http.response.start",
+    "websocket.accept",
+    "websocket.http.response.start",  # a refused handshake with a body
+}
+
 
 class CorrelationMiddleware:
     """Give each request a correlation id, in the logs and in the answer.
@@ -45,15 +52,17 @@ class CorrelationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] not in {"http", "websocket"}:
+        is_served = scope["type"] in {"http", "websocket"}
+        if not is_served or _IDENTITY in scope:  # mounted: it has one by now
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).getlist(self.header)
         is_valid = len(given) == 1 and _VALID.fullmatch(given[0])
-        identity = given[0] if is_valid else uuid7().hex
+        scope[_IDENTITY] = identity = given[0] if is_valid else uuid7().hex
 
         async def stamp(message: Message) -> None:
-            if message["type"] in {"http.response.start", "websocket.accept"}:
+            if message["type"] in _WITH_HEADERS:
+                message.setdefault("headers", [])  # ASGI lets them be left out
                 MutableHeaders(scope=message)[self.header] = identity
             await send(message)
 

@@ -9,7 +9,7 @@ from layerkit.factory import Need
 from layerkit.fastapi.inject import Resolver
 
 INSTALLED: Final = "layerkit_installed"
-"""What ``install`` leaves in an application's state."""
+"""Where ``install`` leaves the factory, or None, in an application's state."""
 
 
 def routes_of(app: Any) -> Iterator[Any]:
@@ -22,7 +22,7 @@ def routes_of(app: Any) -> Iterator[Any]:
 def needs_of(app: Any, prefix: str = "") -> Iterator[Need]:
     """Yield what the routes of *app* inject; included routers and mounts are walked.
 
-    A mounted application with an ``install`` of its own is left to that.
+    A mounted application with a factory of its own is left to that.
     """
     for route in routes_of(app):
         path = prefix + (getattr(route, "path", None) or "")
@@ -36,8 +36,8 @@ def needs_of(app: Any, prefix: str = "") -> Iterator[Need]:
             )
             yield from _needs(dependant, by, shared_only=not methods)
         mounted = getattr(route, "app", None)
-        is_own = getattr(getattr(mounted, "state", None), INSTALLED, False)
-        if dependant is None and hasattr(mounted, "routes") and not is_own:
+        own = getattr(getattr(mounted, "state", None), INSTALLED, None)
+        if dependant is None and hasattr(mounted, "routes") and own is None:
             yield from needs_of(mounted, path)
 
 
