@@ -10,7 +10,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from layerkit.core import AppException, ConflictError, correlation_id
 from layerkit.fastapi import (
@@ -20,6 +21,7 @@ from layerkit.fastapi import (
     app_exception_handler,
     problem_handler,
 )
+from tests.fastapi.conftest import Connect
 
 ERRORS = {
     "ours": ConflictError("taken"),
@@ -87,6 +89,28 @@ async def test_the_textbooks_envelope_works_as_well(name: str) -> None:
 
     assert set(answer.json()) == {"error", "detail", "timestamp", "path"}
     assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("renderer", [problem_handler, app_exception_handler])
+@pytest.mark.parametrize(
+    ("name", "code", "reason"),
+    [("ours", 1008, "CONFLICT"), ("unknown", 1011, "INTERNAL_ERROR")],
+)
+async def test_a_websocket_is_closed_with_a_code(
+    connect: Connect, renderer: Renderer, name: str, code: int, reason: str
+) -> None:
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise ERRORS[name]
+
+    app = application(renderer)
+    app.router.routes.append(WebSocketRoute("/live/{name}", live))
+
+    async with connect(app, f"/live/{name}", x_request_id="abc") as socket:
+        closed = await socket.receive()
+
+    assert (closed["code"], closed["reason"]) == (code, reason)
+    assert dict(socket.handshake["headers"])[b"x-request-id"] == b"abc"
 
 
 async def test_without_the_middleware_there_is_no_correlation_id() -> None:

@@ -21,6 +21,7 @@ class Session:
     """Hold its commit until the test lets it go, or fail it."""
 
     def __init__(self) -> None:
+        self.is_committing = asyncio.Event()
         self.may_commit = asyncio.Event()
         self.error: Exception | None = None
         self.log: list[str] = []
@@ -37,6 +38,7 @@ def app(session: Session) -> FastAPI:
         session.log.append("begin")
         yield session
         session.log.append("commit")
+        session.is_committing.set()
         await session.may_commit.wait()
         if session.error is not None:
             raise session.error
@@ -74,16 +76,15 @@ async def test_nothing_is_sent_before_the_commit(
         host, port = address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-        answer = asyncio.create_task(reader.read())
-        while "commit" not in session.log:
-            await asyncio.wait({answer}, timeout=0.005)
-        early = answer.done()
+        answer = asyncio.create_task(reader.read(12))
+        await session.is_committing.wait()
+        early, _ = await asyncio.wait({answer}, timeout=0.1)
         session.may_commit.set()
-        text = await answer
+        text = await answer + await reader.read()
         writer.close()
         await writer.wait_closed()
 
-    assert not early
+    assert early == set()
     assert text.startswith(b"HTTP/1.1 201")
     assert session.log == ["begin", "work", "commit"]
 

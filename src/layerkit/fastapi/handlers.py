@@ -3,7 +3,7 @@
 import inspect
 from typing import Any, Final, cast
 
-from fastapi import FastAPI, Request, Response, WebSocket, status
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exception_handlers import (
     http_exception_handler,
     request_validation_exception_handler,
@@ -12,10 +12,14 @@ from fastapi.exception_handlers import (
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.websockets import WebSocketState
 
 from layerkit.core.errors import AppException, PreconditionFailedError, StaleDataError
-from layerkit.fastapi.errors import Renderer, as_app_exception, log_error
+from layerkit.fastapi.errors import (
+    Renderer,
+    as_app_exception,
+    close_websocket,
+    log_error,
+)
 from layerkit.fastapi.etag import IS_CONDITIONAL
 
 _OWN: Final[dict[type[Exception], object]] = {
@@ -39,7 +43,7 @@ class Handler:
         error = as_app_exception(raised)
         if isinstance(connection, WebSocket):
             log_error(connection, error)
-            await _close(connection, error)
+            await close_websocket(connection, error)
             return None
         if isinstance(raised, HTTPException) and error.status_code < _FIRST_ERROR:
             return await http_exception_handler(connection, raised)  # 304 has no body
@@ -61,20 +65,6 @@ def handle_errors(app: FastAPI, renderer: Renderer) -> None:
     handlers.setdefault(AppException, handle)
     # For errors in the application's own middleware, outside of the catch-all.
     handlers.setdefault(Exception, handle)
-
-
-async def _close(websocket: WebSocket, error: AppException) -> None:
-    """Close a websocket whose route raised; the code tells whose fault it was."""
-    is_ours = error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR
-    if WebSocketState.DISCONNECTED in {
-        websocket.client_state,
-        websocket.application_state,
-    }:
-        return
-    await websocket.close(
-        status.WS_1011_INTERNAL_ERROR if is_ours else status.WS_1008_POLICY_VIOLATION,
-        reason=error.code,
-    )
 
 
 def answer_unknown(app: FastAPI, renderer: Renderer) -> Renderer:
