@@ -35,13 +35,13 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!layerkit\b).*"),
     # Type variables: a page for each would say nothing.
     (r"py:(class|obj)", r"layerkit\..*\.([A-Z](_\w+)?|ID)"),
+    # What FastAPI finds in Annotated is private, but shown.
+    (r"py:class", r"layerkit\.fastapi\.\w+\._\w+"),
 ]
 nitpick_ignore = [
-    # Private, but shown: a base of errors, the block behind `async with`, and what
-    # FastAPI finds in Annotated.
+    # Private, but shown: a base of errors, and the block behind `async with`.
     ("py:class", "layerkit.core.errors._RetryLater"),
     ("py:class", "layerkit.unit_of_work.transaction.Block"),
-    ("py:class", "layerkit.fastapi.inject._Inject"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

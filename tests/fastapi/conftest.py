@@ -66,6 +66,11 @@ class Socket:
     async def receive(self) -> dict[str, Any]:
         return await self._from_app.get()
 
+    @property
+    def is_silent(self) -> bool:
+        """True where the application has sent nothing that was not received."""
+        return self._from_app.empty()
+
 
 Connect: TypeAlias = Callable[..., Socket]
 

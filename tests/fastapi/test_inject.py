@@ -397,15 +397,25 @@ async def test_a_dependency_of_a_router_is_checked() -> None:
     await assert_start_fails(app, f"GET / needs {MISSING}")
 
 
-async def test_a_mounted_application_with_its_own_install_is_left_to_it() -> None:
+async def test_a_mounted_application_with_its_own_factory_is_left_to_it() -> None:
+    app, mounted = FastAPI(), FastAPI()
+    routes_of(mounted)
+    install(mounted, ServiceFactory())
+    app.mount("/sub", mounted)
+    install(app, ServiceFactory())
+
+    async with app.router.lifespan_context(app):
+        assert app.router.routes
+
+
+async def test_a_mounted_application_with_an_install_of_its_own_is_checked() -> None:
     app, mounted = FastAPI(), FastAPI()
     routes_of(mounted)
     install(mounted)
     app.mount("/sub", mounted)
     install(app, ServiceFactory())
 
-    async with app.router.lifespan_context(app):
-        assert app.router.routes
+    await assert_start_fails(app, f"POST /sub/users needs {MISSING}")
 
 
 async def test_a_mounted_application_gets_the_factory(

@@ -1,7 +1,16 @@
 """Error answers in the OpenAPI document."""
 
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.models import OpenAPI
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
 
 from layerkit.core import (
     AlreadyExistsError,
@@ -11,7 +20,28 @@ from layerkit.core import (
     UsageError,
     ValidationError,
 )
-from layerkit.fastapi import problems
+from layerkit.factory import ServiceFactory
+from layerkit.fastapi import (
+    ETag,
+    IfMatch,
+    Inject,
+    app_exception_handler,
+    install,
+    problems,
+)
+from tests.fastapi.conftest import Serve
+
+PROBLEM = "application/problem+json"
+
+
+def assert_valid(document: dict[str, Any]) -> None:
+    """Check the form of the document, and that what it refers to is there."""
+    OpenAPI.model_validate(document)
+    schemas = document.get("components", {}).get("schemas", {})
+    refs = set(re.findall(r'"\$ref": "([^"]*)"', json.dumps(document)))
+    assert refs <= {f"#/components/schemas/{name}" for name in schemas}
+    named = {ref.rsplit("/", 1)[1] for ref in refs}
+    assert schemas.keys() <= named  # nothing is left over
 
 
 def test_each_status_has_an_entry_with_the_codes_of_its_classes() -> None:
@@ -47,3 +77,142 @@ def test_a_class_that_takes_more_than_a_message_is_refused() -> None:
 
     with pytest.raises(UsageError, match="makes Odd from a message"):
         problems(Odd)
+
+
+# The whole document of an application
+
+
+class Body(BaseModel):
+    number: int
+
+
+class Service:
+    pass
+
+
+async def open_guard(service: Inject[Service]) -> AsyncIterator[Service]:
+    yield service
+
+
+class Guard:
+    """A dependency that is a class, with something injected."""
+
+    def __init__(self, service: Inject[Service], mark: str = "") -> None:
+        self.service, self.mark = service, mark
+
+
+def application(**options: Any) -> FastAPI:
+    app, router = FastAPI(), APIRouter(prefix="/inner")
+
+    @router.put("/{number}", responses=problems(ConflictError, AlreadyExistsError))
+    async def change(number: int, body: Body, if_match: IfMatch) -> Body:
+        if_match.check(number)
+        return body
+
+    @app.get("/", responses=problems(NotFoundError))
+    async def read(
+        number: int,
+        etag: ETag,
+        service: Inject[Service],
+        again: Annotated[Service, Depends(open_guard, scope="function")],
+        guard: Annotated[Guard, Depends()],
+    ) -> list[bool | str]:
+        etag.send(number)
+        return [service is again, service is guard.service, guard.mark]
+
+    @app.get("/plain")
+    async def plain() -> None: ...
+
+    app.include_router(router)
+    install(app, ServiceFactory().scoped(Service), **options)
+    return app
+
+
+def test_the_document_is_valid_and_knows_problems_only() -> None:
+    document = application().openapi()
+
+    assert_valid(document)
+    assert set(document["components"]["schemas"]) == {"Body"}
+    responses = document["paths"]["/inner/{number}"]["put"]["responses"]
+    assert set(responses) == {"200", "409", "422"}
+    assert set(responses["422"]["content"]) == {PROBLEM}
+    code = responses["422"]["content"][PROBLEM]["schema"]["properties"]["code"]
+    assert code["enum"] == ["VALIDATION_ERROR"]
+    assert set(document["paths"]["/plain"]["get"]["responses"]) == {"200"}
+
+
+def test_what_is_injected_does_not_show() -> None:
+    parameters = application().openapi()["paths"]["/"]["get"]["parameters"]
+
+    names = {parameter["name"] for parameter in parameters}
+
+    assert names == {"number", "If-None-Match", "mark"}
+
+
+async def test_all_kinds_of_dependencies_share_what_is_injected(serve: Serve) -> None:
+    async with serve(application()) as client:
+        answer = await client.get("/", params={"number": 1, "mark": "x"})
+
+    assert answer.json() == [True, True, "x"]
+
+
+def test_the_document_stays_the_same() -> None:
+    app = application()
+    first = json.dumps(app.openapi())
+
+    assert json.dumps(app.openapi()) == first
+
+
+def test_another_renderers_422_stands_without_a_form() -> None:
+    document = application(renderer=app_exception_handler).openapi()
+
+    assert_valid(document)
+    response = document["paths"]["/inner/{number}"]["put"]["responses"]["422"]
+    assert response == {"description": "Invalid input"}
+
+
+def test_an_application_that_answers_422_itself_keeps_its_document() -> None:
+    app = application()
+
+    @app.exception_handler(RequestValidationError)
+    async def own(_: Request, __: Exception) -> Response:
+        return PlainTextResponse("own", 422)
+
+    document = app.openapi()
+
+    assert_valid(document)
+    assert "HTTPValidationError" in document["components"]["schemas"]
+
+
+def test_a_422_of_the_applications_own_and_its_models_stay() -> None:
+    app = FastAPI()
+    install(app)
+
+    class ValidationError(BaseModel):
+        """A model with the name of FastAPI's own."""
+
+        responses: dict[str, str] = {"422": "none of ours"}
+
+    @app.post("/", responses={422: {"model": ValidationError}})
+    async def create(number: int) -> None: ...
+
+    @app.post("/other")
+    async def other(body: Body) -> Body:
+        return body
+
+    document = app.openapi()
+
+    assert_valid(document)
+    content = document["paths"]["/"]["post"]["responses"]["422"]["content"]
+    assert list(content) == ["application/json"]
+    assert "ValidationError" in document["components"]["schemas"]
+
+
+async def test_the_served_document_is_the_same(serve: Serve) -> None:
+    app = application()
+
+    async with serve(app) as client:
+        served = (await client.get("/openapi.json")).json()
+
+    assert served["paths"] == app.openapi()["paths"]
+    assert "HTTPValidationError" not in json.dumps(served)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
-from fastapi import FastAPI, HTTPException, WebSocket
+from fastapi import FastAPI, HTTPException, WebSocket, WebSocketException
 
 from layerkit.core import NotFoundError, UnavailableError, WiringError
 from layerkit.factory import ServiceFactory
@@ -86,6 +86,8 @@ async def test_a_websocket_that_injects_what_is_scoped_fails_the_start(
         (NotFoundError("no room"), (1008, "NOT_FOUND")),
         (HTTPException(403), (1008, "FORBIDDEN")),
         (UnavailableError(), (1011, "UNAVAILABLE")),
+        (RuntimeError("hunter2"), (1011, "INTERNAL_ERROR")),
+        (WebSocketException(4001, "own"), (4001, "own")),
     ],
 )
 async def test_an_error_closes_the_websocket_with_its_code(
@@ -116,6 +118,66 @@ async def test_an_error_before_the_handshake_refuses_it(
 
     async with serve(app), connect(app, "/live") as socket:
         assert socket.handshake["type"] == "websocket.close"
+
+
+@pytest.mark.defect("F17")
+async def test_an_unknown_error_is_logged_and_not_shown(
+    app: FastAPI, serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.websocket("/live")
+    async def live(_: WebSocket) -> None:
+        raise RuntimeError("hunter2")
+
+    async with serve(app), connect(app, "/live") as socket:
+        refused = socket.handshake
+
+    assert (refused["code"], refused["reason"]) == (1011, "INTERNAL_ERROR")
+    assert "hunter2" in caplog.text
+
+
+async def test_an_unknown_error_after_the_close_closes_nothing_twice(
+    app: FastAPI, serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.websocket("/live")
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close(4000)
+        raise RuntimeError("hunter2")
+
+    async with serve(app), connect(app, "/live") as socket:
+        closed = await socket.receive()
+
+    assert closed["code"] == 4000
+    assert socket.is_silent
+    assert "hunter2" in caplog.text
+
+
+async def test_a_client_that_leaves_is_no_error(
+    app: FastAPI, serve: Serve, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.websocket("/live")
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive_text()
+
+    async with serve(app), connect(app, "/live") as socket:
+        pass
+
+    assert socket.is_silent
+    assert [r for r in caplog.records if r.levelno > logging.DEBUG] == []
+
+
+@pytest.mark.defect("F16")
+async def test_invalid_input_is_not_echoed(
+    app: FastAPI, serve: Serve, connect: Connect
+) -> None:
+    @app.websocket("/rooms/{room}")
+    async def live(websocket: WebSocket, room: int) -> None: ...
+
+    async with serve(app), connect(app, "/rooms/hunter2") as socket:
+        refused = socket.handshake
+
+    assert (refused["code"], refused["reason"]) == (1008, "VALIDATION_ERROR")
 
 
 async def test_an_error_after_the_client_has_gone_closes_nothing(

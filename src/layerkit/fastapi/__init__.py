@@ -8,6 +8,14 @@ from layerkit.core.extras import require_extra
 require_extra("fastapi", package=__name__, extra="fastapi")
 
 from layerkit.fastapi.errors import Renderer, app_exception_handler, problem_handler
+from layerkit.fastapi.etag import (
+    EntityTags,
+    ETag,
+    ETagSender,
+    IfMatch,
+    IfMatchRequired,
+    entity_tag,
+)
 from layerkit.fastapi.inject import Inject
 from layerkit.fastapi.install import install
 from layerkit.fastapi.listing import FilterBy, Listing, PageOut, listing
@@ -17,12 +25,18 @@ from layerkit.fastapi.openapi import problems
 __all__ = [
     "CatchAllMiddleware",
     "CorrelationMiddleware",
+    "ETag",
+    "ETagSender",
+    "EntityTags",
     "FilterBy",
+    "IfMatch",
+    "IfMatchRequired",
     "Inject",
     "Listing",
     "PageOut",
     "Renderer",
     "app_exception_handler",
+    "entity_tag",
     "install",
     "listing",
     "problem_handler",

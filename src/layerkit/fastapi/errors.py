@@ -7,11 +7,12 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-from fastapi import Request, Response, status
-from fastapi.exceptions import RequestValidationError
+from fastapi import Request, Response, WebSocket, status
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocketState
 
 from layerkit.core.errors import AppException, ValidationError
 from layerkit.core.logging import correlation_id, get_logger
@@ -59,8 +60,8 @@ def as_app_exception(error: Exception) -> AppException:
     if isinstance(error, AppException):
         return error
     known: AppException
-    if isinstance(error, RequestValidationError):
-        entries = input_errors(error.errors(), error.body)
+    if isinstance(error, RequestValidationError | WebSocketRequestValidationError):
+        entries = input_errors(error.errors(), getattr(error, "body", None))
         known = ValidationError("The request is not valid", {"errors": entries})
     elif isinstance(error, HTTPException):
         known = HTTPError(error)
@@ -76,10 +77,11 @@ async def app_exception_handler(request: Request, exc: Exception) -> JSONRespons
     ``app.add_exception_handler(AppException, app_exception_handler)``, or
     ``install(app, renderer=app_exception_handler)`` for all errors. The timestamp is
     aware UTC in ISO 8601. An error that is no AppException is answered as a 500 with a
-    fixed text.
+    fixed text. A websocket is closed with the error's code.
     """
     error = as_app_exception(exc)
     log_error(request, error)
+    await close_websocket(request, error)
     envelope = error.to_dict() | {
         "timestamp": _clock.now().isoformat(),
         "path": request.url.path,
@@ -91,10 +93,12 @@ async def problem_handler(request: Request, exc: Exception) -> JSONResponse:
     """Answer an error as ``application/problem+json`` (RFC 9457).
 
     Besides the members of ``AppException.to_problem()`` there are ``instance``, the
-    path, and ``request_id``, the correlation id.
+    path, and ``request_id``, the correlation id. A websocket is closed with the error's
+    code.
     """
     error = as_app_exception(exc)
     log_error(request, error)
+    await close_websocket(request, error)
     problem = error.to_problem() | {"instance": request.url.path}
     if request_id := correlation_id.get():
         problem["request_id"] = request_id
@@ -114,6 +118,24 @@ def headers_of(error: AppException) -> dict[str, str]:
     if isinstance(error, HTTPError):
         headers |= error.headers
     return headers
+
+
+async def close_websocket(connection: HTTPConnection, error: AppException) -> None:
+    """Close a websocket whose route raised; the code tells whose fault it was.
+
+    A handler gets websockets, too, and what it returns is not sent there. Nothing is
+    done to what is closed already, or is no websocket.
+    """
+    if not isinstance(connection, WebSocket) or WebSocketState.DISCONNECTED in {
+        connection.client_state,
+        connection.application_state,
+    }:
+        return
+    is_ours = error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR
+    await connection.close(
+        status.WS_1011_INTERNAL_ERROR if is_ours else status.WS_1008_POLICY_VIOLATION,
+        reason=error.code,
+    )
 
 
 def log_error(connection: HTTPConnection, error: AppException) -> None:

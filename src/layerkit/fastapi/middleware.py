@@ -3,10 +3,12 @@
 import re
 from typing import Final
 
+from starlette import status
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from layerkit.core.errors import AppException
 from layerkit.core.logging import correlation_id, get_logger
@@ -25,12 +27,19 @@ logger = get_logger("layerkit.fastapi")
 
 _VALID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
+_IDENTITY: Final = "layerkit.correlation_id"
+_WITH_HEADERS: Final = {
+    "http.response.start",
+    "websocket.accept",
+    "websocket.http.response.start",  # a refused handshake with a body
+}
+
 
 class CorrelationMiddleware:
     """Give each request a correlation id, in the logs and in the answer.
 
     The caller's own is kept where it is 1 to 128 letters, digits or ``._:/+=@-``;
-    anything else could forge log lines, and is replaced by a new one.
+    anything else could forge log lines, and is replaced by a new one, as are several.
 
     Args:
         app: The application inside.
@@ -43,14 +52,17 @@ class CorrelationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] not in {"http", "websocket"}:
+        is_served = scope["type"] in {"http", "websocket"}
+        if not is_served or _IDENTITY in scope:  # mounted: it has one by now
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(self.header, "")
-        identity = given if _VALID.fullmatch(given) else uuid7().hex
+        given = Headers(scope=scope).getlist(self.header)
+        is_valid = len(given) == 1 and _VALID.fullmatch(given[0])
+        scope[_IDENTITY] = identity = given[0] if is_valid else uuid7().hex
 
         async def stamp(message: Message) -> None:
-            if message["type"] in {"http.response.start", "websocket.accept"}:
+            if message["type"] in _WITH_HEADERS:
+                message.setdefault("headers", [])  # ASGI lets them be left out
                 MutableHeaders(scope=message)[self.header] = identity
             await send(message)
 
@@ -65,7 +77,7 @@ class CatchAllMiddleware:
     """Answer what nothing else has caught, inside all other middleware.
 
     Starlette answers unknown errors outside all middleware, so that its 500 carries
-    neither CORS headers nor the correlation id.
+    neither CORS headers nor the correlation id. A websocket is closed with 1011.
 
     Args:
         app: The application inside.
@@ -78,6 +90,9 @@ class CatchAllMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -95,6 +110,34 @@ class CatchAllMiddleware:
                 raise  # the server cuts the line: a client must not take this as whole
             response = await self._answer(Request(scope, receive), error)
             await response(scope, receive, send)
+
+    async def _serve_websocket(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        is_over = False
+
+        async def watch(message: Message) -> None:
+            nonlocal is_over
+            is_over = is_over or message["type"] == "websocket.close"
+            await send(message)
+
+        async def watch_client() -> Message:
+            nonlocal is_over
+            message = await receive()
+            is_over = is_over or message["type"] == "websocket.disconnect"
+            return message
+
+        try:
+            await self.app(scope, watch_client, watch)
+        except WebSocketDisconnect:
+            logger.debug("the client of websocket %s has gone", scope["path"])
+        except Exception as error:  # noqa: BLE001 - logged
+            known = as_app_exception(error)
+            log_error(HTTPConnection(scope), known)
+            if not is_over:
+                code = status.WS_1011_INTERNAL_ERROR
+                closing = {"type": "websocket.close", "code": code}
+                await send(closing | {"reason": known.code})
 
     async def _answer(self, request: Request, error: Exception) -> Response:
         known = as_app_exception(error)

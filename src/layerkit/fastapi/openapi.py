@@ -1,8 +1,15 @@
 """Error answers in the OpenAPI document."""
 
+import json
+from collections.abc import Iterator
 from typing import Any, Final
 
-from layerkit.core.errors import AppException, UsageError
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+
+from layerkit.core.errors import AppException, UsageError, ValidationError
+from layerkit.fastapi.errors import Renderer, problem_handler
+from layerkit.fastapi.handlers import Handler
 
 _TEXT: Final = {"type": "string"}
 _SCHEMA: Final[dict[str, Any]] = {
@@ -21,6 +28,10 @@ _SCHEMA: Final[dict[str, Any]] = {
         "request_id": _TEXT,
         "context": {"type": "object"},
     },
+}
+
+_OWN: Final = {
+    "application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}
 }
 
 
@@ -60,3 +71,48 @@ def _response(classes: list[type[AppException]]) -> dict[str, Any]:
             "application/problem+json": {"schema": _SCHEMA | {"properties": properties}}
         },
     }
+
+
+def document_validation(app: FastAPI, renderer: Renderer) -> None:
+    """Put what is answered to invalid input in the place of FastAPI's own 422.
+
+    The form of a renderer of the user's own is unknown: the 422 stands without one. An
+    application that answers invalid input itself keeps its document.
+    """
+    make = app.openapi
+    known = problems(ValidationError)[422] if renderer is problem_handler else {}
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        if isinstance(app.exception_handlers.get(RequestValidationError), Handler):
+            _replace_validation(document, known)
+        return document
+
+    vars(app)["openapi"] = openapi
+
+
+def _replace_validation(document: dict[str, Any], known: dict[str, Any]) -> None:
+    found = [found for found in _responses(document) if _is_own(found.get("422"))]
+    for responses in found:
+        responses["422"] = {"description": "Invalid input"} | known
+    schemas = document.get("components", {}).get("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError") if found else ():
+        # The names may be those of models of the application, too.
+        if f'"#/components/schemas/{name}"' not in json.dumps(document):
+            schemas.pop(name, None)
+
+
+def _is_own(response: object) -> bool:
+    return isinstance(response, dict) and response.get("content") == _OWN
+
+
+def _responses(node: object) -> Iterator[dict[str, Any]]:
+    """Yield what is under "responses" anywhere, callbacks and webhooks included."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _responses(item)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            if name == "responses" and isinstance(value, dict):
+                yield value
+            yield from _responses(value)
