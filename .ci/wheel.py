@@ -1,4 +1,7 @@
-"""Builds the wheel, looks into it, and tries it in an environment without extras."""
+"""Builds the wheel, looks into it, and tries it in a fresh environment.
+
+First without extras, then as a newcomer who follows a page of the docs.
+"""
 
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from zipfile import ZipFile
 
 ROOT = Path(__file__).parent.parent
 SMOKE = Path(__file__).with_name("smoke.py")
+NEWCOMER = Path(__file__).with_name("newcomer.py")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
@@ -45,7 +49,7 @@ def pins(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Return 0 when the wheel is clean and works on its core dependencies alone."""
+    """Return 0 when the wheel is clean and works as it should."""
     with tempfile.TemporaryDirectory(prefix="layerkit-") as name:
         folder = Path(name)
         wheel = build(folder)
@@ -54,9 +58,12 @@ def main() -> int:
             return 1
         venv.create(folder / "venv", with_pip=True)
         python = folder / "venv" / "bin" / "python"
-        run(python, "-m", "pip", "install", "-q", "-c", pins(folder), wheel)
+        constraints = pins(folder)
+        run(python, "-m", "pip", "install", "-q", "-c", constraints, wheel)
         run(python, "-W", "error", SMOKE, cwd=folder)
-    print(f"{wheel.name}: only the package, and it works without extras")
+        (application := folder / "application").mkdir()
+        run(python, "-W", "error", NEWCOMER, wheel, constraints, cwd=application)
+    print(f"{wheel.name}: only the package; it works without extras, and as documented")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The tools of the workshop do what they say: snippets, lines of code, benchmarks."""
 
 import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,24 @@ def test_page_runs_in_an_empty_folder_that_goes_with_it() -> None:
 
     assert Path.cwd() == back_to
     assert not folder.exists()
+
+
+def test_block_that_begins_with_the_name_of_a_file_is_that_file(page: Page) -> None:
+    page.run("\n\n# shop/stock.py\nqty = 3\n")
+
+    page.run("from shop.stock import qty\nassert qty == 3")
+
+    assert Path("shop/stock.py").read_text("utf-8") == "# shop/stock.py\nqty = 3\n"
+
+
+def test_modules_of_a_page_are_forgotten_with_it() -> None:
+    page = Page()
+    page.run("# stock_of_one_page.py\nqty = 3\n")
+    page.run("import stock_of_one_page")
+
+    page.close()
+
+    assert "stock_of_one_page" not in sys.modules
 
 
 def test_docstrings_comments_and_blank_lines_are_no_lines_of_code() -> None:

@@ -1,8 +1,14 @@
-"""Runs the Python blocks of Markdown pages, `await` at top level included."""
+"""Runs the Python blocks of Markdown pages, `await` at top level included.
+
+A block that begins with a comment such as ``# main.py`` is that file: it is written
+into the page's folder, where the blocks after it can import it.
+"""
 
 import asyncio
+import importlib
 import inspect
 import os
+import re
 import sys
 import tempfile
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -15,6 +21,7 @@ from sybil.evaluators.python import pad
 from sybil.parsers.myst import CodeBlockParser, SkipParser
 
 _PAGE = "__page__"
+_FILE = re.compile(r"\s*# (?P<name>[\w/]+\.py)\n")
 
 
 class Page:
@@ -29,9 +36,13 @@ class Page:
         self._back_to = Path.cwd()
         self._variables = os.environ.copy()
         os.chdir(self._folder.name)
+        sys.path.insert(0, self._folder.name)
 
     def run(self, source: str, path: str = "page.md") -> None:
         """Execute *source*; a block that awaits runs in the page's loop."""
+        if file := _FILE.match(source):
+            self._write(file["name"], source.lstrip())
+            return
         code = compile(
             source, path, "exec", PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
         )
@@ -46,8 +57,19 @@ class Page:
         os.environ.clear()
         os.environ.update(self._variables)
         os.chdir(self._back_to)
+        sys.path.remove(self._folder.name)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None) or ""
+            if file.startswith(self._folder.name):
+                del sys.modules[name]
         self._folder.cleanup()
         del sys.modules[_PAGE]
+
+    def _write(self, name: str, source: str) -> None:
+        path = Path(self._folder.name, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, "utf-8")
+        importlib.invalidate_caches()
 
 
 def snippets(root: Path, *patterns: str) -> Sybil:
