@@ -5,9 +5,10 @@ import json
 import logging
 import pickle
 from collections import UserDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from typing_extensions import override
 
 from layerkit.core import JSONFormatter, correlation_id, get_logger
+from layerkit.core.logging import name_of
 
 
 @pytest.fixture
@@ -336,3 +338,24 @@ async def test_a_task_that_sets_an_id_does_not_change_that_of_its_parent() -> No
 
     assert correlation_id.get() == "outer"
     correlation_id.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (json.dumps, "json.dumps"),
+        (partial(partial(json.dumps, "hunter2"), "hunter2"), "json.dumps"),
+        (JSONFormatter().format, "layerkit.core.logging.JSONFormatter.format"),
+    ],
+)
+def test_a_function_is_named_without_its_arguments(
+    function: Callable[..., object], name: str
+) -> None:
+    assert name_of(function) == name
+
+
+def test_a_callable_object_is_named_by_its_class() -> None:
+    class Callback:
+        def __call__(self) -> None: ...
+
+    assert name_of(Callback()).endswith(".Callback")

@@ -5,8 +5,10 @@ No handler is installed and no level is set: that is the application's to do.
 
 import json
 import logging
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from typing_extensions import override
@@ -43,6 +45,14 @@ def get_logger(name: str) -> logging.Logger:
     logger = logging.getLogger(name)
     logger.addFilter(_correlation_filter)  # the same filter twice is added once
     return logger
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """Return the name of *function* for a log line; what a partial holds stays out."""
+    while isinstance(function, partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 class JSONFormatter(logging.Formatter):
