@@ -99,5 +99,5 @@ def _forms(given: object) -> Iterator[str]:
             yield from _forms(item)
     elif isinstance(given, str) and (text := given.strip()):
         yield from (text, repr(text)[1:-1])
-    elif isinstance(given, int | float) and len(str(given)) > _HARMLESS_DIGITS:
+    elif type(given) in {int, float} and len(str(given)) > _HARMLESS_DIGITS:
         yield str(given)
