@@ -1,12 +1,20 @@
 """The exception hierarchy: statuses, codes, rendering, pickling."""
 
+import enum
 import inspect
+import json
+import math
 import pickle
 import re
-from datetime import timedelta
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import ModuleType
+from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from layerkit import core
 from layerkit.core import (
@@ -31,6 +39,12 @@ from layerkit.core import (
     WiringError,
 )
 from layerkit.core.errors import ConflictKind
+from tests.support.problems import check_problem
+
+
+class Color(enum.Enum):
+    RED = "red"
+
 
 EVERY_ERROR = [
     AppException("boom", 418, {"tea": "pot"}),
@@ -140,6 +154,40 @@ def test_each_error_renders_as_a_problem(error: AppException) -> None:
     assert problem.get("context", {}) == (error.detail if error.public else {})
 
 
+@each_error
+def test_each_problem_is_valid_by_rfc_9457(error: AppException) -> None:
+    problem = check_problem(error.to_problem(base_uri="https://example.org/errors#"))
+
+    assert problem["type"] == f"https://example.org/errors#{error.code}"
+
+
+def test_facts_of_any_type_are_made_ready_for_json() -> None:
+    facts = {
+        "when": datetime(2030, 1, 1, tzinfo=UTC),
+        "price": Decimal("1.50"),
+        "share": math.nan,
+        "key": SecretStr("hunter2"),
+        "bad": "\ud800",
+        "kinds": {Color.RED},
+        1: b"x",
+    }
+    error = AppException("lone \ud800", 400, facts)  # type: ignore[arg-type] # a key that is no text
+
+    problem = check_problem(error.to_problem())
+
+    assert problem["context"] == error.to_dict()["detail"]
+    assert problem["context"] == {
+        "when": "2030-01-01 00:00:00+00:00",
+        "price": "1.50",
+        "share": "nan",
+        "key": "***",
+        "bad": "\\ud800",
+        "kinds": ["red"],
+        "1": "b'x'",
+    }
+    json.dumps(problem, ensure_ascii=False).encode()
+
+
 @pytest.mark.parametrize("error", [UsageError("field 'x'"), WiringError("A needs B")])
 def test_a_mistake_in_code_is_not_shown_to_clients(error: UsageError) -> None:
     shown = str(error.to_dict()) + str(error.to_problem())
@@ -154,7 +202,7 @@ def test_a_mistake_in_code_is_not_shown_to_clients(error: UsageError) -> None:
         (7, 7),
         ("a", "a"),
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-        ((1, UUID(int=1)), [1, "00000000-0000-0000-0000-000000000001"]),
+        (0, 0),
     ],
 )
 def test_not_found_says_what_was_looked_for(entity_id: object, shown: object) -> None:
@@ -165,6 +213,13 @@ def test_not_found_says_what_was_looked_for(entity_id: object, shown: object) ->
     assert error.message == f"no User with id {shown}"
     assert error.detail == {"entity": "User", "id": shown}
     assert (error.entity, error.entity_id) == ("User", entity_id)
+
+
+def test_not_found_says_all_parts_of_a_composite_identity() -> None:
+    error = NotFoundError(entity="Seat", entity_id=(1, UUID(int=1)))
+
+    assert error.message == "no Seat with id 1, 00000000-0000-0000-0000-000000000001"
+    assert error.detail["id"] == [1, "00000000-0000-0000-0000-000000000001"]
 
 
 def test_not_found_keeps_a_message_of_its_own() -> None:
@@ -234,3 +289,163 @@ class Refused(AppException):
     def __init__(self, drink: str, *, strength: int) -> None:
         super().__init__(f"no {drink}", 418)
         self.drink, self.strength = drink, strength
+
+
+# Codes
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "INTERNAL_ERROR", "MISSING_EXTRA"])
+def test_a_code_that_another_class_has_is_refused_and_both_are_named(code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        type("Mine", (ConflictError,), {"code": code, "__module__": "shop.errors"})
+
+    owner = next(type(e) for e in [*EVERY_ERROR] if type(e).code == code)
+    assert "shop.errors.Mine" in str(caught.value)
+    assert f"layerkit.core.errors.{owner.__name__}" in str(caught.value)
+    assert repr(code) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "code", ["", "outOfStock", "OUT-OF-STOCK", "_OUT", "OUT_", "1UP", "A" * 64, None, 7]
+)
+def test_a_code_that_is_no_stable_word_is_refused(code: object) -> None:
+    with pytest.raises(UsageError, match="UPPER_SNAKE"):
+        type("Mine", (AppException,), {"code": code})
+
+
+def test_a_class_without_a_code_shares_that_of_its_parent() -> None:
+    class EmailTakenError(AlreadyExistsError): ...
+
+    class SpeltError(AlreadyExistsError):
+        code = "ALREADY_EXISTS"  # what it has anyway
+
+    assert EmailTakenError().to_problem()["code"] == "ALREADY_EXISTS"
+    assert SpeltError.code == "ALREADY_EXISTS"
+
+
+def test_a_class_may_be_defined_again() -> None:
+    def define(module: str, name: str = "Gone") -> None:
+        type(name, (NotFoundError,), {"code": "SHOP_GONE", "__module__": module})
+
+    define("shop.errors")
+    define("shop.errors")
+
+    with pytest.raises(UsageError, match=r"shop\.errors\.Gone"):
+        define("shop.others")
+    with pytest.raises(UsageError, match=r"shop\.errors\.Gone"):
+        define("shop.errors", "Missing")
+
+
+def test_a_module_may_be_a_script_and_imported_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("twice", "twice_again"):
+        module = ModuleType(name)
+        module.__file__ = "shop/twice.py"
+        monkeypatch.setitem(sys.modules, name, module)
+
+        type("Lost", (NotFoundError,), {"code": "TWICE_LOST", "__module__": name})
+
+
+def test_classes_inside_of_functions_give_way_to_one_another() -> None:
+    class First(AppException):
+        code = "COMES_AND_GOES"
+
+    class Second(AppException):
+        code = "COMES_AND_GOES"
+
+    assert First.code == Second.code
+
+
+# Templates and translation
+
+
+class OutOfStockError(BusinessRuleError):
+    """An error with a template."""
+
+    code = "OUT_OF_STOCK"
+    title = "Out of stock"
+    template = "only {left} of {item} are left for {sizes}"
+
+    def __init__(self, item: str, left: int, sizes: tuple[str, ...] = ("M",)) -> None:
+        self.item, self.left, self.sizes = item, left, sizes
+        self.supplier = "hunter2"
+        super().__init__(self.text())
+
+
+GERMAN = {"OUT_OF_STOCK": "nur noch {left} von {item}"}
+
+
+def german(code: str, params: dict[str, Any], locale: str) -> str | None:
+    if locale != "de" or code not in GERMAN:
+        return None
+    return GERMAN[code].format(**params)
+
+
+def test_a_template_makes_the_message() -> None:
+    error = OutOfStockError("shoes", 0, ("M", "L"))
+
+    assert error.message == "only 0 of shoes are left for M, L"
+    assert error.params == {"left": 0, "item": "shoes", "sizes": ["M", "L"]}
+    assert pickle.loads(pickle.dumps(error)).params == error.params  # noqa: S301 - our own
+
+
+def test_a_template_with_a_value_unset_falls_back_to_the_title() -> None:
+    error = OutOfStockError("", 1, ())
+
+    assert error.message == "Out of stock"
+    assert error.params == {"left": 1}
+
+
+def test_a_message_by_hand_has_no_params() -> None:
+    assert AppException("boom", 400, {"a": 1}).params == {}
+    assert StaleDataError().params == {}
+    assert AlreadyExistsError(fields=["email"]).params == {"fields": ["email"]}
+    assert NotFoundError().params == {}
+
+
+def test_a_translator_gets_code_and_params_and_nothing_else() -> None:
+    error = OutOfStockError("shoes", 2)
+
+    german_problem = error.to_problem(translate=german, locale="de")
+    french_problem = error.to_problem(translate=german, locale="fr")
+
+    assert german_problem["detail"] == "nur noch 2 von shoes"
+    assert german_problem["code"] == "OUT_OF_STOCK"
+    assert error.to_dict(translate=german, locale="de")["error"] == (
+        "nur noch 2 von shoes"
+    )
+    assert french_problem["detail"] == error.message
+    assert "hunter2" not in str(error.params)
+
+
+def test_a_translator_that_fails_is_logged_and_the_message_stays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(code: str, params: dict[str, Any], locale: str) -> str:
+        return code.format(params["nothing"], locale)
+
+    problem = NotFoundError("gone").to_problem(translate=broken, locale="de")
+
+    assert problem["detail"] == "gone"
+    assert "NOT_FOUND could not be translated to 'de'" in caplog.text
+
+
+def test_a_translator_learns_nothing_of_a_mistake_in_code() -> None:
+    seen: list[object] = []
+
+    def spy(code: str, params: dict[str, Any], _: str) -> None:
+        seen.extend((code, params))
+
+    problem = WiringError("A needs B").to_problem(translate=spy)
+
+    assert seen == ["WIRING_ERROR", {}]
+    assert problem["detail"] == "Internal server error"
+
+
+@pytest.mark.parametrize("template", ["{", "{0}", "{}", "{a.b}", "{a!r}", "{a:>9}"])
+def test_a_template_with_more_than_names_in_its_braces_is_refused(
+    template: str,
+) -> None:
+    with pytest.raises(UsageError, match=r"Mine\.template can't be used"):
+        type("Mine", (AppException,), {"template": template})

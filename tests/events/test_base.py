@@ -553,6 +553,29 @@ async def test_what_an_event_causes_shares_its_correlation_id(
     assert correlation_id.get() is None
 
 
+@pytest.mark.parametrize("is_sync", [True, False], ids=["thread", "task"])
+async def test_handlers_have_the_correlation_id_of_the_event(is_sync: bool) -> None:
+    bus, seen = InMemoryEventBus(), []
+
+    def handle(_: Event[object]) -> None:
+        seen.append(correlation_id.get())
+
+    async def handle_in_a_task(_: Event[object]) -> None:
+        async def work() -> None:
+            seen.append(correlation_id.get())
+
+        await asyncio.create_task(work())
+
+    bus.subscribe("tick", handle if is_sync else handle_in_a_task)
+    token = correlation_id.set("publisher")
+
+    await bus.publish(Event(event_type="tick", data={}, correlation_id="request-1"))
+
+    assert seen == ["request-1"]
+    assert correlation_id.get() == "publisher"
+    correlation_id.reset(token)
+
+
 async def test_failure_is_logged_under_the_correlation_id_of_the_event(
     bus: EventBus, caplog: pytest.LogCaptureFixture
 ) -> None:

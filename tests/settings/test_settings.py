@@ -9,7 +9,7 @@ from typing import Any, assert_type
 import httpx
 import pytest
 from fastapi import Depends, FastAPI
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import AnyUrl, BaseModel, Field, PostgresDsn, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from layerkit.core import SettingsError
@@ -182,7 +182,7 @@ def test_a_variable_and_its_file_at_once_are_refused(
     assert caught.value.variables == ("SECRET_KEY", "SECRET_KEY_FILE")
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x" * 1_048_577])
 def test_a_file_that_can_not_be_read_is_named_by_its_variable(
     environment: SetEnvironment, tmp_path: Path, content: bytes | None
 ) -> None:
@@ -245,6 +245,10 @@ def test_missing_variables_are_named_all_at_once() -> None:
     [
         ("DATABASE_POOL_SIZE", "hunter2", "is not valid (int_parsing)"),
         ("DEBUG", "hunter2", "is not valid (bool_parsing)"),
+        ("DATABASE_POOL_SIZE", "", "is not valid (int_parsing)"),
+        ("DATABASE_POOL_SIZE", "9" * 5000, "is not valid (int_parsing"),
+        ("DATABASE_POOL_SIZE", "1.5hunter2", "is not valid (int_parsing"),
+        ("SHORT", "hunter2" * 10_000, "is not valid (string_too_long)"),
         ("SHORT", "hunter2", "is not valid (string_too_long)"),
         ("SHORT", "bad", "is not valid (value_error)"),
         ("LIMITS", "hunter2", "is not valid (JSON expected)"),
@@ -377,6 +381,36 @@ def test_secrets_are_shown_nowhere() -> None:
         assert "hunter2" not in shown
     assert "EMPTY_TOKEN=''" in repr(given)
     assert "'name': 'x'" in repr(given)
+
+
+class Mail(BaseModel):
+    host: str = "mail"
+    password: str = "hunter2"
+    relays: tuple[AnyUrl, ...] = (AnyUrl("smtp://app:hunter2@relay"),)
+
+
+@pytest.mark.defect("F20")
+@pytest.mark.usefixtures("environment")
+def test_secrets_of_nested_models_and_of_other_types_are_shown_nowhere() -> None:
+    class Nested(Settings):
+        MAIL: Mail = Mail()
+        BACKUP: PostgresDsn = PostgresDsn("postgresql://app:hunter2@db/app")
+        SIGNING_TOKEN: bytes = b"hunter2"
+        SALT: bytes = b"plain"
+        DB_PASS: str = "hunter2"
+        AGES: dict[str, int] = Field(default_factory=lambda: {"a": 1})
+
+    given = Nested(SECRET_KEY="hunter2", DATABASE_URL=DSN)
+
+    rows = {row.name: row.value for row in given.explain()}
+    for shown in (repr(given), given.model_dump_json(), str(rows)):
+        assert "hunter2" not in shown
+    assert rows["MAIL"] == {
+        "host": "mail", "password": "***", "relays": ["smtp://app:***@relay"],
+    }  # fmt: skip
+    assert rows["BACKUP"] == "postgresql://app:***@db/app"
+    assert (rows["SIGNING_TOKEN"], rows["SALT"]) == ("***", b"plain")
+    assert rows["AGES"] == {"a": 1}
 
 
 @pytest.mark.usefixtures("environment")

@@ -24,11 +24,15 @@ A backend translates what its driver raises into one of these at its edge, so no
 driver's exception reaches a service.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from typing_extensions import override
+
+from layerkit.core.codes import claim_code, names_in
+from layerkit.core.logging import get_logger
+from layerkit.core.serialization import json_ready
 
 JSONObject: TypeAlias = dict[str, Any]
 """A JSON object: what ``to_dict()`` and ``to_problem()`` return."""
@@ -38,7 +42,13 @@ ConflictKind: TypeAlias = Literal[
 ]
 """What a ConflictError is about; ``None`` where an application raises its own."""
 
+Translate: TypeAlias = Callable[[str, JSONObject, str], str | None]
+"""Return the message of an error in the words of a locale, given its ``code``, its
+``params`` and the locale; None keeps the message as it is."""
+
 _INTERNAL = "Internal server error"
+
+logger = get_logger("layerkit.errors")
 
 
 class AppException(Exception):  # noqa: N818 - the published name of the root
@@ -52,14 +62,21 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
     Attributes:
         code: Stable, UPPER_SNAKE; clients switch on it, so it never changes.
         title: The same for every error of the class (RFC 9457, section 3.1.4).
+        template: The message with the names of attributes in braces, for ``text()``
+            and for translators; None where each message is written by hand.
         retryable: True where the same call may succeed when it is repeated.
         retry_after: How long a client should wait before it tries again.
         public: False where the message is for developers; ``to_dict()`` and
             ``to_problem()`` then show a fixed text in its place.
+
+    Raises:
+        UsageError: At the definition of a subclass: its code belongs to another class
+            or is not UPPER_SNAKE, or its template has more than names in its braces.
     """
 
     code: ClassVar[str] = "INTERNAL_ERROR"
     title: ClassVar[str] = _INTERNAL
+    template: ClassVar[str | None] = None
     public: ClassVar[bool] = True
 
     retryable: bool = False
@@ -77,6 +94,17 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
         self.detail: JSONObject = dict(detail or {})
 
     @override
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        problem = claim_code(vars(cls)["code"], cls) if "code" in vars(cls) else None
+        try:
+            names_in(cls.template or "")
+        except ValueError as error:
+            problem = f"{cls.__qualname__}.template can't be used: {error}"
+        if problem:
+            raise UsageError(problem)
+
+    @override
     def __str__(self) -> str:
         return self.message
 
@@ -85,28 +113,93 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
         # The default calls the class with args alone, which loses keyword arguments.
         return _restore, (type(self), self.args, self.__dict__.copy())
 
-    def to_dict(self) -> JSONObject:
-        """Return ``{"error": message, "detail": facts}``, the textbook's envelope."""
-        if not self.public:
-            return {"error": self.title, "detail": {}}
-        return {"error": self.message, "detail": dict(self.detail)}
+    @property
+    def params(self) -> JSONObject:
+        """What changes in the message: the attributes that ``template`` names.
 
-    def to_problem(self) -> JSONObject:
+        JSON-ready, and without those that are None or empty. Nothing else of the error
+        gets to a translator.
+        """
+        given = {n: getattr(self, n, None) for n in names_in(self.template or "")}
+        return {name: json_ready(v) for name, v in given.items() if _is_given(v)}
+
+    def text(self) -> str:
+        """Return the message that ``template`` makes; ``title`` where a value is unset.
+
+        A class with a template sets its attributes first:
+        ``self.item = item; super().__init__(self.text())``.
+        """
+        params = self.params
+        if self.template is None or len(params) < len(names_in(self.template)):
+            return self.title
+        words = {
+            name: ", ".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in params.items()
+        }
+        return self.template.format_map(words)
+
+    def to_dict(
+        self, *, translate: Translate | None = None, locale: str = ""
+    ) -> JSONObject:
+        """Return ``{"error": message, "detail": facts}``, the textbook's envelope.
+
+        Args:
+            translate: Puts the message into the words of *locale*.
+            locale: Which, such as ``de`` or ``pt-BR``; only *translate* reads it.
+        """
+        shown = self._shown(translate, locale)
+        return {
+            "error": shown,
+            "detail": json_ready(self.detail if self.public else {}),
+        }
+
+    def to_problem(
+        self,
+        *,
+        base_uri: str | None = None,
+        translate: Translate | None = None,
+        locale: str = "",
+    ) -> JSONObject:
         """Return the members of an RFC 9457 problem.
 
         ``detail`` is the message, as the RFC wants it; the facts travel as ``context``.
+
+        Args:
+            base_uri: Where your problem types are described: ``type`` is this and the
+                code. Left out, ``type`` is ``about:blank``.
+            translate: Puts the message into the words of *locale*.
+            locale: Which, such as ``de`` or ``pt-BR``; only *translate* reads it.
         """
         problem: JSONObject = {
-            "type": "about:blank",
+            "type": f"{base_uri}{self.code}" if base_uri else "about:blank",
             "title": self.title,
             "status": self.status_code,
-            "detail": self.message if self.public else self.title,
+            "detail": self._shown(translate, locale),
             "code": self.code,
             "retryable": self.retryable,
         }
         if self.public and self.detail:
-            problem["context"] = dict(self.detail)
+            problem["context"] = json_ready(self.detail)
         return problem
+
+    def _shown(self, translate: Translate | None, locale: str) -> str:
+        """Return the message for a client, translated where that works."""
+        message = json_ready(self.message) if self.public else self.title
+        if translate is None:
+            return str(message)
+        try:
+            params = self.params if self.public else {}
+            return translate(self.code, params, locale) or str(message)
+        except Exception:
+            logger.exception("%s could not be translated to %r", self.code, locale)
+            return str(message)
+
+
+def _is_given(value: object) -> bool:
+    return value is not None and not (isinstance(value, str | tuple) and not value)
+
+
+claim_code(AppException.code, AppException)
 
 
 def _restore(
@@ -174,6 +267,7 @@ class NotFoundError(AppException):
 
     code = "NOT_FOUND"
     title = "Resource not found"
+    template = "no {entity} with id {entity_id}"
 
     def __init__(
         self,
@@ -186,18 +280,8 @@ class NotFoundError(AppException):
         self.entity_id = entity_id
         detail: JSONObject = {}
         if self.entity is not None:
-            message = message or f"no {self.entity} with id {_plain(entity_id)}"
-            detail = {"entity": self.entity, "id": _plain(entity_id)}
-        super().__init__(message or self.title, 404, detail)
-
-
-def _plain(entity_id: object) -> object:
-    """Return an identity as JSON holds it: numbers and lists stay, the rest is text."""
-    if entity_id is None or isinstance(entity_id, int | str):
-        return entity_id
-    if isinstance(entity_id, tuple | list):
-        return [_plain(part) for part in entity_id]
-    return str(entity_id)
+            detail = {"entity": self.entity, "id": json_ready(entity_id)}
+        super().__init__(message or self.text(), 404, detail)
 
 
 class ConflictError(AppException):
@@ -241,6 +325,7 @@ class AlreadyExistsError(ConflictError):
 
     code = "ALREADY_EXISTS"
     title = "Already exists"
+    template = "{fields} already exists"
 
     def __init__(
         self,
@@ -250,10 +335,12 @@ class AlreadyExistsError(ConflictError):
         constraint: str | None = None,
         fields: Iterable[str] = (),
     ) -> None:
-        names = tuple(fields)
-        default = f"{', '.join(names)} already exists" if names else self.title
+        self.fields = tuple(fields)
         super().__init__(
-            message or default, kind=kind, constraint=constraint, fields=names
+            message or self.text(),
+            kind=kind,
+            constraint=constraint,
+            fields=self.fields,
         )
 
 
@@ -262,11 +349,10 @@ class StaleDataError(ConflictError):
 
     code = "STALE_DATA"
     title = "Stale data"
+    template = "The data was changed by another; read it again"
 
-    def __init__(
-        self, message: str = "The data was changed by another; read it again"
-    ) -> None:
-        super().__init__(message)
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.text())
 
 
 class BusinessRuleError(ConflictError):

@@ -5,12 +5,15 @@ No handler is installed and no level is set: that is the application's to do.
 
 import json
 import logging
-import re
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from typing_extensions import override
+
+from layerkit.core.serialization import json_ready
 
 correlation_id: ContextVar[str | None] = ContextVar(
     "layerkit_correlation_id", default=None
@@ -20,10 +23,9 @@ correlation_id: ContextVar[str | None] = ContextVar(
 _STANDARD: Final = frozenset(
     {*vars(logging.makeLogRecord({})), "message", "asctime", "correlation_id"}
 )
-_SECRET: Final = re.compile(
-    r"password|secret|token|authorization|api_?key|dsn", re.IGNORECASE
-)
-_MASK: Final = "***"
+# JSON leaves them as they are, and what reads line by line stops at them.
+_LINE_BREAKS: Final = {n: f"\\u{n:04x}" for n in (0x85, 0x2028, 0x2029)}
+_MEMBERS: Final = frozenset({"timestamp", "level", "logger", "exception", "stack"})
 
 
 class CorrelationFilter(logging.Filter):
@@ -45,12 +47,27 @@ def get_logger(name: str) -> logging.Logger:
     return logger
 
 
+def name_of(function: Callable[..., object]) -> str:
+    """Return the name of *function* for a log line; what a partial holds stays out."""
+    while isinstance(function, partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
 class JSONFormatter(logging.Formatter):
-    """Write each record as one line of JSON.
+    """Write each record as one line of JSON, whatever is in it; it never raises.
 
     Members: timestamp (ISO 8601, UTC), level, logger, message, correlation_id where
-    there is one, exception where there is one, and every ``extra``. An extra whose
-    name says that it is a secret (password, token, ...) is shown as ``***``.
+    there is one, every ``extra``, and exception and stack where they are asked for. An
+    extra that is named like one of these gets a ``_`` at its end. Objects that JSON
+    does not know are written by their members, or as text.
+
+    Secrets are shown as ``***``: an extra, or a member of one, whose name says that it
+    is one (password, apiKey, Authorization, ...); SecretStr; in any text, tracebacks
+    included, the passwords of addresses, ``password=...``, bearer tokens, and what
+    pydantic, SQLAlchemy and PostgreSQL quote of rejected data. A secret that nothing
+    tells from other words is shown.
     """
 
     @override
@@ -59,24 +76,27 @@ class JSONFormatter(logging.Formatter):
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": json_ready(_message(record), mask=True),
         }
         stamped = getattr(record, "correlation_id", None) or correlation_id.get()
         if stamped:
-            line["correlation_id"] = stamped
-        for name, value in vars(record).items():
-            if name not in _STANDARD:
-                line[name] = _masked(name, value)
+            line["correlation_id"] = json_ready(stamped, mask=True)
+        extras = {n: v for n, v in vars(record).items() if n not in _STANDARD}
+        for name, value in json_ready(extras, mask=True).items():
+            line[f"{name}_" if name in _MEMBERS else name] = value
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+            text = self.formatException(record.exc_info)
+            line["exception"] = json_ready(text, mask=True)
+        elif record.exc_text:  # of a record that came from another process
+            line["exception"] = json_ready(record.exc_text, mask=True)
+        if record.stack_info:
+            text = self.formatStack(record.stack_info)
+            line["stack"] = json_ready(text, mask=True)
+        return json.dumps(line, ensure_ascii=False).translate(_LINE_BREAKS)
 
 
-def _masked(name: str, value: object) -> object:
-    if _SECRET.search(name):
-        return _MASK
-    if isinstance(value, dict):
-        return {str(key): _masked(str(key), item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(name, item) for item in value]
-    return value
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - a line with a mistake in it is better than none
+        return f"{json_ready(record.msg)} (its arguments do not fit)"

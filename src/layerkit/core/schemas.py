@@ -16,7 +16,10 @@ class BaseSchema(BaseModel):
     """Read attributes of objects, validate assignment, hold enums by their values."""
 
     model_config = ConfigDict(
-        from_attributes=True, validate_assignment=True, use_enum_values=True
+        from_attributes=True,
+        validate_assignment=True,
+        use_enum_values=True,
+        hide_input_in_errors=True,  # a traceback of its error ends up in logs
     )
 
 

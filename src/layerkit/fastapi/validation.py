@@ -1,10 +1,13 @@
 """Where in a request an error is, and what it is, without a word of what was sent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 _NAMED_PARTS: Final = {"query", "path", "header", "cookie"}
+_WORDED: Final = {"value_error", "assertion_error"}  # in a validator's own words
+_HARMLESS_DIGITS: Final = 3  # "at most 3 items" quotes nothing
 
 
 def input_errors(errors: Iterable[Any], body: object) -> list[dict[str, str]]:
@@ -74,6 +77,27 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if isinstance(cause, str):  # what a parser says of the input; a ValueError is kept
         message = message.replace(cause, "").rstrip(" ,:")
     given = error.get("input")
-    if isinstance(given, str) and given.strip() and given in message:
+    if error["type"] not in _WORDED and not isinstance(given, str):
+        return message  # pydantic's own words, of a whole object
+    if any(_quotes(message, form) for form in _forms(given)):
         return "Input is not valid"
     return message or "Input is not valid"
+
+
+def _quotes(message: str, form: str) -> bool:
+    whole = rf"(?<!\w){re.escape(form)}(?!\w)"
+    return re.search(whole, message, re.IGNORECASE) is not None
+
+
+def _forms(given: object) -> Iterator[str]:
+    """Yield what a message may have quoted of *given*: its texts and long numbers."""
+    if isinstance(given, Mapping):
+        for item in given.values():
+            yield from _forms(item)
+    elif isinstance(given, list | tuple):
+        for item in given:
+            yield from _forms(item)
+    elif isinstance(given, str) and (text := given.strip()):
+        yield from (text, repr(text)[1:-1])
+    elif type(given) in {int, float} and len(str(given)) > _HARMLESS_DIGITS:
+        yield str(given)

@@ -13,7 +13,7 @@ from layerkit.core.errors import (
     UnitOfWorkError,
     UsageError,
 )
-from layerkit.core.logging import get_logger
+from layerkit.core.logging import get_logger, name_of
 from layerkit.events import Event
 from layerkit.repository import BaseRepository, Home, copy_of
 from layerkit.unit_of_work import (
@@ -168,9 +168,7 @@ class BaseService(Generic[T, ID]):
         except AppException:
             raise
         except Exception as error:
-            self.logger.exception(
-                "%s failed", getattr(operation, "__name__", operation)
-            )
+            self.logger.exception("%s failed", name_of(operation))
             raise AppException(_UNEXPECTED) from error
 
     # The unit of work

@@ -25,7 +25,12 @@ from typing_extensions import override
 
 from layerkit.core.errors import SettingsError
 from layerkit.core.logging import get_logger
-from layerkit.settings.checks import SECRET_LENGTH, Finding, is_weak
+from layerkit.settings.checks import (
+    SECRET_LENGTH,
+    Finding,
+    is_weak,
+    resembles_production,
+)
 from layerkit.settings.redaction import redacted
 from layerkit.settings.sources import (
     DotEnvSource,
@@ -174,6 +179,15 @@ class Settings(BaseSettings):
             )
         if self.DEBUG:
             yield Finding("DEBUG", "is on: it shows clients what is inside")
+        if resembles_production(self.ENVIRONMENT):
+            yield Finding(
+                "ENVIRONMENT",
+                "looks like production and is spelt otherwise: write production",
+            )
+        if not self.DATABASE_URL.strip():
+            yield Finding("DATABASE_URL", "is empty")
+        if self.DATABASE_URL.startswith("memory"):
+            yield Finding("DATABASE_URL", "is memory: a restart loses everything")
         if self.DATABASE_URL.startswith("sqlite"):
             yield Finding(
                 "DATABASE_URL", "is SQLite: one process at a time may write", False
@@ -186,11 +200,13 @@ class Settings(BaseSettings):
             more: Further checks, of modules say; each returns its findings.
 
         Raises:
-            SettingsError: In production, where a finding is an error.
+            SettingsError: In production, where a finding is an error; also where
+                ENVIRONMENT is ``prod``, ``Production`` or the like.
         """
         found = (*self.findings(), *(f for check in more for f in check(self)))
         fatal = {f.variable: f.text for f in found if f.is_error}
-        if fatal and self.is_production:
+        is_live = self.is_production or resembles_production(self.ENVIRONMENT)
+        if fatal and is_live:
             title = f"{type(self).__name__} is not fit for production"
             raise SettingsError(_listed(title, fatal), variables=fatal)
         return found

@@ -1,10 +1,19 @@
 """Findings: what is unwise in settings, above all in production."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 SECRET_LENGTH: Final = 32
 _DISTINCT_CHARACTERS: Final = 10
+# Words of templates, long enough not to come about by chance.
+_PLACEHOLDER: Final = re.compile(
+    r"change|secret|example|default|insecure|password|placeholder|your[ _-]",
+    re.IGNORECASE,
+)
+_LIKE_PRODUCTION: Final = re.compile(
+    r"\s*(?:prod|prd|production|live)\s*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +32,14 @@ class Finding:
 
 
 def is_weak(secret: str) -> bool:
-    """Tell whether *secret* is too short or too uniform to be random."""
-    return len(secret) < SECRET_LENGTH or len(set(secret)) < _DISTINCT_CHARACTERS
+    """Tell whether *secret* is too short, too uniform or too wordy to be random."""
+    return (
+        len(secret) < SECRET_LENGTH
+        or len(set(secret)) < _DISTINCT_CHARACTERS
+        or _PLACEHOLDER.search(secret) is not None
+    )
+
+
+def resembles_production(environment: str) -> bool:
+    """Tell whether *environment* is ``production`` in all but the spelling."""
+    return environment != "production" and bool(_LIKE_PRODUCTION.fullmatch(environment))

@@ -1,14 +1,15 @@
 """Keeping secrets out of what is shown of settings."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import SecretBytes, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 
-MASK: Final = "***"
+from layerkit.core.redaction import MASK
 
 _SECRET_NAME: Final = re.compile(
-    r"key|secret|token|passw|credential|dsn", re.IGNORECASE
+    r"key|secret|token|passw|passphrase|pwd|_pass(?:$|_)|credential|dsn", re.IGNORECASE
 )
 # Up to the last @: a password may hold one that nobody escaped.
 _USER_INFO: Final = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
@@ -22,17 +23,24 @@ def redacted(name: str, value: object) -> Any:
 
     Args:
         name: The setting's name; text under a name such as ``API_KEY`` is a secret.
-        value: What it holds; containers are walked.
+        value: What it holds; containers and models are walked.
     """
     if isinstance(value, SecretStr | SecretBytes):
         return MASK if value.get_secret_value() else ""
-    if isinstance(value, str):
+    if isinstance(value, str | bytes):
         if value and _SECRET_NAME.search(name):
             return MASK
-        masked = _USER_INFO.sub(rf"\1:{MASK}@", value)
-        return _SECRET_QUERY.sub(rf"\1={MASK}", masked)
-    if isinstance(value, dict):
+        return _without_secrets(value) if isinstance(value, str) else value
+    if isinstance(value, BaseModel):
+        return {key: redacted(f"{name}_{key}", item) for key, item in value}
+    if isinstance(value, Mapping):
         return {key: redacted(f"{name}_{key}", item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [redacted(name, item) for item in value]
-    return value
+    # pydantic's URL types are no strings, and show their passwords.
+    shown = _without_secrets(str(value))
+    return value if shown == str(value) else shown
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET_QUERY.sub(rf"\1={MASK}", _USER_INFO.sub(rf"\1:{MASK}@", text))

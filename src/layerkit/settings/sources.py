@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Any, ClassVar, Final, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import SettingsError
 
+_LARGEST_FILE: Final = 1_048_576
 _SEQUENCES = (list, tuple, set, frozenset)
 
 
@@ -125,13 +126,21 @@ def _read_files(
                 variables=(name, pointer),
             )
         try:
-            found[name] = Path(environment[pointer]).read_text("utf-8").rstrip("\r\n")
+            found[name] = _content(Path(environment[pointer]))
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"{pointer} names a file that can't be read ({type(error).__name__})",
                 variables=(pointer,),
             ) from None
     return found
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_FILE + 1)  # no more: /dev/zero never ends
+    if len(content) > _LARGEST_FILE:
+        raise ValueError(f"longer than {_LARGEST_FILE} bytes")
+    return content.decode("utf-8").rstrip("\r\n")
 
 
 def _is_list(annotation: object) -> bool:

@@ -42,6 +42,7 @@ def make_engine(
     """
     url = _with_driver(address)
     given = {name: value for name, value in options.items() if value is not None}
+    given.setdefault("hide_parameters", True)  # errors and logs would show them
     if url.get_backend_name() == "sqlite":
         given.setdefault("connect_args", {"timeout": busy_timeout_seconds})
         if _is_in_memory(url):

@@ -110,6 +110,8 @@ def translate(
     error: Exception, adapter: MappedAdapter[Any] | None = None
 ) -> AppException:
     """Return what SQLAlchemy or the network raised as one of layerkit's errors."""
+    if isinstance(error, StatementError):
+        error.hide_parameters = True  # a traceback with them would show what users sent
     if isinstance(error, DBAPIError):
         return _translate_driver(error, adapter)
     for kind, make in _MEANINGS:

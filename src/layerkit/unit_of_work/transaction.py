@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import TypeAlias
 
 from layerkit.core.errors import UnitOfWorkError, UsageError
-from layerkit.core.logging import get_logger
+from layerkit.core.logging import get_logger, name_of
 from layerkit.unit_of_work.shield import is_being_cancelled
 from layerkit.unit_of_work.sink import EventSink
 
@@ -359,7 +359,9 @@ async def run_hooks(
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
-            logger.exception("after_commit hook %r failed; the commit stands", hook)
+            logger.exception(
+                "after_commit hook %s failed; the commit stands", name_of(hook)
+            )
     if sink is not None and events:
         try:
             await sink.after_commit(events)
