@@ -10,26 +10,26 @@ from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from layerkit.core.errors import UnavailableError
 from layerkit.factory import ServiceFactory
 from layerkit.fastapi import install
 from tests.fastapi.conftest import Serve
 
 
-class Report:
-    def __init__(self, *, ok: bool) -> None:
-        self.ok = ok
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"checks": {"Database": "ok" if self.ok else "failed"}}
-
-
-class PingedFactory(ServiceFactory):
-    """A factory whose singletons are as well as the test says."""
+class Database:
+    """Answer pings as well as the test says."""
 
     is_well = True
 
-    async def health(self) -> Report:
-        return Report(ok=self.is_well)
+    async def ping(self) -> None:
+        if not self.is_well:
+            raise UnavailableError
+
+
+def pinged(database: Database) -> ServiceFactory:
+    factory = ServiceFactory()
+    factory.value(database)
+    return factory
 
 
 async def get(app: Any, path: str) -> httpx.Response:
@@ -38,7 +38,7 @@ async def get(app: Any, path: str) -> httpx.Response:
         return await client.get(path)
 
 
-@pytest.mark.parametrize("factory", [None, ServiceFactory(), PingedFactory()])
+@pytest.mark.parametrize("factory", [None, ServiceFactory(), pinged(Database())])
 async def test_an_application_is_ready_between_start_and_end(
     factory: ServiceFactory | None,
 ) -> None:
@@ -57,20 +57,19 @@ async def test_an_application_is_ready_between_start_and_end(
 
 
 async def test_a_failing_ping_makes_it_unready_but_not_dead(serve: Serve) -> None:
-    app, factory = FastAPI(), PingedFactory()
-    install(app, factory)
+    app, database = FastAPI(), Database()
+    install(app, pinged(database))
 
     async with serve(app) as client:
         well = await client.get("/ready")
-        factory.is_well = False
+        database.is_well = False
         unwell = await client.get("/ready")
         alive = await client.get("/health")
 
-    assert well.json() == {"status": "ok", "checks": {"Database": "ok"}}
-    assert (unwell.status_code, unwell.json()) == (
-        503,
-        {"status": "unavailable", "checks": {"Database": "failed"}},
-    )
+    assert well.json()["status"] == "ok"
+    assert well.json()["checks"]["Database"]["ok"] is True
+    assert (unwell.status_code, unwell.json()["status"]) == (503, "unavailable")
+    assert unwell.json()["checks"]["Database"]["code"] == "UNAVAILABLE"
     assert alive.status_code == 200
 
 

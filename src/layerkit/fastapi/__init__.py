@@ -7,7 +7,12 @@ from layerkit.core.extras import require_extra
 
 require_extra("fastapi", package=__name__, extra="fastapi")
 
-from layerkit.fastapi.errors import Renderer, app_exception_handler, problem_handler
+from layerkit.fastapi.errors import (
+    ProblemRenderer,
+    Renderer,
+    app_exception_handler,
+    problem_handler,
+)
 from layerkit.fastapi.etag import (
     EntityTags,
     ETag,
@@ -34,6 +39,7 @@ __all__ = [
     "Inject",
     "Listing",
     "PageOut",
+    "ProblemRenderer",
     "Renderer",
     "app_exception_handler",
     "entity_tag",

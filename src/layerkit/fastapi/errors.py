@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
+from urllib.parse import quote
 
 from fastapi import Request, Response, WebSocket, status
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
@@ -14,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketState
 
-from layerkit.core.errors import AppException, ValidationError
+from layerkit.core.errors import AppException, Translate, ValidationError
 from layerkit.core.logging import correlation_id, get_logger
 from layerkit.core.types import SystemClock
 from layerkit.fastapi.validation import input_errors
@@ -26,6 +27,7 @@ logger = get_logger("layerkit.fastapi")
 
 _clock: Final = SystemClock()
 _PROBLEM: Final = "application/problem+json"
+_PATH: Final = "/:@!$&'()*+,;=~%"  # what a path holds unquoted (RFC 3986, section 3.3)
 INTERNAL: Final = "Internal server error"
 _LOGGED: Final = "layerkit.logged"
 
@@ -89,22 +91,58 @@ async def app_exception_handler(request: Request, exc: Exception) -> JSONRespons
     return JSONResponse(envelope, error.status_code, headers_of(error))
 
 
-async def problem_handler(request: Request, exc: Exception) -> JSONResponse:
-    """Answer an error as ``application/problem+json`` (RFC 9457).
+class ProblemRenderer:
+    """Answer errors as ``application/problem+json`` (RFC 9457).
 
     Besides the members of ``AppException.to_problem()`` there are ``instance``, the
     path, and ``request_id``, the correlation id. A websocket is closed with the error's
     code.
+
+    Args:
+        base_uri: Where your problem types are described: ``type`` is this and the code.
+        translate: Puts messages into the words of the locale that the client prefers
+            (``Accept-Language``).
     """
-    error = as_app_exception(exc)
-    log_error(request, error)
-    await close_websocket(request, error)
-    problem = error.to_problem() | {"instance": request.url.path}
-    if request_id := correlation_id.get():
-        problem["request_id"] = request_id
-    return JSONResponse(
-        problem, error.status_code, headers_of(error), media_type=_PROBLEM
-    )
+
+    def __init__(
+        self, *, base_uri: str | None = None, translate: Translate | None = None
+    ) -> None:
+        self._base_uri, self._translate = base_uri, translate
+
+    async def __call__(self, request: Request, exc: Exception) -> Response:
+        """Answer *exc*, and log it."""
+        error = as_app_exception(exc)
+        log_error(request, error)
+        await close_websocket(request, error)
+        locale = _preferred(request.headers.get("accept-language", ""))
+        problem = error.to_problem(
+            base_uri=self._base_uri, translate=self._translate, locale=locale
+        )
+        problem["instance"] = quote(request.url.path, safe=_PATH)
+        if request_id := correlation_id.get():
+            problem["request_id"] = request_id
+        return JSONResponse(
+            problem, error.status_code, headers_of(error), media_type=_PROBLEM
+        )
+
+
+async def problem_handler(request: Request, exc: Exception) -> Response:
+    """Answer an error as ``ProblemRenderer()`` does, of type ``about:blank``."""
+    return await ProblemRenderer()(request, exc)
+
+
+def _preferred(accepted: str) -> str:
+    """Return the language tag of the highest quality (RFC 9110, section 12.5.4)."""
+    found = [tag.strip().partition(";") for tag in accepted.split(",")]
+    weighted = [(_quality(rest), tag.strip()) for tag, _, rest in found if tag != "*"]
+    return max(weighted, key=lambda pair: pair[0], default=(0.0, ""))[1]
+
+
+def _quality(parameter: str) -> float:
+    try:
+        return float(parameter.strip().removeprefix("q=")) if parameter else 1.0
+    except ValueError:
+        return 0.0
 
 
 def headers_of(error: AppException) -> dict[str, str]:

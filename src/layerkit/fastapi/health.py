@@ -1,6 +1,6 @@
 """Two answers for whoever runs the application: is it alive, can it take requests."""
 
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -10,22 +10,6 @@ from layerkit.factory import ServiceFactory
 from layerkit.fastapi.needs import routes_of
 
 _FRESH: Final = {"Cache-Control": "no-store"}
-
-
-class _Report(Protocol):
-    """What pings found."""
-
-    @property
-    def ok(self) -> bool: ...
-
-    def to_dict(self) -> dict[str, Any]: ...
-
-
-@runtime_checkable
-class _Pinging(Protocol):
-    """A factory that can ask its singletons how they are."""
-
-    async def health(self) -> _Report: ...
 
 
 class Health:
@@ -48,10 +32,10 @@ class Health:
 
     async def ready(self, _: Request) -> JSONResponse:
         """Answer 200 once started and while all that can be asked is well; else 503."""
-        if not self.is_started or not isinstance(self.factory, _Pinging):
+        if not self.is_started or self.factory is None:
             return _answer(ok=self.is_started)
         report = await self.factory.health()
-        return _answer(report.to_dict(), ok=report.ok)
+        return _answer(ok=report.ok, checks=report.to_dict()["checks"])
 
     def add_to(self, app: FastAPI, live: str | None, ready: str | None) -> None:
         """Put the routes before all others, unless *app* has such a path already."""
@@ -63,6 +47,6 @@ class Health:
                 app.router.routes.insert(0, route)
 
 
-def _answer(report: dict[str, Any] | None = None, *, ok: bool) -> JSONResponse:
-    body = {"status": "ok" if ok else "unavailable"} | (report or {})
+def _answer(*, ok: bool, **found: object) -> JSONResponse:
+    body = {"status": "ok" if ok else "unavailable"} | found
     return JSONResponse(body, 200 if ok else 503, _FRESH)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
 from layerkit.core.errors import AppException, UsageError, ValidationError
-from layerkit.fastapi.errors import Renderer, problem_handler
+from layerkit.fastapi.errors import ProblemRenderer, Renderer, problem_handler
 from layerkit.fastapi.handlers import Handler
 
 _TEXT: Final = {"type": "string"}
@@ -80,7 +80,8 @@ def document_validation(app: FastAPI, renderer: Renderer) -> None:
     application that answers invalid input itself keeps its document.
     """
     make = app.openapi
-    known = problems(ValidationError)[422] if renderer is problem_handler else {}
+    plain = renderer is problem_handler or isinstance(renderer, ProblemRenderer)
+    known = problems(ValidationError)[422] if plain else {}
 
     def openapi() -> dict[str, Any]:
         document = make()
