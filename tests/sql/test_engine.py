@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url, text
@@ -54,6 +55,14 @@ def test_a_bad_address_is_refused_and_never_shown(address: str) -> None:
     while error is not None:
         assert SECRET not in str(error)
         error = error.__cause__
+
+
+@pytest.mark.parametrize("name", ["pool_size", "max_overflow"])
+def test_a_pool_is_sized_by_a_number(name: str) -> None:
+    sizes: Any = {name: "a"}
+
+    with pytest.raises(UsageError, match=f"{name} is a number"):
+        Database("sqlite:///app.db", **sizes)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     inspect,
+    make_url,
     select,
 )
 from sqlalchemy.exc import (
@@ -60,6 +61,10 @@ EXPECTED: dict[Failure, type[AppException]] = {
     "timeout": TimeoutExceededError,
     "aborted": UnitOfWorkError,
     "missing": UsageError,
+    "unreachable": UnavailableError,
+    "locked": UnavailableError,
+    "unopened": UnavailableError,
+    "nowhere": UsageError,
 }
 
 
@@ -155,7 +160,7 @@ def test_every_code_of_sqlite_has_its_meaning(code: int) -> None:
 def test_an_extended_code_of_sqlite_stands_for_its_kind() -> None:
     busy_snapshot = 517  # SQLITE_BUSY | 2 << 8
 
-    assert failure_of(from_sqlite(busy_snapshot)) == "unavailable"
+    assert failure_of(from_sqlite(busy_snapshot)) == "locked"
 
 
 @pytest.mark.parametrize(
@@ -225,6 +230,36 @@ def test_what_is_raised_beside_drivers_is_translated(
     assert type(translated) is kind
     assert text in str(translated)
     assert SECRET not in str(translated)
+
+
+# Where the database is
+
+
+@pytest.mark.parametrize(
+    ("error", "address", "said"),
+    [
+        (
+            OSError(),
+            "postgresql://u:{}@h:5/d",
+            "the database at h:5/d can't be reached",
+        ),
+        (from_postgres("08001"), "postgresql://u:{}@h/d", "at h/d can't be reached"),
+        (from_mysql(2003), "mysql://u:{}@h", "the database at h/ can't be reached"),
+        (from_postgres("3D000"), "postgresql://u:{}@h/d", "at h/d does not exist"),
+        (from_mysql(1049), "mysql://u:{}@h/d", "create the database first"),
+        (from_sqlite(14), "sqlite:///a/b.db", "the file a/b.db can't be opened: its"),
+        (from_sqlite(5), "sqlite:///a/b.db", "busy_timeout_seconds"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_a_database_that_is_not_usable_is_named_without_its_password(
+    error: Exception, address: str, said: str
+) -> None:
+    translated = translate(error, url=make_url(address.format(SECRET)))
+
+    assert said in str(translated)
+    assert SECRET not in str(translated)
+    assert "create_all" not in str(translated)
 
 
 # Which rule, and which fields

@@ -1,10 +1,12 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, Literal, Protocol
 
 from sqlalchemy import (
+    URL,
     CursorResult,
     Select,
     and_,
@@ -25,7 +27,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import AlreadyExistsError
+from layerkit.core.errors import AlreadyExistsError, AppException
 from layerkit.repository import Backend, Inc, Order, Specification
 from layerkit.sql.compile import condition, ordering
 from layerkit.sql.entities import MappedAdapter
@@ -86,11 +88,17 @@ class SQLBackend(Backend[T], Generic[T]):
         with transaction.verb(verb, writes=writes):
             await asyncio.sleep(0)
             try:
-                result = await work()
+                with _autoflush(self._home.session(), bool(transaction.blocks)):
+                    result = await work()
+            except AppException:
+                raise  # bad data dooms nothing; what a flush refuses has doomed already
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-                translated = translate(error, self._mapped)
+                translated = translate(error, self._mapped, self._url())
                 transaction.doom(translated)
                 raise translated from error
+            except Exception as error:
+                transaction.doom(error)  # a column type's, or the mapping's own code's
+                raise
             if writes and isinstance(transaction, SessionUnit):
                 transaction.note_write(verb)
             return result
@@ -214,6 +222,10 @@ class SQLBackend(Backend[T], Generic[T]):
             await _fill_expired(session, entity)
         return entity
 
+    def _url(self) -> URL | None:
+        bind = self._home.session().sync_session.bind
+        return None if bind is None else bind.engine.url
+
     def _values(self, changes: dict[str, Any]) -> dict[str, Any]:
         return {
             name: self._attributes[name] + value.amount
@@ -232,6 +244,18 @@ class SQLBackend(Backend[T], Generic[T]):
     def _has_key(self, key: tuple[Any, ...]) -> Any:
         pairs = zip(self._key_columns(), key, strict=True)
         return and_(*(column == part for column, part in pairs))
+
+
+@contextmanager
+def _autoflush(session: AsyncSession, wanted: bool) -> Iterator[None]:
+    """Write tracked changes before statements, even where the session would not."""
+    sync_session = session.sync_session
+    before = sync_session.autoflush
+    sync_session.autoflush = before or wanted
+    try:
+        yield
+    finally:
+        sync_session.autoflush = before
 
 
 def _state(entity: object) -> InstanceState[Any]:

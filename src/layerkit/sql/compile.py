@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
+    JSON,
     ColumnElement,
     LargeBinary,
+    String,
+    TypeDecorator,
     and_,
     cast,
     collate,
@@ -78,7 +81,7 @@ def _comparison(
     exact = dialect in MYSQL and _is_text(value)
     match operator:
         case "null":
-            result = column.is_(None)
+            result = _is_null(column)
         case "in":
             result = column.in_(value) if value else false()
             if exact:
@@ -139,6 +142,14 @@ def _regex(place: str, text: str, folds: bool) -> str:
     if place == "startswith":
         return rf"\A{body}"
     return rf"{body}\z" if place == "endswith" else body
+
+
+def _is_null(column: Any) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = column.is_(None)
+    kind = column.type
+    if isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, JSON):
+        found |= cast(column, String) == "null"  # None is stored as JSON's own null
+    return found
 
 
 def _is_text(value: object) -> bool:

@@ -148,7 +148,7 @@ class Database(SQLHome):
             async with self.engine.begin() as connection:
                 await connection.run_sync(metadata.create_all)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            failure = translate(error)
+            failure = translate(error, url=self.engine.url)
             raise failure from error
 
     async def ping(self) -> None:
@@ -162,7 +162,7 @@ class Database(SQLHome):
             async with self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            failure = translate(error)
+            failure = translate(error, url=self.engine.url)
             raise failure from error
 
     @override

@@ -42,6 +42,9 @@ def make_engine(
     """
     url = _with_driver(address)
     given = {name: value for name, value in options.items() if value is not None}
+    for name in ("pool_size", "max_overflow"):
+        if not isinstance(given.get(name, 0), int):
+            raise UsageError(f"{name} is a number of connections, got {given[name]!r}")
     given.setdefault("hide_parameters", True)  # errors and logs would show them
     if url.get_backend_name() == "sqlite":
         given.setdefault("connect_args", {"timeout": busy_timeout_seconds})

@@ -5,16 +5,28 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import CheckConstraint, Column, ColumnElement, Table, UniqueConstraint
+from sqlalchemy import (
+    CheckConstraint,
+    ClauseElement,
+    Column,
+    ColumnElement,
+    Table,
+    UniqueConstraint,
+)
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import InstanceState, Mapper, make_transient_to_detached
+from sqlalchemy.orm import (
+    InstanceState,
+    Mapper,
+    QueryableAttribute,
+    make_transient_to_detached,
+)
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
-from layerkit.core.errors import NotSupportedError
+from layerkit.core.errors import NotSupportedError, UsageError
 from layerkit.repository import EntityAdapter, FieldInfo, UniqueRule
 
 T = TypeVar("T")
@@ -183,6 +195,31 @@ def make_adapter(entity: type) -> EntityAdapter[Any] | None:
     except NoInspectionAvailable:
         return None
     return MappedAdapter(entity, mapper) if isinstance(mapper, Mapper) else None
+
+
+def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
+    """Refuse what was set on a tracked entity and no update would take.
+
+    Raises:
+        ValidationError: A value of the wrong type, a null where none may be, or the
+            version that the mapping counts.
+        UsageError: The key was changed.
+    """
+    state: InstanceState[Any] = inspected(entity, raiseerr=True)
+    counts = callable(state.mapper.version_id_generator)
+    changes = {}
+    for name in adapter.fields.keys() & state.committed_state.keys():
+        history = state.attrs[name].history
+        value = history.added[0] if history.added else None
+        in_sql = isinstance(value, ClauseElement | QueryableAttribute)
+        is_own = name == adapter.version and not counts
+        if history.has_changes() and not in_sql and not is_own:
+            changes[name] = value
+    if changed_key := [name for name in adapter.key if name in changes]:
+        raise UsageError(
+            f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
+        )
+    adapter.changes(changes)
 
 
 def _copied(entity: Any, made: dict[int, Any]) -> Any:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Column, Constraint, PrimaryKeyConstraint, Table
+from sqlalchemy import URL, Column, Constraint, PrimaryKeyConstraint, Table
 from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
@@ -35,14 +35,15 @@ from layerkit.sql.entities import MappedAdapter
 Failure: TypeAlias = Literal[
     "unique", "foreign_key", "not_null", "check", "data", "serialization",
     "deadlock", "unavailable", "timeout", "aborted", "missing",
+    "unreachable", "locked", "unopened", "nowhere",
 ]  # fmt: skip
 
 SQLSTATES: Final[Mapping[str, Failure]] = {
     "23505": "unique", "23P01": "unique", "23503": "foreign_key", "23502": "not_null",
     "23514": "check", "22": "data", "40001": "serialization", "40P01": "deadlock",
-    "55P03": "unavailable", "57P": "unavailable", "08": "unavailable",
+    "55P03": "unavailable", "57P": "unavailable", "08": "unreachable",
     "53": "unavailable", "28": "unavailable", "57014": "timeout", "25P02": "aborted",
-    "42P01": "missing", "42703": "missing", "3D000": "missing", "3F000": "missing",
+    "42P01": "missing", "42703": "missing", "3D000": "nowhere", "3F000": "missing",
 }  # fmt: skip
 """PostgreSQL's five characters, or the class they begin with."""
 
@@ -51,16 +52,16 @@ MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
     1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
     1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
     1213: "deadlock", 1020: "serialization", 1205: "unavailable", 1040: "unavailable",
-    1045: "unavailable", 1053: "unavailable", 2002: "unavailable", 2003: "unavailable",
+    1045: "unavailable", 1053: "unavailable", 2002: "unreachable", 2003: "unreachable",
     2006: "unavailable", 2013: "unavailable", 3024: "timeout", 1969: "timeout",
-    1146: "missing", 1054: "missing", 1049: "missing",
+    1146: "missing", 1054: "missing", 1049: "nowhere",
 }  # fmt: skip
 
 SQLITE_CODES: Final[Mapping[int, Failure]] = {
     2067: "unique", 1555: "unique", 2579: "unique", 787: "foreign_key",
     1811: "foreign_key", 1299: "not_null", 275: "check", 3091: "data", 20: "data",
-    18: "data", 5: "unavailable", 6: "unavailable", 8: "unavailable",
-    10: "unavailable", 13: "unavailable", 14: "unavailable", 1: "missing",
+    18: "data", 5: "locked", 6: "locked", 8: "unavailable",
+    10: "unavailable", 13: "unavailable", 14: "unopened", 1: "missing",
 }  # fmt: skip
 """Extended result codes first; a primary code (the low byte) stands for its kind."""
 
@@ -89,7 +90,6 @@ _MEANINGS: Final[
         PoolTimeoutError,
         lambda _: UnavailableError("all connections to the database are in use"),
     ),
-    (OSError, lambda _: UnavailableError("the database can't be reached")),
     (ORMStaleDataError, lambda _: StaleDataError()),
     (
         MissingGreenlet,
@@ -107,13 +107,23 @@ _MEANINGS: Final[
 
 
 def translate(
-    error: Exception, adapter: MappedAdapter[Any] | None = None
+    error: Exception,
+    adapter: MappedAdapter[Any] | None = None,
+    url: URL | None = None,
 ) -> AppException:
-    """Return what SQLAlchemy or the network raised as one of layerkit's errors."""
+    """Return what SQLAlchemy or the network raised as one of layerkit's errors.
+
+    Args:
+        error: What was raised.
+        adapter: What is known of the entity, which names the fields.
+        url: Where the database is; its user and password are never shown.
+    """
     if isinstance(error, StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
     if isinstance(error, DBAPIError):
-        return _translate_driver(error, adapter)
+        return _translate_driver(error, adapter, url)
+    if isinstance(error, OSError):
+        return _unavailable("unreachable", url)
     for kind, make in _MEANINGS:
         if isinstance(error, kind):
             return make(error)
@@ -121,7 +131,7 @@ def translate(
 
 
 def _translate_driver(
-    error: DBAPIError, adapter: MappedAdapter[Any] | None
+    error: DBAPIError, adapter: MappedAdapter[Any] | None, url: URL | None
 ) -> AppException:
     failure = failure_of(error)
     constraint, columns = _subject(error, failure)
@@ -133,8 +143,13 @@ def _translate_driver(
             return ConflictError(
                 "another unit of work got in the way; run it again", kind=failure
             )
-        case "unavailable":
-            return UnavailableError("the database is locked, busy or out of reach")
+        case "unavailable" | "unreachable" | "locked" | "unopened":
+            return _unavailable(failure, url)
+        case "nowhere":
+            return UsageError(
+                f"{_database(url)} does not exist on the server: create the database "
+                "first, then its tables"
+            )
         case "timeout":
             return TimeoutExceededError("the database cancelled a statement")
         case "data":
@@ -147,6 +162,37 @@ def _translate_driver(
                 f"the database refused a statement: {text}. Where a table or column "
                 "is missing: await database.create_all(Base.metadata), or migrate"
             )
+
+
+def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
+    match failure:
+        case "unreachable":
+            text = f"{_database(url)} can't be reached; is it running?"
+        case "unopened":
+            text = (
+                f"{_database(url)} can't be opened: its folder must exist, and this "
+                "program may read and write there"
+            )
+        case "locked":
+            text = (
+                "the database is locked: another connection has been writing for "
+                "longer than `busy_timeout_seconds`; keep units of work short, or try "
+                "again"
+            )
+        case _:
+            text = "the database is locked, busy or out of reach"
+    return UnavailableError(text)
+
+
+def _database(url: URL | None) -> str:
+    """Name a database by its place, without user and password."""
+    if url is None:
+        return "the database"
+    port = f":{url.port}" if url.port else ""
+    name = url.database or ""
+    return (
+        f"the database at {url.host}{port}/{name}" if url.host else f"the file {name}"
+    )
 
 
 def failure_of(error: DBAPIError) -> Failure:

@@ -13,9 +13,12 @@ from sqlalchemy.orm.attributes import set_committed_value
 from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
+from layerkit.repository import adapter_for
+from layerkit.sql.entities import check_changes
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import WATCHED
 from layerkit.unit_of_work import Transaction, shielded
+from layerkit.unit_of_work.transaction import open_blocks
 
 WROTE: Final = "layerkit.wrote"
 """A key of ``session.info``: the running transaction has written something."""
@@ -151,6 +154,33 @@ def kept_values(session: Session) -> Loaded:
     kept: Loaded = session.info[_KEPT]
     session.info[_KEPT] = []
     return kept
+
+
+@event.listens_for(Session, "before_flush")
+def _check_changes(session: Session, _: object, __: object) -> None:
+    """Refuse in a unit of work what a verb would have refused.
+
+    Raises:
+        AppException: What ``check_changes`` raises; the unit is doomed.
+    """
+    unit = _unit_on(session)
+    if unit is None:
+        return
+    try:
+        for entity in session.dirty:
+            check_changes(adapter_for(type(entity)), entity)
+    except AppException as error:
+        unit.doom(error)
+        raise
+
+
+def _unit_on(session: Session) -> SQLTransaction | None:
+    """Return the open unit of work on *session* that this context stands in."""
+    for block in open_blocks():
+        unit = block.transaction
+        if isinstance(unit, SQLTransaction) and unit.session.sync_session is session:
+            return unit
+    return None
 
 
 @event.listens_for(Session, "after_rollback")
