@@ -363,7 +363,7 @@ def test_classes_inside_of_functions_give_way_to_one_another() -> None:
 class OutOfStockError(BusinessRuleError):
     """An error with a template."""
 
-    code = "OUT_OF_STOCK"
+    code = "SHORT_OF_STOCK"
     title = "Out of stock"
     template = "only {left} of {item} are left for {sizes}"
 
@@ -373,7 +373,7 @@ class OutOfStockError(BusinessRuleError):
         super().__init__(self.text())
 
 
-GERMAN = {"OUT_OF_STOCK": "nur noch {left} von {item}"}
+GERMAN = {"SHORT_OF_STOCK": "nur noch {left} von {item}"}
 
 
 def german(code: str, params: dict[str, Any], locale: str) -> str | None:
@@ -411,7 +411,7 @@ def test_a_translator_gets_code_and_params_and_nothing_else() -> None:
     french_problem = error.to_problem(translate=german, locale="fr")
 
     assert german_problem["detail"] == "nur noch 2 von shoes"
-    assert german_problem["code"] == "OUT_OF_STOCK"
+    assert german_problem["code"] == "SHORT_OF_STOCK"
     assert error.to_dict(translate=german, locale="de")["error"] == (
         "nur noch 2 von shoes"
     )

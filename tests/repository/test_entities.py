@@ -1,14 +1,21 @@
 """Entities that are pydantic models or dataclasses: fields, keys, rules, copies."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Annotated, Any, ClassVar, Optional
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from layerkit.core.errors import AlreadyExistsError, UsageError, ValidationError
@@ -340,6 +347,21 @@ async def test_what_has_no_amount_cannot_be_incremented() -> None:
         await things.update(1, {"name": Inc("b")})
 
     assert refused.value.fields == ("name",)
+
+
+async def test_a_length_of_time_is_no_number_to_count_up() -> None:
+    @dataclass
+    class Task:
+        left: timedelta
+        id: int | None = None
+
+    tasks = in_memory(Task)
+    await tasks.create({"left": timedelta(hours=2)})
+
+    with pytest.raises(ValidationError) as refused:
+        await tasks.update(1, {"left": Inc(timedelta(hours=-1))})
+
+    assert refused.value.fields == ("left",)
 
 
 async def test_a_search_in_what_is_no_text_is_refused() -> None:
@@ -685,3 +707,61 @@ async def test_classes_of_one_database_are_kept_apart() -> None:
 
     assert await slotted.count() == 0
     assert (await slotted.create({"name": "a"})).id == 1
+
+
+# The rules of a model hold for its changes too
+
+
+class Span(BaseModel):
+    name: Annotated[str, StringConstraints(min_length=2, to_lower=True)] = "any"
+    low: Annotated[int, Field(ge=0)] = 0
+    high: int = 5
+    id: int | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Span":
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+async def test_a_change_keeps_the_rules_of_the_model() -> None:
+    spans = in_memory(Span)
+    await spans.create(Span())
+
+    with pytest.raises(ValidationError, match="Span can't be changed") as refused:
+        await spans.update(1, {"name": "\u2028", "low": -77})
+    with pytest.raises(ValidationError, match="Span can't be changed"):
+        await spans.update(1, {"low": Inc(-77)})
+    with pytest.raises(ValidationError) as crossed:
+        await spans.update(1, {"low": 6})
+
+    assert refused.value.detail["fields"] == ["name", "low"]
+    assert "2028" not in repr(refused.value.detail)
+    assert "77" not in repr(refused.value.detail)
+    assert "low is above high" in repr(crossed.value.detail)
+    assert await spans.get_by_id(1) == Span(id=1)
+
+
+async def test_changes_are_checked_together_and_stored_as_the_model_has_them() -> None:
+    spans = in_memory(Span)
+    await spans.create(Span())
+
+    changed = await spans.update(1, {"low": 7, "high": 9, "name": "ABC"})
+
+    assert changed == Span(name="abc", low=7, high=9, id=1)
+    assert await spans.get_by_id(1) == changed
+
+
+async def test_an_attribute_keeps_the_rules_of_the_model() -> None:
+    spans = in_memory(Span)
+    await spans.create(Span())
+
+    with pytest.raises(ValidationError) as refused:
+        async with spans.unit_of_work():
+            (await spans.get_by_id(1)).low = -1
+    async with spans.unit_of_work():
+        (await spans.get_by_id(1)).name = "ABC"
+
+    assert refused.value.detail["fields"] == ["low"]
+    assert (await spans.get_by_id(1)).name == "abc"

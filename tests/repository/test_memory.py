@@ -466,3 +466,149 @@ async def test_a_null_stays_null_when_it_is_incremented() -> None:
 
     assert updated is not None
     assert updated.beds is None
+
+
+# What is unchanged, and what it costs to know
+
+
+@dataclass
+class Reading:
+    value: float
+    id: int | None = None
+
+
+@dataclass(slots=True)
+class SlottedReading:
+    value: float
+    id: int | None = None
+
+
+@pytest.mark.parametrize("kind", [Reading, SlottedReading])
+async def test_a_nan_is_read_in_a_read_only_unit(kind: type[Any]) -> None:
+    readings = Repository[Any, int](MemoryDatabase(), kind)
+    made = await readings.create(kind(value=float("nan")))
+
+    async with readings.unit_of_work(read_only=True):
+        found = await readings.get_by_id(made.id)
+        assert found is not None
+        found.value = float("nan")
+
+    assert [str(r.value) for r in await readings.find(ALL)] == ["nan"]
+
+
+class Uncopied:
+    """Count how often it is copied."""
+
+    copies = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Uncopied":
+        type(self).copies += 1
+        return self
+
+
+@dataclass
+class Holder:
+    held: Uncopied
+    id: int | None = None
+
+
+async def test_a_verb_copies_nothing_of_the_objects_that_did_not_change() -> None:
+    holders = Repository[Holder, int](MemoryDatabase(), Holder)
+    async with holders.unit_of_work():
+        await holders.create(Holder(Uncopied()))
+        before = Uncopied.copies
+        await holders.create(Holder(Uncopied()))
+        first = Uncopied.copies - before
+        for _ in range(10):
+            await holders.create(Holder(Uncopied()))
+
+        assert Uncopied.copies - before == 11 * first
+
+
+async def test_a_unique_value_that_a_savepoint_gave_up_is_taken_again_after_it() -> (
+    None
+):
+    rooms = open_rooms()
+    async with rooms.unit_of_work() as unit:
+        first = await rooms.create({"name": "a"})
+        assert first.id is not None
+        with pytest.raises(ValueError, match="undo"):
+            async with unit.savepoint():
+                await rooms.update(first.id, {"name": "b"})
+                await rooms.create({"name": "a"})
+                raise ValueError("undo")
+
+        await rooms.create({"name": "b"})
+        async with unit.savepoint():
+            await rooms.create({"name": "c"})
+        with pytest.raises(AlreadyExistsError):
+            async with unit.savepoint():
+                await rooms.create({"name": "a"})
+
+    assert await stored(rooms) == {"a": None, "b": None, "c": None}
+
+
+async def test_a_unique_value_is_kept_by_the_entity_that_has_it() -> None:
+    rooms = open_rooms()
+    async with rooms.unit_of_work() as unit:
+        room = await rooms.create({"name": "a"})
+        assert room.id is not None
+        async with unit.savepoint():
+            await rooms.update(room.id, {"name": "b"})
+            await rooms.update(room.id, {"name": "a"})
+
+    assert await stored(rooms) == {"a": None}
+
+
+@dataclass
+class Named:
+    name: str
+
+
+@dataclass(slots=True)
+class HalfSlotted(Named):
+    size: int = 0
+    id: int | None = None
+
+
+async def test_a_change_of_a_slot_beside_a_dict_is_stored() -> None:
+    things = Repository[HalfSlotted, int](MemoryDatabase(), HalfSlotted)
+    async with things.unit_of_work():
+        made = await things.create(HalfSlotted("a"))
+        made.size = 3
+        assert await things.count(by("size") == 3) == 1
+        made.name = "b"
+
+    assert await things.get_by_id(1) == HalfSlotted("b", 3, 1)
+
+
+async def test_a_change_beside_a_collection_that_is_no_field_is_stored() -> None:
+    guests = Repository[Guest, int](MemoryDatabase(), Guest)
+    guest = Guest("a")
+    vars(guest)["callers_own"] = ["b"]
+    async with guests.unit_of_work():
+        await guests.create(guest)
+        guest.name = "c"
+
+    assert await guests.get_by_id(1) == Guest("c", 1)
+
+
+# What has no order
+
+
+async def test_values_of_an_open_type_without_an_order_are_a_usage_error() -> None:
+    @dataclass
+    class Loose:
+        value: Any
+        id: int | None = None
+
+    things = Repository[Loose, int](MemoryDatabase(), Loose)
+    await things.create(Loose({"a": 1}))
+    await things.create(Loose({"b": 1}))
+
+    with pytest.raises(UsageError, match="value holds values without an order"):
+        await things.find(ALL, order_by=by("value").asc())
+    with pytest.raises(UsageError, match="value holds values without an order"):
+        await things.find(by("value") < 3)
+    with pytest.raises(UsageError, match="holds a dict, which has no text"):
+        await things.find(by("value").contains("a"))

@@ -1,9 +1,13 @@
 """The registry of adapters: mapped classes load layerkit.sql, others load nothing."""
 
+import gc
 import subprocess
 import sys
+import weakref
+from dataclasses import dataclass
 
 import pytest
+from pydantic import BaseModel
 
 from layerkit.repository import registry
 
@@ -60,3 +64,28 @@ def test_the_package_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert loaded[-1:] == ["layerkit.sql"]
     assert len(loaded) <= 2
+
+
+def test_a_class_is_let_go_with_its_adapter() -> None:
+    class Short(BaseModel):
+        id: int | None = None
+
+    assert registry.adapter_for(Short) is registry.adapter_for(Short)
+    gone = weakref.ref(Short)
+    del Short
+    gc.collect()
+
+    assert gone() is None
+
+
+def test_a_subclass_has_an_adapter_of_its_own() -> None:
+    @dataclass
+    class Base:
+        id: int | None = None
+
+    @dataclass
+    class Wider(Base):
+        name: str = ""
+
+    assert set(registry.adapter_for(Base).fields) == {"id"}
+    assert set(registry.adapter_for(Wider).fields) == {"id", "name"}

@@ -1,6 +1,7 @@
 """Repository: which entity, which home, what it refuses before anything is done."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -12,6 +13,7 @@ from layerkit.repository import (
     MemoryDatabase,
     Page,
     Repository,
+    Specification,
     field,
     home_of,
     register_home,
@@ -244,3 +246,65 @@ def test_a_page_is_a_frozen_value() -> None:
     assert page == Page([1], 1, False, None, None)
     with pytest.raises(AttributeError):
         page.total = 2  # type: ignore[misc] # what is tested
+
+
+class Tint(Enum):
+    DARK = "d"
+    LIGHT = "l"
+
+
+@dataclass
+class Nib:
+    width: int
+
+
+@dataclass
+class Sketch:
+    tint: Tint
+    data: dict  # type: ignore[type-arg] # a class, as a column of such values says
+    nib: Nib
+    done: bool
+    id: int | None = None
+
+
+def open_sketches() -> Repository[Sketch, int]:
+    return Repository[Sketch, int](MemoryDatabase(), Sketch)
+
+
+@pytest.mark.parametrize("name", ["tint", "data", "nib"])
+async def test_what_backends_sort_differently_is_no_order(name: str) -> None:
+    with pytest.raises(UsageError, match=f"Sketch.{name} holds .* order"):
+        await open_sketches().find(ALL, order_by=field(name).asc())
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        field("tint") < Tint.DARK,
+        ~(field("tint") >= Tint.DARK),
+        field("data") > {},
+        field("nib") <= Nib(1),
+        field("done") < True,
+    ],
+)
+async def test_what_has_no_order_is_compared_for_equality_only(
+    where: Specification,
+) -> None:
+    sketches = open_sketches()
+
+    with pytest.raises(UsageError, match="neither smaller nor greater"):
+        await sketches.find(where)
+    with pytest.raises(UsageError, match="neither smaller nor greater"):
+        await sketches.update(1, {"done": True}, when=where)
+
+
+async def test_false_is_sorted_before_true() -> None:
+    sketches = open_sketches()
+    for done in (True, False):
+        await sketches.create(Sketch(Tint.DARK, {}, Nib(1), done))
+
+    found = await sketches.find(
+        field("tint") == Tint.DARK, order_by=field("done").asc()
+    )
+
+    assert [sketch.done for sketch in found] == [False, True]

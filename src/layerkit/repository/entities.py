@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository.fields import FieldInfo, UniqueRule, fits, type_name
+from layerkit.repository.query import ORDERING, Operator
 
 T = TypeVar("T")
 
@@ -42,6 +43,10 @@ class EntityAdapter(ABC, Generic[T]):
     def values(self, entity: T) -> dict[str, Any]:
         """Return the stored fields of *entity* by name; what is not set is left out."""
 
+    def held(self, entity: T) -> Mapping[str, Any]:
+        """Return the stored fields of *entity* by name, to look at and not to keep."""
+        return self.values(entity)
+
     @abstractmethod
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
         """Set stored values on *entity*, past the class's own checks."""
@@ -57,6 +62,18 @@ class EntityAdapter(ABC, Generic[T]):
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what every update of an entity with *values* adds."""
         return {}
+
+    def validated(
+        self,
+        values: Mapping[str, object],  # noqa: ARG002 - for subclasses
+        changes: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Return *changes* to an entity with *values* as the class's own rules say.
+
+        Raises:
+            ValidationError: A rule of the class refuses them.
+        """
+        return changes
 
     def check_portable(self) -> None:
         """Refuse a class that only a database can keep.
@@ -135,6 +152,32 @@ class EntityAdapter(ABC, Generic[T]):
             raise UsageError(
                 f"{self.name}.{name} holds {type_name(info)}, "
                 f"got a {type(value).__name__}: convert it first"
+            )
+
+    def check_operator(self, name: str, operator: Operator) -> None:
+        """Refuse a comparison that has not one answer on every backend.
+
+        Raises:
+            UsageError: Unknown field, or one that *operator* can't order.
+        """
+        info = self.info(name)
+        if operator in ORDERING and not (info.is_ordered and info.kind is not bool):
+            raise UsageError(
+                f"{self.name}.{name} holds {type_name(info)}, which is neither smaller "
+                "nor greater on every backend: use == or in_()"
+            )
+
+    def check_order(self, name: str) -> None:
+        """Refuse to sort by a field that backends sort each in its own way.
+
+        Raises:
+            UsageError: Unknown field, or its values have no order.
+        """
+        info = self.info(name)
+        if not info.is_ordered:
+            raise UsageError(
+                f"{self.name}.{name} holds {type_name(info)}, which is not in the same "
+                "order on every backend: sort by another field"
             )
 
     def new(self, data: T | Data) -> T:

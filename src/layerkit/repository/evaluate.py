@@ -2,9 +2,11 @@
 
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from layerkit.core.errors import UsageError
 from layerkit.repository.query import (
+    ORDERING,
     And,
     Comparison,
     Everything,
@@ -40,6 +42,7 @@ _TESTS: Mapping[Operator, Callable[[Any, Any], bool]] = {
     "istartswith": lambda a, b: fold_ascii(a).startswith(fold_ascii(b)),
     "iendswith": lambda a, b: fold_ascii(a).endswith(fold_ascii(b)),
 }
+_SEARCHES: Final = frozenset(_TESTS) - ORDERING - {"eq", "ne"}
 
 
 def matches(where: Specification, values: Values) -> bool:
@@ -52,10 +55,11 @@ def _truth(where: Specification, values: Values) -> bool | None:
 
     Raises:
         TypeError: *where* is of a class that no operator of ours makes.
+        UsageError: A value has no order, or is no text to be searched.
     """
     match where:
         case Comparison(name, operator, wanted):
-            return _compare(values[name], operator, wanted)
+            return _compare(name, values[name], operator, wanted)
         case And(parts):
             truths = [_truth(part, values) for part in parts]
             if False in truths:
@@ -74,7 +78,7 @@ def _truth(where: Specification, values: Values) -> bool | None:
     raise TypeError(f"not a specification: {where!r}")
 
 
-def _compare(value: Any, operator: Operator, wanted: Any) -> bool | None:
+def _compare(name: str, value: Any, operator: Operator, wanted: Any) -> bool | None:
     if operator == "null":
         return value is None
     if operator == "in" and not wanted:
@@ -83,15 +87,31 @@ def _compare(value: Any, operator: Operator, wanted: Any) -> bool | None:
         return None
     if operator == "in":
         return value in wanted
-    return _TESTS[operator](value, wanted)
+    if operator in _SEARCHES and not isinstance(value, str):
+        raise UsageError(
+            f"{name} holds a {type(value).__name__}, which has no text to be searched"
+        )
+    try:
+        return _TESTS[operator](value, wanted)
+    except TypeError as error:
+        raise UsageError(f"{name} holds values without an order: {error}") from error
 
 
 def sorted_by(rows: Iterable[Values], orders: Sequence[Order]) -> list[Values]:
-    """Return *rows* sorted by *orders*, the first of them deciding first."""
+    """Return *rows* sorted by *orders*, the first of them deciding first.
+
+    Raises:
+        UsageError: Values of a field have no order among each other.
+    """
     result = list(rows)
     for order in reversed(orders):  # the sort is stable, so the last key goes first
         nulls = [row for row in result if row[order.field] is None]
         filled = [row for row in result if row[order.field] is not None]
-        filled.sort(key=lambda row: row[order.field], reverse=order.descending)
+        try:
+            filled.sort(key=lambda row: row[order.field], reverse=order.descending)
+        except TypeError as error:
+            raise UsageError(
+                f"{order.field} holds values without an order: {error}"
+            ) from error
         result = nulls + filled if order.nulls_first else filled + nulls
     return result

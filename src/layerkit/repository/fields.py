@@ -1,7 +1,8 @@
 """Fields of entities: what they hold, and the rules that an annotation can mark."""
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 
@@ -42,6 +43,18 @@ class FieldInfo:
     nullable: bool = True
     required: bool = False
 
+    @property
+    def is_ordered(self) -> bool:
+        """True where every backend sorts the values alike, or their class is open.
+
+        A member of an Enum goes by its name on one server and by its place on another.
+        """
+        kind = self.kind
+        if kind is None:
+            return True
+        is_mixed = issubclass(kind, Mapping | list | Set | Enum)
+        return not is_mixed and any("__lt__" in vars(c) for c in kind.__mro__[:-1])
+
     def accepts(self, value: object) -> bool:
         """Tell whether *value* is of the field's type; None always is."""
         kind = self.kind
@@ -64,7 +77,7 @@ class FieldInfo:
         kind = self.kind
         if kind is None:
             return amount is not None
-        is_number = issubclass(kind, int | float | Decimal | timedelta)
+        is_number = issubclass(kind, int | float | Decimal)
         is_counted = is_number and not issubclass(kind, bool | Enum)
         return is_counted and amount is not None and self.accepts(amount)
 
@@ -75,6 +88,13 @@ class UniqueRule:
 
     name: str
     fields: tuple[str, ...]
+
+
+def is_same(old: object, new: object) -> bool:
+    """Tell whether *new* says what *old* does; one NaN is like another here."""
+    if old is new or old == new:
+        return True
+    return old != old and new != new  # noqa: PLR0124 - what NaN alone is
 
 
 def fits(info: FieldInfo, value: object, *, increments: bool) -> bool:

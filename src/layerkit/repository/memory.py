@@ -14,15 +14,10 @@ from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import UniqueRule
 from layerkit.repository.homes import Home
-from layerkit.repository.overlay import (
-    KeyTuple,
-    MemoryTransaction,
-    Row,
-    Table,
-    WriteLock,
-)
+from layerkit.repository.overlay import MemoryTransaction, WriteLock
 from layerkit.repository.query import ALL, Inc, Order, Specification
 from layerkit.repository.repository import Repository
+from layerkit.repository.tables import KeyTuple, Row, Table
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
 E = TypeVar("E")
@@ -160,7 +155,8 @@ class MemoryBackend(Backend[T], Generic[T]):
             return None
         if not changes:
             return self._entity(key, row)
-        fresh = {**row, **adapter.on_update(row), **_applied(row, changes)}
+        applied = adapter.validated(row, _applied(row, changes))
+        fresh = {**row, **adapter.on_update(row), **applied}
         await transaction.write(adapter, key, fresh)
         entity: T | None = transaction.tracked(adapter.entity, key)
         if entity is None:

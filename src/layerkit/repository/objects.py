@@ -44,13 +44,19 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         try:
             return self.construct(values)
         except pydantic.ValidationError as error:
-            raise self._refused(error) from error
+            raise self._refused("made", error) from error
 
-    def _refused(self, error: pydantic.ValidationError) -> ValidationError:
-        """Return pydantic's refusal as ours: fields and messages, never the input."""
-        errors = error.errors(
-            include_url=False, include_context=False, include_input=False
-        )
+    def _refused(
+        self, what: str, *refusals: pydantic.ValidationError
+    ) -> ValidationError:
+        """Return pydantic's refusals as ours: fields and messages, never the input."""
+        errors = [
+            details
+            for refusal in refusals
+            for details in refusal.errors(
+                include_url=False, include_context=False, include_input=False
+            )
+        ]
         fields = dict.fromkeys(
             self._named(str(e["loc"][0])) for e in errors if e["loc"]
         )
@@ -58,7 +64,7 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
             {"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in errors
         ]
         return ValidationError(
-            f"{self.name} can't be made", {"errors": messages}, fields=fields
+            f"{self.name} can't be {what}", {"errors": messages}, fields=fields
         )
 
     def _named(self, place: str) -> str:
@@ -68,6 +74,10 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
     @override
     def values(self, entity: T) -> dict[str, Any]:
         return {name: copy.deepcopy(getattr(entity, name)) for name in self.fields}
+
+    @override
+    def held(self, entity: T) -> dict[str, Any]:
+        return {name: getattr(entity, name) for name in self.fields}
 
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
@@ -94,6 +104,22 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
         made = self._model.model_validate(dict(values), by_name=True)
         entity: T = made  # type: ignore[assignment] # a T, as the class is
         return entity
+
+    @override
+    def validated(
+        self, values: Mapping[str, object], changes: dict[str, Any]
+    ) -> dict[str, Any]:
+        made: Any = self.load({**values, **changes})
+        assign = self._model.__pydantic_validator__.validate_assignment
+        refusals = []
+        for name, value in changes.items():
+            try:
+                assign(made, name, value)
+            except pydantic.ValidationError as error:
+                refusals.append(error)
+        if refusals:
+            raise self._refused("changed", *refusals) from refusals[0]
+        return {name: getattr(made, name) for name in changes}
 
     @override
     def _named(self, place: str) -> str:

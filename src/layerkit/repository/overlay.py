@@ -1,10 +1,10 @@
 """A transaction over tables in memory: an overlay of rows, merged at the commit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+import copy
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from typing_extensions import override
 
@@ -17,43 +17,9 @@ from layerkit.core.errors import (
     UsageError,
 )
 from layerkit.repository.entities import EntityAdapter
-from layerkit.repository.fields import UniqueRule
+from layerkit.repository.fields import UniqueRule, is_same
+from layerkit.repository.tables import KeyTuple, Layer, Row, Table, unique_value
 from layerkit.unit_of_work import Transaction
-
-KeyTuple: TypeAlias = tuple[Any, ...]
-Row: TypeAlias = dict[str, Any]
-Layer: TypeAlias = dict[type, dict[KeyTuple, Row | None]]
-"""What a transaction has written, by entity class and key; None is a deleted row."""
-
-
-@dataclass(slots=True)
-class Table:
-    """Hold the committed rows of one entity class, and who holds each unique value."""
-
-    unique: tuple[UniqueRule, ...]
-    rows: dict[KeyTuple, Row] = field(default_factory=dict)
-    holders: dict[UniqueRule, dict[KeyTuple | None, KeyTuple]] = field(
-        default_factory=dict
-    )
-    last_id: int = 0
-
-    def merge(self, written: dict[KeyTuple, Row | None]) -> None:
-        """Take over what a transaction has written; None removes a row."""
-        for key in written:  # all old values leave first, so that two rows can swap
-            if (old := self.rows.pop(key, None)) is not None:
-                for rule in self.unique:
-                    self.holders.setdefault(rule, {}).pop(unique_value(old, rule), None)
-        for key, row in written.items():
-            if row is not None:
-                self.rows[key] = row
-                for rule in self.unique:
-                    self.holders.setdefault(rule, {})[unique_value(row, rule)] = key
-
-
-def unique_value(row: Row, rule: UniqueRule) -> KeyTuple | None:
-    """Return what *row* holds under *rule*; None where a null can't collide."""
-    value = tuple(row[name] for name in rule.fields)
-    return None if None in value else value
 
 
 class WriteLock:
@@ -88,18 +54,52 @@ class WriteLock:
         self._lock.release()
 
 
-@dataclass(slots=True)
 class Tracked:
-    """Remember an object that was handed out, and the row as it was then."""
+    """Remember an object that was handed out, and the row as it was then.
 
-    entity: Any
-    adapter: EntityAdapter[Any]
-    row: Row
+    Every flush asks every object of the unit whether it was changed, so that question
+    is one comparison of two dicts wherever it can be.
+    """
+
+    __slots__ = ("_is_plain", "_seen", "adapter", "entity", "row")
+
+    def __init__(self, entity: Any, adapter: EntityAdapter[Any], row: Row) -> None:
+        self.entity = entity
+        self.adapter = adapter
+        self.note(row)
+
+    def note(self, row: Row) -> None:
+        """Take the object, which holds the values of *row* now, for unchanged."""
+        self.row = row
+        held = getattr(self.entity, "__dict__", {})
+        self._is_plain = row.keys() <= held.keys()  # not so where there are slots
+        self._seen: dict[str, Any] | None = row
+        if self._is_plain:
+            self._seen = {name: row.get(name, value) for name, value in held.items()}
+            if _has_collection(held, row):
+                self._seen = None
+
+    def may_have_changed(self) -> bool:
+        """Tell whether the object needs a look at each of its fields."""
+        if self._is_plain:
+            return self._seen is None or self.entity.__dict__ != self._seen
+        return self.adapter.held(self.entity) != self._seen
 
     def changes(self) -> Row:
         """Return what the caller has changed on the object since, by field name."""
-        now, row = self.adapter.values(self.entity), self.row
-        return {n: v for n, v in now.items() if n not in row or row[n] != v}
+        now, row = self.adapter.held(self.entity), self.row
+        changed = {
+            n: v for n, v in now.items() if n not in row or not is_same(row[n], v)
+        }
+        return copy.deepcopy(changed)
+
+
+def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
+    """Tell whether *held* has a collection, of related entities say, beside the row.
+
+    It is the caller's own, so that no comparison would notice what is added to it.
+    """
+    return any(n not in row and isinstance(v, Collection) for n, v in held.items())
 
 
 class MemoryTransaction(Transaction):
@@ -124,16 +124,17 @@ class MemoryTransaction(Transaction):
         self._tables = tables
         self._lock = lock
         self._locked = False
-        self._layers: list[Layer] = [{}]
+        self._layers = [Layer()]
         self._tracked: dict[tuple[type, KeyTuple], Tracked] = {}
 
     # Rows
 
     def row(self, entity: type, key: KeyTuple) -> Row | None:
         """Return the row at *key* as this transaction sees it."""
-        written = self._written(entity)
-        if key in written:
-            return written[key]
+        for layer in reversed(self._layers):
+            written = layer.rows.get(entity, {})
+            if key in written:
+                return written[key]
         return self._tables[entity].rows.get(key)
 
     def rows(self, entity: type) -> Iterator[tuple[KeyTuple, Row]]:
@@ -157,7 +158,7 @@ class MemoryTransaction(Transaction):
         for rule in adapter.unique:
             if self._is_taken(adapter.entity, rule, key, row):
                 self.refuse(rule)
-        self._layers[-1].setdefault(adapter.entity, {})[key] = row
+        self._layers[-1].put(adapter.entity, key, row, adapter.unique)
         if adapter.integer_key:
             table = self._tables[adapter.entity]
             table.last_id = max(table.last_id, key[0])
@@ -165,7 +166,7 @@ class MemoryTransaction(Transaction):
     async def remove(self, entity: type, key: KeyTuple) -> None:
         """Delete the row at *key* in the overlay."""
         await self.take_lock()
-        self._layers[-1].setdefault(entity, {})[key] = None
+        self._layers[-1].rows.setdefault(entity, {})[key] = None
         self._tracked.pop((entity, key), None)
 
     def refuse(self, rule: UniqueRule) -> None:
@@ -222,7 +223,12 @@ class MemoryTransaction(Transaction):
             StaleDataError: Another unit has removed the row, or moved its version on.
             AppException: What ``write`` refuses; each of these dooms the transaction.
         """
-        for (_, key), tracked in list(self._tracked.items()):
+        suspects = [
+            (key, tracked)
+            for (_, key), tracked in self._tracked.items()
+            if tracked.may_have_changed()
+        ]
+        for key, tracked in suspects:
             try:
                 await self._flush_one(key, tracked)
             except AppException as error:
@@ -242,7 +248,7 @@ class MemoryTransaction(Transaction):
             raise UsageError(
                 f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
             )
-        changes = adapter.changes(changes)
+        changes = adapter.validated(tracked.row, adapter.changes(changes))
         await self.take_lock()  # before the look: others may be writing until then
         row, version = self.row(adapter.entity, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
@@ -252,7 +258,7 @@ class MemoryTransaction(Transaction):
         await self.write(adapter, key, fresh)
         self.writes += 1
         adapter.fill(tracked.entity, changes)
-        tracked.row = fresh
+        tracked.note(fresh)
 
     # The steps of a home
 
@@ -264,14 +270,14 @@ class MemoryTransaction(Transaction):
     async def _commit(self) -> None:
         await asyncio.sleep(0)
         await self.flush()
-        for entity, written in self._layers[0].items():
+        for entity, written in self._layers[0].rows.items():
             self._tables[entity].merge(written)
-        self._layers = [{}]
+        self._layers = [Layer()]
 
     @override
     async def _rollback(self) -> None:
         await asyncio.sleep(0)
-        self._layers = [{}]
+        self._layers = [Layer()]
 
     @override
     async def _release(self) -> None:
@@ -290,28 +296,28 @@ class MemoryTransaction(Transaction):
             await asyncio.sleep(0)
             await self.flush()
         before = {k: (t.entity, t.adapter, t.row) for k, t in self._tracked.items()}
-        self._layers.append({})
+        self._layers.append(Layer())
         try:
             yield
             await self.flush()
         except BaseException:
             self._layers.pop()
-            self._tracked = {k: Tracked(*parts) for k, parts in before.items()}
-            for tracked in self._tracked.values():
-                tracked.adapter.fill(tracked.entity, tracked.row)
+            self._tracked = {}
+            for at, (entity, adapter, row) in before.items():
+                adapter.fill(entity, row)
+                self._tracked[at] = Tracked(entity, adapter, row)
             raise
         top = self._layers.pop()
-        for entity, written in top.items():
-            self._layers[-1].setdefault(entity, {}).update(written)
+        self._layers[-1].absorb(top)
 
     # Helpers
 
     def _written(self, entity: type) -> Mapping[KeyTuple, Row | None]:
         if len(self._layers) == 1:
-            return self._layers[0].get(entity, {})
+            return self._layers[0].rows.get(entity, {})
         merged: dict[KeyTuple, Row | None] = {}
         for layer in self._layers:
-            merged.update(layer.get(entity, {}))
+            merged.update(layer.rows.get(entity, {}))
         return merged
 
     def _is_taken(
@@ -320,9 +326,13 @@ class MemoryTransaction(Transaction):
         value = unique_value(row, rule)
         if value is None:
             return False
-        written = self._written(entity)
-        for other, other_row in written.items():
-            if other != key and other_row and unique_value(other_row, rule) == value:
+        written = [layer.holders.get((entity, rule), {}) for layer in self._layers]
+        committed = self._tables[entity].holders.get(rule, {})
+        for holders in (*written, committed):
+            holder = holders.get(value)
+            if holder is None or holder == key:
+                continue
+            held = self.row(entity, holder)  # it may have given the value up
+            if held is not None and unique_value(held, rule) == value:
                 return True
-        holder = self._tables[entity].holders.get(rule, {}).get(value)
-        return holder is not None and holder != key and holder not in written
+        return False

@@ -7,7 +7,7 @@ is neither true nor false, and its negation is not true either.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from typing_extensions import override
 
@@ -19,6 +19,9 @@ Operator: TypeAlias = Literal[
     "icontains", "istartswith", "iendswith",
 ]  # fmt: skip
 """What a comparison asks; ``i`` in front folds the case of ASCII letters."""
+
+ORDERING: Final = frozenset({"lt", "le", "gt", "ge"})
+"""The operators that ask which of two values is the smaller one."""
 
 
 class Specification:

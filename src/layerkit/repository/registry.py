@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
@@ -21,9 +20,10 @@ T = TypeVar("T")
 AdapterMaker: TypeAlias = Callable[[type], EntityAdapter[Any] | None]
 
 _adapter_makers: list[AdapterMaker] = []
-_adapters: WeakKeyDictionary[type, EntityAdapter[Any]] = WeakKeyDictionary()
 
 _SQLALCHEMY = "layerkit.sql"
+_ADAPTER = "__layerkit_adapter__"
+"""Where a class keeps its adapter: they refer to each other, and go together."""
 
 
 def register_adapter(make: AdapterMaker) -> None:
@@ -37,7 +37,7 @@ def adapter_for(entity: type[T]) -> EntityAdapter[T]:
     Raises:
         UsageError: The class is none of these, or has no key.
     """
-    found = _adapters.get(entity)
+    found: EntityAdapter[T] | None = vars(entity).get(_ADAPTER)
     if found is None:
         if hasattr(entity, "__mapper__"):
             load_sql()
@@ -47,7 +47,7 @@ def adapter_for(entity: type[T]) -> EntityAdapter[T]:
                 f"{entity!r} is no entity: use a mapped class, a pydantic model "
                 "or a dataclass"
             )
-        _adapters[entity] = found
+        setattr(entity, _ADAPTER, found)
     return found
 
 

@@ -264,8 +264,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """Return *where* after a look at every field and value in it.
 
         Raises:
-            UsageError: It is no specification, or names an unknown field or a value of
-                another type.
+            UsageError: It is no specification, or names an unknown field, a value of
+                another type, or an order where the field has none.
         """
         if not isinstance(where, Specification):
             raise UsageError(
@@ -273,6 +273,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 f"got {where!r}"
             )
         for test in comparisons(where):
+            self._adapter.check_operator(test.field, test.operator)
             values = test.value if isinstance(test.value, tuple) else (test.value,)
             for value in values:
                 self._adapter.check_value(test.field, value)
@@ -282,7 +283,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """Return the orders, completed by the key so that no two entities tie."""
         orders = orders_of(order_by)
         for order in orders:
-            self._adapter.info(order.field)
+            self._adapter.check_order(order.field)
         named = {order.field for order in orders}
         return (*orders, *(Order(n) for n in self._adapter.key if n not in named))
 

@@ -1,0 +1,67 @@
+"""Tables in memory: committed rows, the layers written over them, unique values."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from layerkit.repository.fields import UniqueRule
+
+KeyTuple: TypeAlias = tuple[Any, ...]
+Row: TypeAlias = dict[str, Any]
+Holders: TypeAlias = dict[KeyTuple | None, KeyTuple]
+"""Under a unique rule, the key of the row that holds a value."""
+
+
+@dataclass(slots=True)
+class Table:
+    """Hold the committed rows of one entity class, and who holds each unique value."""
+
+    unique: tuple[UniqueRule, ...]
+    rows: dict[KeyTuple, Row] = field(default_factory=dict)
+    holders: dict[UniqueRule, Holders] = field(default_factory=dict)
+    last_id: int = 0
+
+    def merge(self, written: dict[KeyTuple, Row | None]) -> None:
+        """Take over what a transaction has written; None removes a row."""
+        for key in written:  # all old values leave first, so that two rows can swap
+            if (old := self.rows.pop(key, None)) is not None:
+                for rule in self.unique:
+                    self.holders.setdefault(rule, {}).pop(unique_value(old, rule), None)
+        for key, row in written.items():
+            if row is not None:
+                self.rows[key] = row
+                for rule in self.unique:
+                    self.holders.setdefault(rule, {})[unique_value(row, rule)] = key
+
+
+def unique_value(row: Row, rule: UniqueRule) -> KeyTuple | None:
+    """Return what *row* holds under *rule*; None where a null can't collide."""
+    value = tuple(row[name] for name in rule.fields)
+    return None if None in value else value
+
+
+@dataclass(slots=True)
+class Layer:
+    """Hold what a transaction, or one savepoint of it, has written.
+
+    Attributes:
+        rows: By entity class and key; None is a deleted row.
+        holders: The last writer of each unique value, which it may have given up since.
+    """
+
+    rows: dict[type, dict[KeyTuple, Row | None]] = field(default_factory=dict)
+    holders: dict[tuple[type, UniqueRule], Holders] = field(default_factory=dict)
+
+    def put(
+        self, entity: type, key: KeyTuple, row: Row, rules: tuple[UniqueRule, ...]
+    ) -> None:
+        """Write *row* at *key*."""
+        self.rows.setdefault(entity, {})[key] = row
+        for rule in rules:
+            self.holders.setdefault((entity, rule), {})[unique_value(row, rule)] = key
+
+    def absorb(self, above: "Layer") -> None:
+        """Take over what the layer *above* has written."""
+        for entity, written in above.rows.items():
+            self.rows.setdefault(entity, {}).update(written)
+        for rule, holders in above.holders.items():
+            self.holders.setdefault(rule, {}).update(holders)
