@@ -444,3 +444,13 @@ def test_a_class_mapped_to_a_query_has_no_constraints_to_look_in() -> None:
     assert error.fields == ()
     assert adapter.key == ("thing_id",)
     assert inspect(Recent) is adapter.mapper
+
+
+def test_where_a_database_is_does_not_reach_a_client() -> None:
+    url = make_url("postgresql+asyncpg://app:hunter2@db.internal:5432/shop")
+
+    error = translate(ConnectionRefusedError(), url=url)
+
+    assert "db.internal:5432/shop" in str(error)
+    assert error.to_problem()["detail"] == "Service unavailable"
+    assert error.to_dict() == {"error": "Service unavailable", "detail": {}}

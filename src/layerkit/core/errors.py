@@ -77,7 +77,7 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
     code: ClassVar[str] = "INTERNAL_ERROR"
     title: ClassVar[str] = _INTERNAL
     template: ClassVar[str | None] = None
-    public: ClassVar[bool] = True
+    public: bool = True
 
     retryable: bool = False
     retry_after: timedelta | None = None

@@ -181,7 +181,9 @@ def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
             )
         case _:
             text = "the database is locked, busy or out of reach"
-    return UnavailableError(text)
+    error = UnavailableError(text)
+    error.public = False  # it names a place: for logs, not for clients
+    return error
 
 
 def _database(url: URL | None) -> str:
