@@ -22,7 +22,7 @@ demo: $(READY)  ## serve an example: PORT=, EXAMPLE=; CHECK=1 acts as its client
 	$(PY) examples/demo.py
 
 test: $(READY)  ## run the tests with the coverage gate; ARGS= goes to pytest
-	$(PY) -m pytest $(ARGS) --cov
+	$(PY) -m pytest --cov -n auto --dist loadfile $(ARGS)
 
 check: $(READY)  ## run everything that must pass before a change lands
 	$(PY) -m ruff format --check
