@@ -2,23 +2,45 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
 from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.query import Order, Specification
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+Lock: TypeAlias = Literal["wait", "nowait", "skip_locked"]
+"""How to lock the rows that are read until the unit ends (``SELECT ... FOR UPDATE``).
+
+``wait`` waits for who holds them, ``nowait`` raises UnavailableError, ``skip_locked``
+leaves them out.
+"""
+
+
+class Upsert(NamedTuple, Generic[T]):
+    """Say what an upsert stores, and what it changes where there is one already.
+
+    Attributes:
+        entity: Stored where its unique rule is free.
+        changes: Written to the one that holds the rule, as an update would.
+    """
+
+    entity: T
+    changes: dict[str, Any]
+
 
 class Backend(ABC, Generic[T]):
     """Store entities of one class inside the open transaction; never commit.
 
     ``Repository`` has checked what arrives here: keys are tuples in the order of the
-    adapter's ``key``, filters name known fields, orders end with the key.
+    adapter's ``key``, filters name known fields, changes fit them, orders end with the
+    key. *where* is what the caller may see, guards and versions included; what it does
+    not mean is as good as absent.
 
     Args:
         adapter: What is known of the entity class.
@@ -32,12 +54,23 @@ class Backend(ABC, Generic[T]):
         """Store *entity* and fill in what was generated."""
 
     @abstractmethod
-    async def get(self, key: tuple[Any, ...]) -> T | None:
-        """Return the entity with *key*, or None."""
+    async def create_many(self, entities: Sequence[T]) -> None:
+        """Store *entities*; nothing is filled in."""
+
+    @abstractmethod
+    async def get(
+        self, key: KeyTuple, where: Specification, lock: Lock | None = None
+    ) -> T | None:
+        """Return the entity with *key* that *where* means, or None."""
 
     @abstractmethod
     async def find(
-        self, where: Specification, orders: Sequence[Order], skip: int, limit: int
+        self,
+        where: Specification,
+        orders: Sequence[Order],
+        skip: int,
+        limit: int,
+        lock: Lock | None = None,
     ) -> list[T]:
         """Return what *where* means, sorted by *orders*, which leave no ties."""
 
@@ -46,18 +79,52 @@ class Backend(ABC, Generic[T]):
         """Return how many *where* means, at most *cap*."""
 
     @abstractmethod
+    async def exists(self, key: KeyTuple, where: Specification) -> bool:
+        """Tell whether there is an entity with *key* that *where* means."""
+
+    @abstractmethod
     async def update(
-        self, key: tuple[Any, ...], changes: dict[str, Any], when: Specification
+        self, key: KeyTuple, changes: dict[str, Any], where: Specification
     ) -> T | None:
-        """Change the entity with *key* where *when* holds, and return it, or None."""
+        """Change the entity with *key* that *where* means, and return it, or None."""
 
     @abstractmethod
-    async def delete(self, key: tuple[Any, ...]) -> bool:
-        """Remove the entity with *key* and tell whether there was one."""
+    async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
+        """Change every entity that *where* means, and return how many."""
 
     @abstractmethod
-    async def exists(self, key: tuple[Any, ...]) -> bool:
-        """Tell whether there is an entity with *key*."""
+    async def delete(self, key: KeyTuple, where: Specification) -> bool:
+        """Remove the entity with *key* that *where* means; tell whether it was there."""
+
+    @abstractmethod
+    async def delete_where(self, where: Specification) -> int:
+        """Remove every entity that *where* means, and return how many."""
+
+    @abstractmethod
+    async def upsert(
+        self, item: Upsert[T], rule: UniqueRule, where: Specification
+    ) -> T | None:
+        """Store or change the entity that holds *rule*, in one atomic step.
+
+        Returns:
+            The entity; None where *rule* is held by one that *where* does not mean,
+            which is left as it is.
+        """
+
+    @abstractmethod
+    async def upsert_many(
+        self, items: Sequence[Upsert[T]], rule: UniqueRule, where: Specification
+    ) -> bool:
+        """Store or change what holds *rule*, each item under another value of it.
+
+        Returns:
+            False where *rule* is held by one that *where* does not mean; some of the
+            items may be written then.
+        """
+
+    @abstractmethod
+    def confine(self, entity: T, fields: frozenset[str]) -> None:
+        """Refuse changes of *fields* on the tracked *entity*: its scope set them."""
 
     @abstractmethod
     async def run(

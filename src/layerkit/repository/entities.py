@@ -2,8 +2,9 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Generic, TypeAlias
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeAlias
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -17,6 +18,9 @@ T = TypeVar("T")
 Data: TypeAlias = BaseModel | Mapping[str, object]
 """What entities are made and changed from: a schema, or a mapping by field name."""
 
+EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
+"""No values."""
+
 
 class EntityAdapter(ABC, Generic[T]):
     """Know one entity class: its key, its fields, how to build, read and copy it.
@@ -26,7 +30,11 @@ class EntityAdapter(ABC, Generic[T]):
         key: The names of the key's fields; more than one for a composite key.
         fields: Every stored field by name.
         unique: The unique rules besides the key.
-        version: The field that counts versions, where the mapping has one.
+        version: The field that counts versions, where the class has one.
+        deleted: The field that says when an entity was soft-deleted, where the class
+            has one.
+        stamps: The fields that backends fill in and no update may write: version,
+            ``deleted``, and when an entity was created and changed.
     """
 
     entity: type[T]
@@ -34,6 +42,8 @@ class EntityAdapter(ABC, Generic[T]):
     fields: Mapping[str, FieldInfo]
     unique: tuple[UniqueRule, ...]
     version: str | None = None
+    deleted: str | None = None
+    stamps: frozenset[str] = frozenset()
 
     @abstractmethod
     def build(self, values: Mapping[str, object]) -> T:
@@ -105,6 +115,23 @@ class EntityAdapter(ABC, Generic[T]):
         if len(self.key) == 1 and self.fields[self.key[0]].kind is int:
             return self.key[0]
         return None
+
+    def rule_of(self, key: str | Sequence[str]) -> UniqueRule:
+        """Return the unique rule, or the key, whose fields are *key*, in any order.
+
+        Raises:
+            UsageError: No rule covers just these fields.
+        """
+        names = (key,) if isinstance(key, str) else tuple(key)
+        rules = (UniqueRule("primary key", self.key), *self.unique)
+        for rule in rules:
+            if set(rule.fields) == set(names):
+                return rule
+        known = "; ".join(", ".join(rule.fields) for rule in rules)
+        raise UsageError(
+            f"{self.name} is not unique by {', '.join(names)}: an upsert goes by the "
+            f"key or a unique rule ({known})"
+        )
 
     def id_of(self, entity: T) -> Any:
         """Return the identity of *entity*; a tuple where the key is composite."""
@@ -180,8 +207,12 @@ class EntityAdapter(ABC, Generic[T]):
                 "order on every backend: sort by another field"
             )
 
-    def new(self, data: T | Data) -> T:
+    def new(self, data: T | Data, defaults: Mapping[str, object] = EMPTY) -> T:
         """Return *data* as an entity: itself, or built from a schema or mapping.
+
+        Args:
+            data: An entity, a schema or a mapping.
+            defaults: What a field gets that *data* leaves out, or null.
 
         Raises:
             ValidationError: An unknown field, or a value of the wrong type.
@@ -189,21 +220,47 @@ class EntityAdapter(ABC, Generic[T]):
         """
         if isinstance(data, self.entity):
             entity: T = data
-            self._check_new(self.values(entity))
-            return entity
-        if isinstance(data, BaseModel):
-            values = {name: getattr(data, name) for name in type(data).model_fields}
-        elif isinstance(data, Mapping):
-            values = dict(data)
+            held = self.held(entity)
+            for name, value in defaults.items():
+                if held.get(name) is None:
+                    setattr(entity, name, value)
         else:
-            raise UsageError(
-                f"a {self.name} is made from a {self.name}, a schema or a mapping, "
-                f"got a {type(data).__name__}"
-            )
-        self._check_data(values, increments=False)
-        entity = self.build(values)
+            values = self._given(data, "made")
+            blank = {n: v for n, v in defaults.items() if values.get(n) is None}
+            values |= blank
+            self._check_data(values, increments=False)
+            entity = self.build(values)
         self._check_new(self.values(entity))
         return entity
+
+    def given(self, data: T | Data) -> dict[str, Any]:
+        """Return what *data* says of an entity, by field name.
+
+        Args:
+            data: An entity, of which every field that is set counts; a schema, of
+                which the fields that were set count; or a mapping.
+
+        Raises:
+            UsageError: *data* is none of these.
+        """
+        if isinstance(data, self.entity):
+            return self.values(data)
+        return self._given(data, "made", only_set=True)
+
+    def _given(
+        self, data: object, purpose: str, *, only_set: bool = False
+    ) -> dict[str, Any]:
+        if isinstance(data, BaseModel):
+            fields = data.model_fields_set if only_set else type(data).model_fields
+            names = [name for name in type(data).model_fields if name in fields]
+            return {name: getattr(data, name) for name in names}
+        if isinstance(data, Mapping):
+            return dict(data)
+        entity = f"a {self.name}, " if purpose == "made" else ""
+        raise UsageError(
+            f"a {self.name} is {purpose} from {entity}a schema or a mapping, "
+            f"got a {type(data).__name__}"
+        )
 
     def changes(self, data: Data) -> dict[str, Any]:
         """Return what *data* changes; only fields that were set, where it is a schema.
@@ -213,18 +270,14 @@ class EntityAdapter(ABC, Generic[T]):
                 null where the field has none.
             UsageError: *data* is neither a schema nor a mapping.
         """
-        if isinstance(data, BaseModel):
-            given = [n for n in type(data).model_fields if n in data.model_fields_set]
-            values = {name: getattr(data, name) for name in given}
-        elif isinstance(data, Mapping):
-            values = dict(data)
-        else:
-            raise UsageError(
-                f"a {self.name} is updated from a schema or a mapping, "
-                f"got a {type(data).__name__}"
-            )
+        values = self._given(data, "updated", only_set=True)
         self._check_data(values, increments=True)
-        for what, names in (("key", self.key), ("version", (self.version,))):
+        version = frozenset((self.version,))
+        for what, names in (
+            ("key", frozenset(self.key)),
+            ("version", version),
+            ("stamp", self.stamps),
+        ):
             if protected := [name for name in values if name in names]:
                 raise ValidationError(
                     f"the {what} of a {self.name} can't be changed", fields=protected

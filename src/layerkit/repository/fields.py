@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from typing import Any, TypeAlias
 
-from layerkit.repository.query import Inc
+from layerkit.repository.query import Inc, Specification
+
+KeyTuple: TypeAlias = tuple[Any, ...]
+"""The values of an entity's key, in the order of the adapter's ``key``."""
 
 
 class Unique:
@@ -14,10 +18,22 @@ class Unique:
 
     ``email: Annotated[str, Unique()]``; fields that share a *name* are unique together.
     Nulls never collide, as in SQL. Mapped classes say it in their table instead.
+
+    Args:
+        name: The rule's name, which errors carry.
+        live: True where soft-deleted entities give the value free.
     """
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, live: bool = False) -> None:
         self.name = name
+        self.live = live
+
+
+class Indexed:
+    """Mark a field that filters by equality go by: ``status: Annotated[str, Indexed()]``.
+
+    Redis keeps an index of it; memory needs none, and mapped classes say ``index=True``.
+    """
 
 
 class Key:
@@ -36,12 +52,14 @@ class FieldInfo:
         kind: The class of its values; None where any value is let through.
         nullable: True where it may be null.
         required: True where a new entity must bring a value, since nothing fills it in.
+        indexed: True where it is marked for look-ups by equality.
     """
 
     name: str
     kind: type | None = None
     nullable: bool = True
     required: bool = False
+    indexed: bool = False
 
     @property
     def is_ordered(self) -> bool:
@@ -84,10 +102,17 @@ class FieldInfo:
 
 @dataclass(frozen=True, slots=True)
 class UniqueRule:
-    """Name fields that no two entities may share; nulls never collide."""
+    """Name fields that no two entities may share; nulls never collide.
+
+    Attributes:
+        name: What errors call it.
+        fields: One, or several that are unique together.
+        where: Which entities it holds for; None for all.
+    """
 
     name: str
     fields: tuple[str, ...]
+    where: Specification | None = None
 
 
 def is_same(old: object, new: object) -> bool:

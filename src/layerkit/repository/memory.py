@@ -12,12 +12,12 @@ from layerkit.repository.backend import Backend
 from layerkit.repository.base import ID, T
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.evaluate import matches, sorted_by
-from layerkit.repository.fields import UniqueRule
+from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.homes import Home
 from layerkit.repository.overlay import MemoryTransaction, WriteLock
 from layerkit.repository.query import ALL, Inc, Order, Specification
 from layerkit.repository.repository import Repository
-from layerkit.repository.tables import KeyTuple, Row, Table
+from layerkit.repository.tables import Row, Table
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
 E = TypeVar("E")

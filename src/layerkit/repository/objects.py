@@ -1,10 +1,24 @@
-"""Entities that are pydantic models or dataclasses."""
+"""Entities that are pydantic models or dataclasses.
+
+Fields of these names and types are filled in as the mixins of ``layerkit.sql`` do it:
+``created_at``, ``updated_at`` and ``deleted_at`` (datetime), ``version`` (int).
+"""
 
 import copy
 import dataclasses
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import NoneType, UnionType
-from typing import Annotated, Any, Generic, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import pydantic
 from pydantic import BaseModel
@@ -12,9 +26,17 @@ from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository.entities import EntityAdapter
-from layerkit.repository.fields import FieldInfo, Key, Unique, UniqueRule
+from layerkit.repository.fields import FieldInfo, Indexed, Key, Unique, UniqueRule
+from layerkit.repository.query import field
 
 T = TypeVar("T")
+
+_STAMPS: Final[Mapping[str, type]] = {
+    "created_at": datetime,
+    "updated_at": datetime,
+    "deleted_at": datetime,
+    "version": int,
+}
 
 
 class ObjectAdapter(EntityAdapter[T], Generic[T]):
@@ -24,7 +46,6 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         self.entity = entity
         hints = get_type_hints(entity, include_extras=True)
         marks = {name: _marks(hints[name]) for name in names}
-        self.unique = _unique_rules(marks)
         self.key = tuple(n for n in names if any(isinstance(m, Key) for m in marks[n]))
         if not self.key and "id" in names:
             self.key = ("id",)
@@ -33,10 +54,20 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
                 f"{entity.__name__} has no key: give it a field `id`, or mark one as "
                 "Annotated[..., Key()]"
             )
-        self.fields = {name: _field_info(name, hints[name]) for name in names}
+        self.fields = {
+            name: _field_info(name, hints[name], marks[name]) for name in names
+        }
+        self.stamps = frozenset(
+            name
+            for name, kind in _STAMPS.items()
+            if name in self.fields and self.fields[name].kind is kind
+        )
+        self.version = "version" if "version" in self.stamps else None
+        self.deleted = "deleted_at" if "deleted_at" in self.stamps else None
+        self.unique = _unique_rules(marks, self.deleted)
         for name, info in self.fields.items():
             needed = name in self.key or not info.nullable
-            if needed and name != self.integer_key:
+            if needed and name != self.integer_key and name not in self.stamps:
                 self.fields[name] = dataclasses.replace(info, required=True)
 
     @override
@@ -92,7 +123,21 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
-        return {}  # the class's constructor has filled its own
+        now = datetime.now(UTC)  # the class's constructor has filled its own fields
+        made: dict[str, Any] = {
+            name: now
+            for name in ("created_at", "updated_at")
+            if name in self.stamps and values.get(name) is None
+        }
+        return made | self._next_version({})
+
+    @override
+    def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
+        touched = self.stamps & {"updated_at"}
+        return dict.fromkeys(touched, datetime.now(UTC)) | self._next_version(values)
+
+    def _next_version(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {self.version: values.get(self.version, 0) + 1} if self.version else {}
 
 
 class PydanticAdapter(ObjectAdapter[T], Generic[T]):
@@ -157,7 +202,8 @@ def make_adapter(entity: type) -> EntityAdapter[Any] | None:
 def _marks(hint: Any) -> tuple[object, ...]:
     """Return the marks of an annotation, those inside of a union among them."""
     found = [m for option in (hint, *_options(hint)) for m in _metadata(option)]
-    return tuple(mark() if mark in (Key, Unique) else mark for mark in found)
+    bare = (Key, Unique, Indexed)
+    return tuple(mark() if mark in bare else mark for mark in found)
 
 
 def _metadata(hint: Any) -> tuple[object, ...]:
@@ -174,19 +220,30 @@ def _options(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
 
 
-def _field_info(name: str, hint: Any) -> FieldInfo:
+def _field_info(name: str, hint: Any, marks: tuple[object, ...]) -> FieldInfo:
     """Read type and nullability off an annotation; only one class is checked for."""
     options = [_plain(option) for option in _options(hint)] or [_plain(hint)]
     nullable = NoneType in options or Any in options
     kinds = [option for option in options if option is not NoneType]
     is_class = len(kinds) == 1 and isinstance(kinds[0], type) and kinds[0] is not Any
-    return FieldInfo(name, kinds[0] if is_class else None, nullable)
+    indexed = any(isinstance(mark, Indexed) for mark in marks)
+    kind = kinds[0] if is_class else None
+    return FieldInfo(name, kind, nullable, indexed=indexed)
 
 
-def _unique_rules(marks: Mapping[str, tuple[object, ...]]) -> tuple[UniqueRule, ...]:
-    groups: dict[str, list[str]] = {}
+def _unique_rules(
+    marks: Mapping[str, tuple[object, ...]], deleted: str | None
+) -> tuple[UniqueRule, ...]:
+    groups: dict[tuple[str, bool], list[str]] = {}
     for name, found in marks.items():
         for mark in found:
             if isinstance(mark, Unique):
-                groups.setdefault(mark.name or f"unique_{name}", []).append(name)
-    return tuple(UniqueRule(name, tuple(fields)) for name, fields in groups.items())
+                rule = (mark.name or f"unique_{name}", mark.live)
+                groups.setdefault(rule, []).append(name)
+    if deleted is None and any(live for _, live in groups):
+        raise UsageError("Unique(live=True) needs a field `deleted_at: datetime | None`")
+    alive = None if deleted is None else field(deleted).is_null()
+    return tuple(
+        UniqueRule(name, tuple(fields), alive if live else None)
+        for (name, live), fields in groups.items()
+    )

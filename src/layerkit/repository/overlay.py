@@ -17,8 +17,8 @@ from layerkit.core.errors import (
     UsageError,
 )
 from layerkit.repository.entities import EntityAdapter
-from layerkit.repository.fields import UniqueRule, is_same
-from layerkit.repository.tables import KeyTuple, Layer, Row, Table, unique_value
+from layerkit.repository.fields import KeyTuple, UniqueRule, is_same
+from layerkit.repository.tables import Layer, Row, Table, unique_value
 from layerkit.unit_of_work import Transaction
 
 

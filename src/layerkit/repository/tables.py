@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from layerkit.repository.fields import UniqueRule
+from layerkit.repository.evaluate import matches
+from layerkit.repository.fields import KeyTuple, UniqueRule
 
-KeyTuple: TypeAlias = tuple[Any, ...]
 Row: TypeAlias = dict[str, Any]
 Holders: TypeAlias = dict[KeyTuple | None, KeyTuple]
 """Under a unique rule, the key of the row that holds a value."""
@@ -34,9 +34,10 @@ class Table:
 
 
 def unique_value(row: Row, rule: UniqueRule) -> KeyTuple | None:
-    """Return what *row* holds under *rule*; None where a null can't collide."""
+    """Return what *row* holds under *rule*; None where it can't collide."""
     value = tuple(row[name] for name in rule.fields)
-    return None if None in value else value
+    holds = rule.where is None or matches(rule.where, row)
+    return value if holds and None not in value else None
 
 
 @dataclass(slots=True)
