@@ -1,9 +1,17 @@
 """The repository: entities behind verbs, filters as data, one class for any home."""
 
-from layerkit.repository.backend import Backend
-from layerkit.repository.base import BaseRepository, OrderBy, Total
+from layerkit.repository.backend import Backend, Lock, Upsert
+from layerkit.repository.base import BaseRepository
+from layerkit.repository.bounds import OrderBy, Total
 from layerkit.repository.entities import Data, EntityAdapter
-from layerkit.repository.fields import FieldInfo, Key, Unique, UniqueRule
+from layerkit.repository.fields import (
+    FieldInfo,
+    Indexed,
+    Key,
+    KeyTuple,
+    Unique,
+    UniqueRule,
+)
 from layerkit.repository.homes import (
     Home,
     SessionFactoryLike,
@@ -49,7 +57,10 @@ __all__ = [
     "Home",
     "InMemoryRepository",
     "Inc",
+    "Indexed",
     "Key",
+    "KeyTuple",
+    "Lock",
     "MemoryDatabase",
     "Not",
     "Operator",
@@ -65,6 +76,7 @@ __all__ = [
     "Total",
     "Unique",
     "UniqueRule",
+    "Upsert",
     "adapter_for",
     "comparisons",
     "copy_of",

@@ -94,7 +94,7 @@ class Backend(ABC, Generic[T]):
 
     @abstractmethod
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
-        """Remove the entity with *key* that *where* means; tell whether it was there."""
+        """Remove the entity with *key* that *where* means, and tell if it was there."""
 
     @abstractmethod
     async def delete_where(self, where: Specification) -> int:

@@ -1,12 +1,22 @@
-"""BaseRepository: the six verbs that a backend writes, and the reads built on them."""
+"""BaseRepository: the six verbs that a backend writes, and the ones built on them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeAlias
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import ConflictError, NotSupportedError, UsageError
+from layerkit.repository.bounds import (
+    OrderBy,
+    Total,
+    check_bounds,
+    check_number,
+    check_page,
+    check_total,
+    check_where,
+    orders_of,
+)
 from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.page import Page
 from layerkit.repository.query import ALL, Order, Specification, comparisons
@@ -14,13 +24,6 @@ from layerkit.repository.query import ALL, Order, Specification, comparisons
 T = TypeVar("T")
 ID = TypeVar("ID", default=Any)
 
-OrderBy: TypeAlias = Order | Sequence[Order]
-"""One order, or several of which the first decides first."""
-
-Total: TypeAlias = Literal["none", "exact"] | int
-"""Whether a page counts: not at all, exactly, or up to a cap (``1000`` or more)."""
-
-MAX_LIMIT = 10_000
 _BATCH = 500
 
 
@@ -30,6 +33,8 @@ class BaseRepository(ABC, Generic[T, ID]):
     A subclass writes the six; the rest is built on them, correct and slow, for what has
     no better way. A backend of layerkit's own replaces all of it.
     """
+
+    # The six that a backend writes
 
     @abstractmethod
     async def create(self, entity: T) -> T:
@@ -59,6 +64,16 @@ class BaseRepository(ABC, Generic[T, ID]):
         """Return the id of *entity*: its attribute ``id``, unless overridden."""
         return getattr(entity, "id", None)
 
+    # Reading
+
+    async def get_many(self, ids: Iterable[ID]) -> list[T]:
+        """Return the entities with these ids, in the order of *ids*.
+
+        An id that there is no entity for is left out.
+        """
+        found = [await self.get_by_id(entity_id) for entity_id in given_list(ids)]
+        return [entity for entity in found if entity is not None]
+
     async def find(
         self,
         where: Specification,
@@ -78,11 +93,7 @@ class BaseRepository(ABC, Generic[T, ID]):
             UsageError: A field that the entity does not have, or a bound out of range.
         """
         check_bounds(skip, limit)
-        found = [entity async for entity in self._scan(where)]
-        rows = sorted_by(
-            ({**_attributes(e, order_by), "": e} for e in found), orders_of(order_by)
-        )
-        return [row[""] for row in rows[skip : skip + limit]]
+        return (await self._sorted(where, order_by))[skip : skip + limit]
 
     async def find_one(self, where: Specification) -> T | None:
         """Return the one entity that *where* means, or None.
@@ -99,7 +110,8 @@ class BaseRepository(ABC, Generic[T, ID]):
             where: The filter.
             cap: Stop counting there, so that a huge table stays cheap.
         """
-        check_cap(cap)
+        if cap is not None:
+            check_number("cap", cap, 1)
         counted = 0
         async for _ in self._scan(where):
             counted += 1
@@ -113,7 +125,8 @@ class BaseRepository(ABC, Generic[T, ID]):
         *,
         order_by: OrderBy = (),
         size: int = 50,
-        offset: int = 0,
+        cursor: str | None = None,
+        offset: int | None = None,
         total: Total = "none",
     ) -> Page[T]:
         """Return one page of what *where* means.
@@ -122,27 +135,165 @@ class BaseRepository(ABC, Generic[T, ID]):
             where: The filter.
             order_by: The sorting; the key breaks ties, so pages never overlap.
             size: The most items on the page, 1 to 9,999.
-            offset: How many entities come before the page.
+            cursor: Where the page begins: ``next_cursor`` or ``previous_cursor`` of
+                another page of the same list.
+            offset: How many entities come before the page, where it has no cursor.
             total: ``"none"``, ``"exact"``, or a cap to count up to.
 
         Raises:
-            UsageError: As for ``find``.
+            UsageError: As for ``find``, or both *cursor* and *offset*.
+            ValidationError: The cursor is not one of this list.
+            NotSupportedError: A cursor, where the repository has none.
         """
-        check_page(offset, size)
+        check_page(size, offset, cursor)
+        if cursor is not None:
+            raise self._lacks("pages by cursor")
         cap = check_total(total)
-        items = await self.find(where, order_by, offset, size + 1)
+        items = await self.find(where, order_by, offset or 0, size + 1)
         counted = None if total == "none" else await self.count(where, cap=cap)
         return Page(items[:size], total=counted, has_next=len(items) > size)
 
+    async def stream(
+        self,
+        where: Specification = ALL,
+        *,
+        order_by: OrderBy = (),
+        batch_size: int = 500,
+    ) -> AsyncIterator[T]:
+        """Yield everything that *where* means, sorted, a batch at a time.
+
+        Args:
+            where: The filter.
+            order_by: The sorting; equal ones come in the order of their keys.
+            batch_size: How many are read at once, 1 to 10,000.
+
+        Yields:
+            The entities.
+        """
+        check_bounds(0, batch_size)
+        for entity in await self._sorted(where, order_by):
+            yield entity
+
+    # Writing
+
+    async def create_many(self, items: Iterable[T]) -> int:
+        """Store new entities and return how many; not atomic."""
+        count = 0
+        for item in given_list(items):
+            await self.create(item)
+            count += 1
+        return count
+
+    async def update_where(
+        self,
+        where: Specification,
+        update_data: dict[str, Any],
+        *,
+        expect: int | None = None,
+    ) -> int:
+        """Change every entity that *where* means and return how many; not atomic.
+
+        Args:
+            where: The filter; ``ALL`` for every entity.
+            update_data: As for ``update``.
+            expect: How many it must be; the entities are counted before the first is
+                changed.
+
+        Raises:
+            ConflictError: It is another number than *expect*; nothing is changed.
+        """
+        found = await self._expected(where, expect)
+        changed = [await self.update(self.id_of(e), dict(update_data)) for e in found]
+        return sum(entity is not None for entity in changed)
+
+    async def delete_where(
+        self, where: Specification, *, expect: int | None = None
+    ) -> int:
+        """Remove every entity that *where* means and return how many; not atomic.
+
+        Args:
+            where: The filter; ``ALL`` for every entity.
+            expect: How many it must be; the entities are counted before the first is
+                removed.
+
+        Raises:
+            ConflictError: It is another number than *expect*; nothing is removed.
+        """
+        found = await self._expected(where, expect)
+        return sum([await self.delete(self.id_of(entity)) for entity in found])
+
+    async def upsert(self, entity: T, *, key: str | Iterable[str]) -> T:  # noqa: ARG002 - for subclasses
+        """Store *entity*, or change the one that has its values of *key*.
+
+        Raises:
+            NotSupportedError: The repository has no atomic way to do that.
+        """
+        raise self._lacks("upsert")
+
+    async def upsert_many(self, items: Iterable[T], *, key: str | Iterable[str]) -> int:  # noqa: ARG002 - for subclasses
+        """Store or change entities by their values of *key*; return how many.
+
+        Raises:
+            NotSupportedError: The repository has no atomic way to do that.
+        """
+        raise self._lacks("upsert_many")
+
+    # What the verbs stand on
+
+    async def _expected(self, where: Specification, expect: int | None) -> list[T]:
+        found = [entity async for entity in self._scan(where)]
+        check_expected(len(found), expect)
+        return found
+
+    async def _sorted(self, where: Specification, order_by: OrderBy) -> list[T]:
+        orders = orders_of(order_by)
+        found = [entity async for entity in self._scan(where)]
+        rows = sorted_by(({**_attributes(e, orders), "": e} for e in found), orders)
+        return [row[""] for row in rows]
+
     async def _scan(self, where: Specification) -> AsyncIterator[T]:
         """Yield what *where* means, page by page until an empty one."""
+        check_where(where)
         seen = 0
+        names = {test.field for test in comparisons(where)}
         while batch := await self.get_all(seen, _BATCH):
             seen += len(batch)
             for entity in batch:
-                names = {test.field for test in comparisons(where)}
                 if matches(where, {name: _attribute(entity, name) for name in names}):
                     yield entity
+
+    def _lacks(self, what: str) -> NotSupportedError:
+        return NotSupportedError(
+            f"{type(self).__name__} has no {what}: a BaseRepository writes six verbs; "
+            "subclass Repository and give it a home to have the others"
+        )
+
+
+def given_list(items: object) -> list[Any]:
+    """Return *items* as a list.
+
+    Raises:
+        UsageError: They are None, one text, one mapping, or can't be iterated.
+    """
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
+        raise UsageError(f"a list is needed, got {items!r}")
+    return list(items)
+
+
+def check_expected(found: int, expect: int | None) -> None:
+    """Refuse to go on where another number of entities is meant than *expect*.
+
+    Raises:
+        ConflictError: It is another number.
+        UsageError: *expect* is no number.
+    """
+    if expect is None:
+        return
+    check_number("expect", expect, 0)
+    if found != expect:
+        raise ConflictError(
+            f"{expect} entities were expected, and {found} are meant", kind="count"
+        )
 
 
 def only_one(found: list[T], name: str) -> T | None:
@@ -159,78 +310,6 @@ def only_one(found: list[T], name: str) -> T | None:
     return found[0] if found else None
 
 
-def orders_of(order_by: OrderBy) -> tuple[Order, ...]:
-    """Return *order_by* as a tuple of orders.
-
-    Raises:
-        UsageError: Something in it is not an order.
-    """
-    given: object = order_by
-    orders = tuple(given) if isinstance(given, Iterable) else (given,)
-    for order in orders:
-        if not isinstance(order, Order):
-            raise UsageError(
-                f'order_by takes field("name").asc() or .desc(), got {order!r}'
-            )
-    return orders
-
-
-def check_bounds(skip: int, limit: int) -> None:
-    """Refuse a *skip* below 0 and a *limit* outside of 1 to 10,000.
-
-    Raises:
-        UsageError: With the bound that is broken.
-    """
-    _check_number("skip", skip, 0)
-    _check_number("limit", limit, 1, MAX_LIMIT)
-
-
-def check_page(offset: int, size: int) -> None:
-    """Refuse an *offset* below 0 and a *size* outside of 1 to 9,999.
-
-    Raises:
-        UsageError: With the bound that is broken.
-    """
-    _check_number("offset", offset, 0)
-    _check_number("size", size, 1, MAX_LIMIT - 1)  # one more is read, for has_next
-
-
-def check_cap(cap: int | None) -> None:
-    """Refuse a *cap* below 1.
-
-    Raises:
-        UsageError: The cap is 0 or negative.
-    """
-    if cap is not None:
-        _check_number("cap", cap, 1)
-
-
-def check_total(total: Total) -> int | None:
-    """Return the cap in *total*, None where there is none.
-
-    Raises:
-        UsageError: It is neither "none", "exact" nor a cap.
-    """
-    if isinstance(total, int) and not isinstance(total, bool):
-        check_cap(total)
-        return total
-    if total not in ("none", "exact"):
-        raise UsageError(f'total is "none", "exact" or a cap, got {total!r}')
-    return None
-
-
-def _check_number(name: str, given: object, low: int, high: int | None = None) -> None:
-    fits = (
-        isinstance(given, int)
-        and not isinstance(given, bool)
-        and low <= given
-        and (high is None or given <= high)
-    )
-    if not fits:
-        bounds = f"{low} or more" if high is None else f"{low} to {high:,}"
-        raise UsageError(f"{name} must be {bounds}, got {given!r}")
-
-
 def _attribute(entity: object, name: str) -> Any:
     try:
         return getattr(entity, name)
@@ -238,7 +317,5 @@ def _attribute(entity: object, name: str) -> Any:
         raise UsageError(f"{type(entity).__name__} has no field {name!r}") from error
 
 
-def _attributes(entity: object, order_by: OrderBy) -> Mapping[str, Any]:
-    return {
-        order.field: _attribute(entity, order.field) for order in orders_of(order_by)
-    }
+def _attributes(entity: object, orders: Iterable[Order]) -> Mapping[str, Any]:
+    return {order.field: _attribute(entity, order.field) for order in orders}

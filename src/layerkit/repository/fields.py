@@ -30,9 +30,9 @@ class Unique:
 
 
 class Indexed:
-    """Mark a field that filters by equality go by: ``status: Annotated[str, Indexed()]``.
+    """Mark a field that is looked up by equality: ``Annotated[str, Indexed()]``.
 
-    Redis keeps an index of it; memory needs none, and mapped classes say ``index=True``.
+    Redis keeps an index of it; memory needs none. Mapped classes say ``index=True``.
     """
 
 

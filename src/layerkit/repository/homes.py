@@ -1,22 +1,28 @@
 """Home: where entities live, and what a repository takes in a home's place."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.backend import Backend
+from layerkit.repository.cursors import process_key
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.registry import load_sql
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+_SHORTEST_SECRET: Final = 16
 
 
 class Home(ABC):
     """Own connections, make units of work, and hand out backends for repositories."""
+
+    _cursor_key: bytes | None = None
 
     @abstractmethod
     def unit_of_work(
@@ -31,6 +37,34 @@ class Home(ABC):
     @abstractmethod
     def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:
         """Return what stores entities of the adapter's class in this home."""
+
+    async def alone(self, verb: Callable[[], Awaitable[R]], *, writes: bool) -> R:
+        """Run *verb* in a unit of its own.
+
+        A home whose units are told to try again at their commit repeats it here.
+        """
+        async with self.unit_of_work(read_only=not writes):
+            return await verb()
+
+    def cursor_key(self) -> bytes:
+        """Return what cursors are signed with: the secret, or a key of this process."""
+        return self._cursor_key or process_key()
+
+    def _set_cursor_secret(self, secret: str | bytes | None) -> None:
+        """Sign cursors with *secret*; with None, by a key of this process.
+
+        Raises:
+            UsageError: It is shorter than 16 bytes.
+        """
+        if secret is None:
+            return
+        key = secret.encode() if isinstance(secret, str) else secret
+        if len(key) < _SHORTEST_SECRET:
+            raise UsageError(
+                f"cursor_secret has {len(key)} bytes; 16 or more keep cursors from "
+                "being forged"
+            )
+        self._cursor_key = key
 
 
 @runtime_checkable

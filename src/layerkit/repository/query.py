@@ -105,6 +105,10 @@ class Order:
     descending: bool = False
     nulls_first: bool = False
 
+    def reversed(self) -> "Order":
+        """Return the order that sorts the other way round, nulls included."""
+        return Order(self.field, not self.descending, not self.nulls_first)
+
 
 @dataclass(frozen=True, slots=True)
 class Inc:
@@ -168,7 +172,7 @@ class Field:
         given: object = values
         if not isinstance(given, Iterable) or isinstance(given, str | bytes):
             raise UsageError(f"{self!r}.in_({given!r}) needs a list of values")
-        chosen = tuple(given)
+        chosen = tuple(_hashable(self, value) for value in given)
         if any(value is None for value in chosen):
             raise UsageError(
                 f"{self!r}.in_(...) got None in its list: add | {self!r}.is_null()"
@@ -224,12 +228,23 @@ class Field:
             raise UsageError(
                 f"{self!r} can't be ordered against None: use is_null() for nulls"
             )
-        return Comparison(self.name, operator, value)
+        return Comparison(self.name, operator, _hashable(self, value))
 
     def _search(self, operator: Operator, text: str) -> Specification:
         if not isinstance(text, str):
             raise UsageError(f"{self!r}.{operator}(...) needs a text, got {text!r}")
         return Comparison(self.name, operator, text)
+
+
+def _hashable(subject: Field, value: object) -> object:
+    try:
+        hash(value)
+    except TypeError as error:
+        raise UsageError(
+            f"{subject!r} can't be compared with a {type(value).__name__}, which may "
+            "change: a filter holds values that don't"
+        ) from error
+    return value
 
 
 def field(name: str) -> Field:

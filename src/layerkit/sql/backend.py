@@ -3,15 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, Literal, Protocol
+from typing import Any, Final, Generic, Literal, Protocol
 
 from sqlalchemy import (
     URL,
     CursorResult,
+    Delete,
+    Dialect,
+    ScalarResult,
     Select,
+    Update,
     and_,
     delete,
     func,
+    insert,
+    or_,
     select,
     update,
 )
@@ -22,26 +28,49 @@ from sqlalchemy.orm import (
     InstanceState,
     Mapper,
     QueryableAttribute,
+    RelationshipDirection,
+    RelationshipProperty,
     make_transient,
 )
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import AlreadyExistsError, AppException
-from layerkit.repository import Backend, Inc, Order, Specification
+from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedError
+from layerkit.repository import (
+    ALL,
+    Backend,
+    Inc,
+    KeyTuple,
+    Lock,
+    Order,
+    Specification,
+    UniqueRule,
+    Upsert,
+)
+from layerkit.repository.evaluate import matches
 from layerkit.sql.compile import condition, ordering
-from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
 from layerkit.sql.session import SessionUnit
+from layerkit.sql.upserts import Upserts
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+_SYNCHRONIZED_AT_ONCE: Final = 500
+_UNSYNCHRONIZED: Final = {"synchronize_session": False}
+
 
 class SessionHolder(Protocol):
     """Know the session of the unit of work that this context stands in."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of the database."""
+        ...
 
     def session(self) -> AsyncSession:
         """Return that session."""
@@ -71,10 +100,19 @@ class SQLBackend(Backend[T], Generic[T]):
             name: getattr(adapter.entity, name) for name in adapter.fields
         }
         self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
-        self._updates_plainly = _is_plain(adapter.mapper, "update")
-        self._deletes_plainly = _is_plain(adapter.mapper, "delete") and not (
-            adapter.mapper.relationships
+        self._loaded = [
+            column.key
+            for column in adapter.mapper.column_attrs
+            if column.key in adapter.fields and not column.deferred
+        ]
+        self._related = [r.key for r in adapter.mapper.relationships]
+        self._version = adapter.version if adapter.counts_by_one else None
+        self._inserts_plainly = _is_plain(adapter, "insert")
+        self._updates_plainly = _is_plain(adapter, "update")
+        self._upserts_plainly = self._inserts_plainly and not _listens(
+            adapter.mapper, "update"
         )
+        self._deletes_plainly = _is_plain(adapter, "delete")
 
     @override
     async def run(
@@ -107,9 +145,10 @@ class SQLBackend(Backend[T], Generic[T]):
         """Return the backend with more loader options."""
         return SQLBackend(self._mapped, self._home, load)
 
-    def select(self) -> Select[T]:
-        """Return a SELECT of the entity with the loader options of every read."""
-        return select(self._mapped.entity).options(*self._options)
+    def select(self, where: Specification = ALL) -> Select[T]:
+        """Return a SELECT of what *where* means, with the options of every read."""
+        statement = select(self._mapped.entity).options(*self._options)
+        return statement if where == ALL else statement.where(self._condition(where))
 
     @override
     async def create(self, entity: T) -> T:
@@ -124,22 +163,49 @@ class SQLBackend(Backend[T], Generic[T]):
         return entity
 
     @override
-    async def get(self, key: tuple[Any, ...]) -> T | None:
+    async def create_many(self, entities: Sequence[T]) -> None:
         session = self._home.session()
-        return await session.get(self._mapped.entity, key, options=self._options)
+        if any(_state(entity).persistent for entity in entities):
+            raise AlreadyExistsError(fields=self.adapter.key)
+        if not self._inserts_plainly or any(map(self._has_related, entities)):
+            session.add_all(entities)
+            await session.flush()
+            return
+        await session.flush()  # what the caller changed on objects goes first
+        groups: dict[frozenset[str], list[dict[str, Any]]] = {}
+        for entity in entities:
+            row = self._mapped.inserted(entity)
+            groups.setdefault(frozenset(row), []).append(row)
+        statement = insert(self._mapped.entity)
+        options = {"render_nulls": True}
+        for rows in groups.values():
+            await session.execute(statement, rows, execution_options=options)
+
+    @override
+    async def get(
+        self, key: KeyTuple, where: Specification, lock: Lock | None = None
+    ) -> T | None:
+        session = self._home.session()
+        if where == ALL and lock is None:
+            return await session.get(self._mapped.entity, key, options=self._options)
+        return (await self._read(self._select(key, where), lock)).one_or_none()
 
     @override
     async def find(
-        self, where: Specification, orders: Sequence[Order], skip: int, limit: int
+        self,
+        where: Specification,
+        orders: Sequence[Order],
+        skip: int,
+        limit: int,
+        lock: Lock | None = None,
     ) -> list[T]:
-        statement = self.select().where(self._condition(where)).limit(limit)
+        statement = self.select(where).limit(limit)
         statement = statement.order_by(
             *ordering(orders, self._attributes, self._nullable)
         )
         if skip:
             statement = statement.offset(skip)
-        found = await self._home.session().scalars(statement)
-        return list(found.unique().all())
+        return list((await self._read(statement, lock)).all())
 
     @override
     async def count(self, where: Specification, cap: int | None) -> int:
@@ -150,77 +216,222 @@ class SQLBackend(Backend[T], Generic[T]):
         return (await self._home.session().scalar(counting)) or 0
 
     @override
-    async def update(
-        self, key: tuple[Any, ...], changes: dict[str, Any], when: Specification
-    ) -> T | None:
-        session = self._home.session()
-        returns = session.get_bind().dialect.update_returning
-        if self._updates_plainly and changes and returns:
-            return await self._update_returning(session, key, changes, when)
-        return await self._update_by_flush(session, key, changes, when)
-
-    @override
-    async def delete(self, key: tuple[Any, ...]) -> bool:
-        session = self._home.session()
-        if not self._deletes_plainly:
-            entity = await self.get(key)  # the mapping's cascades run on objects
-            if entity is not None:
-                await session.delete(entity)
-                await session.flush()
-            return entity is not None
-        statement = delete(self._mapped.entity).where(self._has_key(key))
-        result = await session.execute(
-            statement, execution_options={"synchronize_session": False}
-        )
-        known = session.sync_session.identity_map.get(
-            self._mapped.mapper.identity_key_from_primary_key(key)
-        )
-        if known is not None:
-            session.expunge(known)
-        return isinstance(result, CursorResult) and result.rowcount > 0
-
-    @override
-    async def exists(self, key: tuple[Any, ...]) -> bool:
-        statement = select(1).select_from(self._mapped.entity).where(self._has_key(key))
+    async def exists(self, key: KeyTuple, where: Specification) -> bool:
+        statement = select(1).select_from(self._mapped.entity)
+        statement = statement.where(self._has_key(key), self._condition(where))
         return (await self._home.session().scalar(statement)) is not None
 
-    async def _update_returning(
-        self,
-        session: AsyncSession,
-        key: tuple[Any, ...],
-        changes: dict[str, Any],
-        when: Specification,
+    @override
+    async def update(
+        self, key: KeyTuple, changes: dict[str, Any], where: Specification
     ) -> T | None:
-        statement = (
-            update(self._mapped.entity)
-            .where(self._has_key(key), self._condition(when))
-            .values(self._values(changes))
-            .returning(self._mapped.entity)
-        )
-        options = {"populate_existing": True, "synchronize_session": False}
-        found = await session.scalars(statement, execution_options=options)
-        return found.one_or_none()
+        session = self._home.session()
+        if self._updates_plainly and changes and self._dialect.update_returning:
+            statement = (
+                self._update(changes)
+                .where(self._has_key(key), self._condition(where))
+                .returning(self._mapped.entity)
+            )
+            options = {"populate_existing": True, "synchronize_session": False}
+            found = await session.scalars(statement, execution_options=options)
+            return found.one_or_none()
+        changed = await self._change(self._select(key, where), changes)
+        return changed[0] if changed else None
 
-    async def _update_by_flush(
-        self,
-        session: AsyncSession,
-        key: tuple[Any, ...],
-        changes: dict[str, Any],
-        when: Specification,
+    @override
+    async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
+        if not self._updates_plainly:
+            return len(await self._change(self.select(where), changes))
+        statement = self._update(changes).where(self._condition(where))
+        return await self._execute(statement)
+
+    @override
+    async def delete(self, key: KeyTuple, where: Specification) -> bool:
+        if not self._deletes_plainly:
+            return bool(await self._remove(self._select(key, where)))
+        session = self._home.session()
+        statement = delete(self._mapped.entity)
+        statement = statement.where(self._has_key(key), self._condition(where))
+        result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
+        identity = self._mapped.mapper.identity_key_from_primary_key(key)
+        known = session.sync_session.identity_map.get(identity)
+        gone = isinstance(result, CursorResult) and result.rowcount > 0
+        if gone and known is not None:
+            session.expunge(known)
+        return gone
+
+    @override
+    async def delete_where(self, where: Specification) -> int:
+        if not self._deletes_plainly:
+            return await self._remove(self.select(where))
+        statement = delete(self._mapped.entity).where(self._condition(where))
+        return await self._execute(statement)
+
+    @override
+    async def upsert(
+        self, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
+        session, upserts = self._home.session(), self._upserts(rule, where)
+        await session.flush()
+        statement, rows = upserts.statement([item])
+        if upserts.returns:
+            returning = statement.values(rows[0]).returning(self._mapped.entity)
+            options = {"populate_existing": True}
+            found = await session.scalars(returning, execution_options=options)
+            return found.one_or_none()
+        await session.execute(statement.values(rows[0]))
+        return await self._settle(item, rule, where)
+
+    @override
+    async def upsert_many(
+        self, items: Sequence[Upsert[T]], rule: UniqueRule, where: Specification
+    ) -> bool:
+        session, upserts = self._home.session(), self._upserts(rule, where)
+        await session.flush()
+        for group in upserts.groups(items):
+            statement, rows = upserts.statement(group)
+            if upserts.returns and where != ALL:
+                written = statement.returning(*self._key_columns())
+                found = await session.execute(written, rows)
+                if len(found.all()) < len(rows):
+                    return False
+                continue
+            await session.execute(statement, rows)
+            if not upserts.returns and not await self._all_settled(group, rule, where):
+                return False
+        await self._synchronize(session)
+        return True
+
+    async def _all_settled(
+        self, items: Sequence[Upsert[T]], rule: UniqueRule, where: Specification
+    ) -> bool:
+        settled = [await self._settle(item, rule, where) for item in items]
+        return None not in settled
+
+    async def _settle(
+        self, item: Upsert[T], rule: UniqueRule, where: Specification
+    ) -> T | None:
+        """Make sure that the entity of an upsert that returns nothing is stored.
+
+        MySQL takes any unique key for the one that is meant. Ours left alone what holds
+        another one, and the statement here runs into it as any other would.
+        """
+        held = self._mapped.inserted(item.entity)
+        holds = and_(*(self._attributes[name] == held[name] for name in rule.fields))
+        statement = self.select().where(holds)
+        stored = (await self._read(statement, "wait")).one_or_none()
+        if stored is None:
+            session = self._home.session()
+            await session.execute(insert(self._mapped.entity).values(held))
+            return (await self._read(statement, None)).one_or_none()
+        if not matches(where, self.adapter.values(stored)):
+            return None
+        if any(getattr(stored, name) != item.changes[name] for name in item.changes):
+            changed = await self._change(statement, item.changes)
+            return changed[0]
+        return stored
+
+    @override
+    def confine(self, entity: T, fields: frozenset[str]) -> None:
+        held = _state(entity).info
+        held[CONFINED] = held.get(CONFINED, frozenset()) | fields
+
+    # Statements
+
+    def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
+        return self.select(where).where(self._has_key(key))
+
+    async def _read(self, statement: Select[T], lock: Lock | None) -> ScalarResult[T]:
+        options = {}
+        if lock is not None:
+            if lock == "skip_locked" and self._dialect.name == "sqlite":
+                raise NotSupportedError(
+                    "SQLite locks the whole database, so there are no locked rows to "
+                    'skip: use lock="wait"'
+                )
+            statement = statement.with_for_update(
+                nowait=lock == "nowait",
+                skip_locked=lock == "skip_locked",
+                of=self._mapped.entity,
+            )
+            options["populate_existing"] = True  # what was read before may be stale
+        session = self._home.session()
+        found = await session.scalars(statement, execution_options=options)
+        return found.unique()
+
+    def _upserts(self, rule: UniqueRule, where: Specification) -> Upserts[T]:
+        if not self._upserts_plainly:
+            raise NotSupportedError(
+                f"{self.adapter.name} is mapped with inheritance, or listens to its "
+                "inserts or updates, which an upsert passes by: use create and update"
+            )
+        held = None if rule.where is None else self._condition(rule.where)
+        seen = self._condition(where)
+        return Upserts(self._mapped, self._dialect, rule, seen, held)
+
+    def _update(self, changes: dict[str, Any]) -> Update:
+        values = self._values(changes)
+        if self._version is not None:
+            values[self._version] = self._attributes[self._version] + 1
+        return update(self._mapped.entity).values(values)
+
+    async def _execute(self, statement: Update | Delete) -> int:
+        """Run *statement*, and let what the unit has loaded know of it."""
+        session = self._home.session()
+        result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
+        await self._synchronize(session)
+        return result.rowcount if isinstance(result, CursorResult) else 0
+
+    async def _change(self, found: Select[T], changes: dict[str, Any]) -> list[T]:
         """Let the mapping's own rules run: versions, validators, events, cascades."""
-        statement = self.select().where(self._has_key(key), self._condition(when))
-        options = {"populate_existing": True}
-        found = await session.scalars(
-            statement.with_for_update(of=self._mapped.entity), execution_options=options
-        )
-        entity = found.unique().one_or_none()
-        if entity is not None:
-            for name, value in self._values(changes).items():
+        session = self._home.session()
+        entities = (await self._read(found, "wait")).all()
+        values = self._values(changes)
+        for entity in entities:
+            for name, value in values.items():
                 setattr(entity, name, value)
-            await session.flush()
+        await session.flush()
+        for entity in entities:
             await _fill_expired(session, entity)
-        return entity
+        return list(entities)
+
+    async def _remove(self, found: Select[T]) -> int:
+        """Delete objects one by one: the mapping's cascades run on them."""
+        session = self._home.session()
+        entities = (await self._read(found, None)).all()
+        for entity in entities:
+            await session.delete(entity)
+        await session.flush()
+        return len(entities)
+
+    async def _synchronize(self, session: AsyncSession) -> None:
+        """Read again the columns of what is loaded, and forget what is gone."""
+        held = session.sync_session.identity_map.values()
+        by_key: dict[KeyTuple, T] = {
+            _state(entity).identity or (): entity
+            for entity in held
+            if isinstance(entity, self._mapped.entity)
+        }
+        keys = list(by_key)
+        columns = select(*(self._attributes[name] for name in self._loaded))
+        for start in range(0, len(keys), _SYNCHRONIZED_AT_ONCE):
+            chunk = keys[start : start + _SYNCHRONIZED_AT_ONCE]
+            meant = columns.where(or_(*map(self._has_key, chunk)))
+            for row in (await session.execute(meant)).mappings():
+                entity = by_key.pop(tuple(row[name] for name in self.adapter.key))
+                for name in self._loaded:
+                    set_committed_value(entity, name, row[name])
+        for entity in by_key.values():
+            session.expunge(entity)
+
+    @property
+    def _dialect(self) -> Dialect:
+        return self._home.dialect
+
+    def _has_related(self, entity: T) -> bool:
+        """Tell whether other entities are to be stored along with this one."""
+        held = _state(entity).dict
+        return any(held.get(name) for name in self._related)
 
     def _url(self) -> URL | None:
         bind = self._home.session().sync_session.bind
@@ -235,8 +446,7 @@ class SQLBackend(Backend[T], Generic[T]):
         }
 
     def _condition(self, where: Specification) -> Any:
-        dialect = self._home.session().get_bind().dialect.name
-        return condition(where, self._attributes, dialect)
+        return condition(where, self._attributes, self._dialect.name)
 
     def _key_columns(self) -> list[QueryableAttribute[Any]]:
         return [self._attributes[name] for name in self.adapter.key]
@@ -269,16 +479,28 @@ async def _fill_expired(session: AsyncSession, entity: object) -> None:
         await session.refresh(entity, expired)
 
 
-def _is_plain(mapper: Mapper[Any], what: Literal["update", "delete"]) -> bool:
+def _is_plain(
+    adapter: MappedAdapter[Any], what: Literal["insert", "update", "delete"]
+) -> bool:
     """Tell whether a statement past the session breaks no rule of the mapping."""
-    eager = any(r.lazy not in {"select", True, "raise"} for r in mapper.relationships)
+    mapper = adapter.mapper
+    counts = adapter.version is None or adapter.counts_by_one
+    is_flat = not mapper.inherits and mapper.polymorphic_on is None
+    if not (is_flat and counts) or _listens(mapper, what):
+        return False
+    if what == "update":
+        eager = (r.lazy not in {"select", True, "raise"} for r in mapper.relationships)
+        return not mapper.validators and not any(eager)
+    return what == "insert" or not any(map(_cascades, mapper.relationships))
+
+
+def _listens(mapper: Mapper[Any], what: str) -> bool:
     dispatch: Any = mapper.dispatch
-    listens = any(getattr(dispatch, f"{when}_{what}") for when in ("before", "after"))
-    return not (
-        mapper.inherits
-        or mapper.polymorphic_on is not None
-        or mapper.version_id_col is not None
-        or mapper.validators
-        or listens
-        or eager
-    )
+    return any(getattr(dispatch, f"{when}_{what}") for when in ("before", "after"))
+
+
+def _cascades(relationship: RelationshipProperty[Any]) -> bool:
+    """Tell whether deleting an entity does something to what it is related to."""
+    if relationship.direction is RelationshipDirection.MANYTOONE:
+        return relationship.cascade.delete
+    return relationship.passive_deletes != "all"

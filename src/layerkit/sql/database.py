@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from sqlalchemy import URL, Engine, MetaData, text
+from sqlalchemy import URL, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
@@ -46,6 +46,11 @@ class SQLHome(Home):
             )
         return transaction.session
 
+    @property
+    @abstractmethod
+    def dialect(self) -> Dialect:
+        """The dialect of the database, known without a connection."""
+
     @override
     def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
         if not isinstance(adapter, MappedAdapter):
@@ -75,6 +80,8 @@ class Database(SQLHome):
         max_overflow: How many more may be opened under load; 10 when not given.
         busy_timeout_seconds: How long SQLite waits for another's write lock.
         echo: True logs every statement with its parameters.
+        cursor_secret: What cursors of pages are signed with, 16 bytes or more and the
+            same in every process; left out, each process makes a key of its own.
 
     Raises:
         UsageError: *target* is none of these; a synchronous one is named with its
@@ -90,7 +97,9 @@ class Database(SQLHome):
         max_overflow: int | None = None,
         busy_timeout_seconds: float = 5.0,
         echo: bool = False,
+        cursor_secret: str | bytes | None = None,
     ) -> None:
+        self._set_cursor_secret(cursor_secret)
         self._owned: AsyncEngine | None = None
         self._closed = False
         if isinstance(target, str | URL):
@@ -178,6 +187,12 @@ class Database(SQLHome):
         found = transaction_of(self)
         return found if isinstance(found, SQLTransaction) else None
 
+    @property
+    @override
+    def dialect(self) -> Dialect:
+        session: AsyncSession = self._sessions()  # nothing connects for this
+        return session.get_bind().dialect
+
     def _new(self, *, read_only: bool) -> SQLTransaction:
         self._check_open()
 
@@ -217,6 +232,11 @@ class SessionHome(SQLHome):
     @override
     def transaction(self) -> SQLTransaction:
         return self._unit
+
+    @property
+    @override
+    def dialect(self) -> Dialect:
+        return self._unit.session.get_bind().dialect
 
 
 # By the id of a session factory, which stays taken while the Database holds on to it.

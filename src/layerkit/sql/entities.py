@@ -26,10 +26,13 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
-from layerkit.core.errors import NotSupportedError, UsageError
+from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
 from layerkit.repository import EntityAdapter, FieldInfo, UniqueRule
 
 T = TypeVar("T")
+
+CONFINED: Final = "layerkit.confined"
+"""A key of an object's state: the fields that a scope has set on it."""
 
 _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP"})
 
@@ -64,6 +67,13 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             name: _field_info(name, column, generated=self._is_generated(name))
             for name, column in self.columns.items()
         }
+        self._without_default = frozenset(
+            name
+            for name, column in self.columns.items()
+            if column.default is None
+            and column.server_default is None
+            and name not in self.key
+        )
         self.unique = tuple(
             rule
             for table in mapper.tables
@@ -79,6 +89,11 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     def values(self, entity: T) -> dict[str, Any]:
         loaded = inspected(entity, raiseerr=True).dict
         return {n: copy.deepcopy(loaded[n]) for n in self.columns if n in loaded}
+
+    @override
+    def held(self, entity: T) -> dict[str, Any]:
+        loaded = inspected(entity, raiseerr=True).dict
+        return {name: loaded[name] for name in self.columns if name in loaded}
 
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
@@ -117,6 +132,38 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             if column.onupdate is not None
         }
         return {**made, **self._next_version(values)}
+
+    @property
+    def counts_by_one(self) -> bool:
+        """True where a statement can count the version up by itself."""
+        count = self.mapper.version_id_generator
+        if self.version is None or not callable(count):
+            return False
+        return self.fields[self.version].kind is int and count(1) == 2  # noqa: PLR2004 - as SQLAlchemy's own does
+
+    def inserted(self, entity: T) -> dict[str, Any]:
+        """Return the values that an INSERT of *entity* names, by attribute.
+
+        A null is left out where the table has a default, as SQLAlchemy's own does it.
+        """
+        held = self.held(entity) | self._next_version(None)
+        return {
+            name: value
+            for name, value in held.items()
+            if value is not None or name in self._without_default
+        }
+
+    def touched(self) -> dict[Column[Any], Any]:
+        """Return what every UPDATE sets by itself: version and ``onupdate``."""
+        made: dict[Column[Any], Any] = {}
+        for column in self.columns.values():
+            default: Any = column.onupdate
+            if default is not None:
+                in_python = _is_python(default)
+                made[column] = _made(column, default) if in_python else default.arg
+        if self.version is not None:
+            made[self.columns[self.version]] = self.columns[self.version] + 1
+        return made
 
     @override
     def check_portable(self) -> None:
@@ -207,6 +254,7 @@ def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
     """
     state: InstanceState[Any] = inspected(entity, raiseerr=True)
     counts = callable(state.mapper.version_id_generator)
+    confined = state.info.get(CONFINED, frozenset())
     changes = {}
     for name in adapter.fields.keys() & state.committed_state.keys():
         history = state.attrs[name].history
@@ -218,6 +266,12 @@ def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
     if changed_key := [name for name in adapter.key if name in changes]:
         raise UsageError(
             f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
+        )
+    if foreign := sorted(confined & changes.keys()):
+        raise ValidationError(
+            f"{', '.join(foreign)} of a {adapter.name} can't be changed here: the "
+            "scope of the repository sets it",
+            fields=foreign,
         )
     adapter.changes(changes)
 

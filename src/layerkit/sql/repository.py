@@ -66,8 +66,9 @@ class SQLRepository(Repository[T, ID], Generic[T, ID]):
         return self._sql_home.session()
 
     def select(self) -> Select[T]:
-        """Return a SELECT of the entity, with the repository's loader options."""
-        return self._sql.select()
+        """Return a SELECT of what the repository sees, with its loader options."""
+        self._check_scoped()
+        return self._sql.select(self._scope.seen)
 
     async def all(self, statement: Select[T]) -> list[T]:
         """Run *statement* and return its entities, each once.

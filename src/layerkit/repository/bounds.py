@@ -1,0 +1,99 @@
+"""Bounds of what callers may ask for; the same on every backend."""
+
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+from layerkit.core.errors import UsageError
+from layerkit.repository.query import Order, Specification
+
+MAX_LIMIT: Final = 10_000
+"""The most entities that one call returns."""
+
+OrderBy: TypeAlias = Order | Iterable[Order]
+"""One order, or several of which the first decides first."""
+
+Total: TypeAlias = Literal["none", "exact"] | int
+"""Whether a page counts: not at all, exactly, or up to a cap (``1000`` or more)."""
+
+
+def orders_of(order_by: OrderBy) -> tuple[Order, ...]:
+    """Return *order_by* as a tuple of orders.
+
+    Raises:
+        UsageError: Something in it is not an order.
+    """
+    given: object = order_by
+    orders = tuple(given) if isinstance(given, Iterable) else (given,)
+    for order in orders:
+        if not isinstance(order, Order):
+            raise UsageError(
+                f'order_by takes field("name").asc() or .desc(), got {order!r}'
+            )
+    return orders
+
+
+def check_where(where: object) -> None:
+    """Refuse what is no filter, None above all: nothing is taken to mean "all".
+
+    Raises:
+        UsageError: *where* is no Specification.
+    """
+    if not isinstance(where, Specification):
+        raise UsageError(
+            f"a filter is a Specification such as field(...) == ..., or ALL; "
+            f"got {where!r}"
+        )
+
+
+def check_bounds(skip: int, limit: int) -> None:
+    """Refuse a *skip* below 0 and a *limit* outside of 1 to 10,000.
+
+    Raises:
+        UsageError: With the bound that is broken.
+    """
+    check_number("skip", skip, 0)
+    check_number("limit", limit, 1, MAX_LIMIT)
+
+
+def check_page(size: int, offset: int | None, cursor: str | None) -> None:
+    """Refuse what no page can be: its size is 1 to 9,999.
+
+    Raises:
+        UsageError: With the bound that is broken, or an offset beside a cursor.
+    """
+    check_number("size", size, 1, MAX_LIMIT - 1)  # one more is read, for has_next
+    if offset is not None:
+        check_number("offset", offset, 0)
+    if offset is not None and cursor is not None:
+        raise UsageError("a page begins at an offset or at a cursor, not at both")
+
+
+def check_total(total: Total) -> int | None:
+    """Return the cap in *total*, None where there is none.
+
+    Raises:
+        UsageError: It is neither "none", "exact" nor a cap.
+    """
+    if isinstance(total, int) and not isinstance(total, bool):
+        check_number("cap", total, 1)
+        return total
+    if total not in ("none", "exact"):
+        raise UsageError(f'total is "none", "exact" or a cap, got {total!r}')
+    return None
+
+
+def check_number(name: str, given: object, low: int, high: int | None = None) -> None:
+    """Refuse a number outside of its bounds.
+
+    Raises:
+        UsageError: With its *name* and bounds.
+    """
+    fits = (
+        isinstance(given, int)
+        and not isinstance(given, bool)
+        and low <= given
+        and (high is None or given <= high)
+    )
+    if not fits:
+        bounds = f"{low} or more" if high is None else f"{low} to {high:,}"
+        raise UsageError(f"{name} must be {bounds}, got {given!r}")

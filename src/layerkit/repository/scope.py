@@ -1,0 +1,137 @@
+"""Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
+
+from collections.abc import Mapping
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from layerkit.core.errors import UsageError, ValidationError
+from layerkit.repository.entities import EMPTY, EntityAdapter
+from layerkit.repository.evaluate import matches
+from layerkit.repository.query import (
+    ALL,
+    And,
+    Comparison,
+    Specification,
+    comparisons,
+)
+
+T = TypeVar("T")
+
+
+class Scope(Generic[T]):
+    """Say what every verb of a repository is confined to; it never changes.
+
+    Args:
+        adapter: What is known of the entity class.
+        where: What can be seen; soft deletion comes on top.
+        defaults: What new entities get that leave a field out.
+        sees_deleted: True where soft-deleted entities are like all others.
+
+    Attributes:
+        seen: What every statement is restricted to.
+        fields: What the scope itself decides, so that no update may write it.
+    """
+
+    def __init__(
+        self,
+        adapter: EntityAdapter[T],
+        where: Specification = ALL,
+        defaults: Mapping[str, object] = EMPTY,
+        *,
+        sees_deleted: bool = False,
+    ) -> None:
+        self.adapter = adapter
+        self.where = where
+        self.defaults = defaults
+        self.sees_deleted = sees_deleted
+        named = {test.field for test in comparisons(where)}
+        self.fields = frozenset(named | defaults.keys())
+        hidden = self.hides
+        self.seen = where & Comparison(hidden, "null") if hidden else where
+
+    @property
+    def hides(self) -> str | None:
+        """The field that hides an entity once it is set, or None."""
+        return None if self.sees_deleted else self.adapter.deleted
+
+    def narrowed(
+        self, where: Specification, defaults: Mapping[str, object] | None
+    ) -> "Scope[T]":
+        """Return the scope inside this one that *where* means.
+
+        What *where* sets equal to a value is a default as well.
+
+        Raises:
+            UsageError: A default is None or of no field, contradicts this scope, or
+                *where* compares with nothing.
+        """
+        stamped = {**pinned(where), **(defaults or {})}
+        for name, value in stamped.items():
+            self.adapter.check_value(name, value)
+            if value is None:
+                raise UsageError(
+                    f"the scope has no {name}: None would mean whatever has none"
+                )
+            if self.defaults.get(name, value) != value:
+                raise UsageError(
+                    f"the scope has {name}={self.defaults[name]!r} already, "
+                    f"got {value!r}"
+                )
+        return Scope(
+            self.adapter,
+            self.where & where,
+            {**self.defaults, **stamped},
+            sees_deleted=self.sees_deleted,
+        )
+
+    def with_deleted(self) -> "Scope[T]":
+        """Return the scope in which soft-deleted entities are like all others."""
+        return Scope(self.adapter, self.where, self.defaults, sees_deleted=True)
+
+    def new(self, data: Any) -> T:
+        """Return *data* as an entity of this scope.
+
+        Raises:
+            ValidationError: It lies outside of the scope, or as ``EntityAdapter.new``.
+        """
+        entity = self.adapter.new(data, self.defaults)
+        if self.seen != ALL:
+            values = self.adapter.values(entity)
+            self._check(dict.fromkeys(self.adapter.fields) | values, values)
+        return entity
+
+    def _check(self, row: dict[str, Any], given: Mapping[str, Any]) -> None:
+        tested = {test.field for test in comparisons(self.seen)}
+        if not tested <= given.keys():
+            row |= self.adapter.defaults(given)
+        if not matches(self.seen, row):
+            raise ValidationError(
+                f"the {self.adapter.name} is outside of the scope of its repository",
+                fields=sorted(tested),
+            )
+
+    def changes(self, data: Any) -> dict[str, Any]:
+        """Return what *data* changes.
+
+        Raises:
+            ValidationError: A field of the scope, or as ``EntityAdapter.changes``.
+        """
+        changes = self.adapter.changes(data)
+        if foreign := sorted(self.fields & changes.keys()):
+            raise ValidationError(
+                f"{', '.join(foreign)} of a {self.adapter.name} can't be changed here: "
+                "the scope of the repository sets it",
+                fields=foreign,
+            )
+        return changes
+
+
+def pinned(where: Specification) -> dict[str, object]:
+    """Return the values that *where* demands of fields, in so many words."""
+    match where:
+        case Comparison(name, "eq", value):
+            return {name: value}
+        case And(parts):
+            return {n: v for part in parts for n, v in pinned(part).items()}
+    return {}

@@ -1,0 +1,118 @@
+"""INSERT that changes what is there already: ON CONFLICT, and MySQL's way of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Dialect, and_, func
+from sqlalchemy.dialects.mysql import insert as mysql_insert
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.sql.dml import Insert
+
+from layerkit.core.errors import NotSupportedError
+from layerkit.repository import UniqueRule, Upsert
+from layerkit.sql.compile import MYSQL
+from layerkit.sql.entities import MappedAdapter
+
+T = TypeVar("T")
+
+_MOST_BINDS: Final = 30_000
+_MOST_ROWS: Final = 1_000
+
+
+class Upserts(Generic[T]):
+    """Write upserts of one entity class.
+
+    Args:
+        adapter: What is known of the mapped class.
+        dialect: Whose statements to write.
+        rule: What decides whether an entity is there already.
+        where: Which of those that are there may be changed.
+        held: ``rule.where`` in SQL.
+
+    Attributes:
+        returns: True where the statement can return what it has written; it returns
+            nothing for what *where* keeps from being changed.
+
+    Raises:
+        NotSupportedError: The dialect has no such statement.
+    """
+
+    def __init__(
+        self,
+        adapter: MappedAdapter[T],
+        dialect: Dialect,
+        rule: UniqueRule,
+        where: ColumnElement[bool],
+        held: ColumnElement[bool] | None,
+    ) -> None:
+        self._adapter = adapter
+        self._rule = rule
+        self._where = where
+        self._held = held
+        self._name = dialect.name
+        self.returns = dialect.name not in MYSQL
+        if dialect.name not in {"sqlite", "postgresql", *MYSQL}:
+            raise NotSupportedError(f"no upsert is known for {dialect.name}")
+
+    def groups(self, items: Sequence[Upsert[T]]) -> Iterator[list[Upsert[T]]]:
+        """Yield *items* in groups that one statement can write."""
+        by_columns: dict[tuple[frozenset[str], frozenset[str]], list[Upsert[T]]] = {}
+        for item in items:
+            written = frozenset(self._row(item))
+            alike = by_columns.setdefault((written, frozenset(item.changes)), [])
+            alike.append(item)
+        for (written, _), alike in by_columns.items():
+            size = min(_MOST_ROWS, _MOST_BINDS // max(1, len(written)))
+            for start in range(0, len(alike), size):
+                yield alike[start : start + size]
+
+    def statement(
+        self, items: Sequence[Upsert[T]]
+    ) -> tuple[Insert, list[dict[str, Any]]]:
+        """Return the statement for *items*, which set the same fields, and its rows."""
+        rows = [self._row(item) for item in items]
+        changed = list(items[0].changes)
+        if self._name in MYSQL:
+            return self._on_duplicate_key(changed), rows
+        return self._on_conflict(changed), rows
+
+    def _row(self, item: Upsert[T]) -> dict[str, Any]:
+        return self._adapter.inserted(item.entity)
+
+    def _on_conflict(self, changed: Sequence[str]) -> Insert:
+        make = sqlite_insert if self._name == "sqlite" else postgresql_insert
+        statement = make(self._adapter.entity)
+        values = self._written(changed, statement.excluded)
+        columns = [self._adapter.columns[name] for name in self._rule.fields]
+        if not values:  # nothing to change, and yet the row is to be returned
+            values = {column: statement.excluded[column.key] for column in columns}
+        return statement.on_conflict_do_update(
+            index_elements=columns,
+            index_where=self._held,
+            set_=values,
+            where=self._where,
+        )
+
+    def _on_duplicate_key(self, changed: Sequence[str]) -> Insert:
+        """Write for MySQL, which takes any unique key for the one that is meant."""
+        statement = mysql_insert(self._adapter.entity)
+        columns = [self._adapter.columns[name] for name in self._rule.fields]
+        same = (column == statement.inserted[column.key] for column in columns)
+        meant = and_(self._where, *same)
+        values = self._written(changed, statement.inserted)
+        guarded: dict[str, Any] = {
+            c.name: func.if_(meant, v, c) for c, v in values.items()
+        }
+        unchanged = {columns[0].name: columns[0]}
+        return statement.on_duplicate_key_update(guarded or unchanged)
+
+    def _written(
+        self, changed: Sequence[str], given: Mapping[str, Any] | Any
+    ) -> dict[Column[Any], Any]:
+        """Return what an existing row gets: *changed*, version and stamps."""
+        adapter = self._adapter
+        values = {adapter.columns[n]: given[adapter.columns[n].key] for n in changed}
+        if values:
+            values = adapter.touched() | values
+        return values
