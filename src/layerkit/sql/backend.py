@@ -1,7 +1,7 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Generic, Literal, Protocol
 
@@ -257,7 +257,7 @@ class SQLBackend(Backend[T], Generic[T]):
         known = session.sync_session.identity_map.get(identity)
         gone = isinstance(result, CursorResult) and result.rowcount > 0
         if gone and known is not None:
-            session.expunge(known)
+            _forget(session, [known])
         return gone
 
     @override
@@ -290,23 +290,35 @@ class SQLBackend(Backend[T], Generic[T]):
         await session.flush()
         for group in upserts.groups(items):
             statement, rows = upserts.statement(group)
-            if upserts.returns and where != ALL:
-                written = statement.returning(*self._key_columns())
-                found = await session.execute(written, rows)
-                if len(found.all()) < len(rows):
+            if not upserts.returns:
+                await session.execute(statement.values(rows))
+                if not await self._all_settled(group, rule, where):
                     return False
-                continue
-            await session.execute(statement, rows)
-            if not upserts.returns and not await self._all_settled(group, rule, where):
-                return False
+            elif where == ALL:
+                await session.execute(statement, rows)
+            else:
+                written = statement.returning(*self._key_columns())
+                if len((await session.execute(written, rows)).all()) < len(rows):
+                    return False
         await self._synchronize(session)
         return True
 
     async def _all_settled(
         self, items: Sequence[Upsert[T]], rule: UniqueRule, where: Specification
     ) -> bool:
-        settled = [await self._settle(item, rule, where) for item in items]
-        return None not in settled
+        """Make sure that all are stored; look again at those that seem not to be."""
+        changed = items[0].changes
+        columns = [self._attributes[name] for name in (*rule.fields, *changed)]
+        rows = [self._mapped.inserted(item.entity) for item in items]
+        held = or_(*(self._holds(row, rule) for row in rows))
+        statement = select(*columns).where(held, self._condition(where))
+        found = {tuple(row) for row in await self._home.session().execute(statement)}
+        for item, row in zip(items, rows, strict=True):
+            wanted = *(row[name] for name in rule.fields), *item.changes.values()
+            is_stored = wanted in found
+            if not is_stored and await self._settle(item, rule, where) is None:
+                return False
+        return True
 
     async def _settle(
         self, item: Upsert[T], rule: UniqueRule, where: Specification
@@ -317,8 +329,7 @@ class SQLBackend(Backend[T], Generic[T]):
         another one, and the statement here runs into it as any other would.
         """
         held = self._mapped.inserted(item.entity)
-        holds = and_(*(self._attributes[name] == held[name] for name in rule.fields))
-        statement = self.select().where(holds)
+        statement = self.select().where(self._holds(held, rule))
         stored = (await self._read(statement, "wait")).one_or_none()
         if stored is None:
             session = self._home.session()
@@ -386,10 +397,9 @@ class SQLBackend(Backend[T], Generic[T]):
         """Let the mapping's own rules run: versions, validators, events, cascades."""
         session = self._home.session()
         entities = (await self._read(found, "wait")).all()
-        values = self._values(changes)
         for entity in entities:
-            for name, value in values.items():
-                setattr(entity, name, value)
+            for name, value in changes.items():
+                setattr(entity, name, _worked_out(getattr(entity, name), value))
         await session.flush()
         for entity in entities:
             await _fill_expired(session, entity)
@@ -421,8 +431,7 @@ class SQLBackend(Backend[T], Generic[T]):
                 entity = by_key.pop(tuple(row[name] for name in self.adapter.key))
                 for name in self._loaded:
                     set_committed_value(entity, name, row[name])
-        for entity in by_key.values():
-            session.expunge(entity)
+        _forget(session, by_key.values())
 
     @property
     def _dialect(self) -> Dialect:
@@ -448,6 +457,9 @@ class SQLBackend(Backend[T], Generic[T]):
     def _condition(self, where: Specification) -> Any:
         return condition(where, self._attributes, self._dialect.name)
 
+    def _holds(self, values: Mapping[str, Any], rule: UniqueRule) -> Any:
+        return and_(*(self._attributes[n] == values[n] for n in rule.fields))
+
     def _key_columns(self) -> list[QueryableAttribute[Any]]:
         return [self._attributes[name] for name in self.adapter.key]
 
@@ -471,6 +483,19 @@ def _autoflush(session: AsyncSession, wanted: bool) -> Iterator[None]:
 def _state(entity: object) -> InstanceState[Any]:
     state: InstanceState[Any] = inspected(entity, raiseerr=True)
     return state
+
+
+def _worked_out(now: Any, value: Any) -> Any:
+    """Return what *value* makes of *now*, in a row that nobody else can change."""
+    if not isinstance(value, Inc):
+        return value
+    return None if now is None else now + value.amount
+
+
+def _forget(session: AsyncSession, entities: Iterable[object]) -> None:
+    """Take out of *session* what a statement has deleted, until a rollback."""
+    states = [_state(entity) for entity in entities]
+    session.sync_session._remove_newly_deleted(states)  # noqa: SLF001 - what SQLAlchemy's own bulk deletes call; it has no public name
 
 
 async def _fill_expired(session: AsyncSession, entity: object) -> None:

@@ -225,7 +225,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             if isinstance(constraint, UniqueConstraint)
         ]
         groups += [(i.name, list(i.columns)) for i in table.indexes if i.unique]
-        return [
+        rules = [
             UniqueRule(
                 str(name or "_".join((table.name, *(c.name for c in columns), "key"))),
                 tuple(self.names[column] for column in columns),
@@ -233,6 +233,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             for name, columns in groups
             if all(column in self.names for column in columns)
         ]
+        return sorted(rules, key=lambda rule: rule.name)  # a set has no order
 
 
 def make_adapter(entity: type) -> EntityAdapter[Any] | None:
