@@ -1,7 +1,7 @@
 """Backend: the port that a home writes for its kind of storage."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
@@ -44,7 +44,13 @@ class Backend(ABC, Generic[T]):
 
     Args:
         adapter: What is known of the entity class.
+
+    Attributes:
+        takes_values: True where ``create_many`` takes the values of new entities, which
+            saves building them.
     """
+
+    takes_values: bool = False
 
     def __init__(self, adapter: EntityAdapter[T]) -> None:
         self.adapter = adapter
@@ -54,8 +60,12 @@ class Backend(ABC, Generic[T]):
         """Store *entity* and fill in what was generated."""
 
     @abstractmethod
-    async def create_many(self, entities: Sequence[T]) -> None:
-        """Store *entities*; nothing is filled in."""
+    async def create_many(self, entities: Sequence[T | Mapping[str, Any]]) -> None:
+        """Store *entities*; nothing is filled in.
+
+        Args:
+            entities: Entities; where ``takes_values``, values by field name as well.
+        """
 
     @abstractmethod
     async def get(

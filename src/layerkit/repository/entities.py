@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias
 
@@ -230,8 +231,22 @@ class EntityAdapter(ABC, Generic[T]):
             values |= blank
             self._check_data(values, increments=False)
             entity = self.build(values)
-        self._check_new(self.values(entity))
+        self._check_new(self.held(entity))
         return entity
+
+    def new_values(
+        self, data: Data, defaults: Mapping[str, object] = EMPTY
+    ) -> dict[str, Any]:
+        """Return what an entity would be built from; for ``new``, without building it.
+
+        Raises:
+            ValidationError: As for ``new``.
+            UsageError: *data* is neither a schema nor a mapping.
+        """
+        values = self._given(data, "made")
+        values |= {n: v for n, v in defaults.items() if values.get(n) is None}
+        self._check_new(values)
+        return values
 
     def given(self, data: T | Data) -> dict[str, Any]:
         """Return what *data* says of an entity, by field name.
@@ -285,13 +300,13 @@ class EntityAdapter(ABC, Generic[T]):
         self.check_nulls(values)
         return values
 
+    @cached_property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(name for name, info in self.fields.items() if info.required)
+
     def _check_new(self, values: Mapping[str, object]) -> None:
         self._check_data(values, increments=False)
-        missing = [
-            name
-            for name, info in self.fields.items()
-            if info.required and values.get(name) is None
-        ]
+        missing = [name for name in self._required if values.get(name) is None]
         if missing:
             raise ValidationError(
                 f"a {self.name} needs {', '.join(missing)}", fields=missing
@@ -312,17 +327,20 @@ class EntityAdapter(ABC, Generic[T]):
             raise ValidationError(f"{', '.join(empty)} must not be null", fields=empty)
 
     def _check_data(self, values: Mapping[str, object], *, increments: bool) -> None:
-        unknown = [str(name) for name in values if name not in self.fields]
+        unknown, wrong = [], []
+        for name, value in values.items():
+            info = self.fields.get(name)
+            if info is None:
+                unknown.append(str(name))
+            elif type(value) is not info.kind and not fits(
+                info, value, increments=increments
+            ):
+                wrong.append(name)
         if unknown:
             raise ValidationError(
                 f"{self.name} has no field {', '.join(map(repr, unknown))}",
                 fields=unknown,
             )
-        wrong = [
-            name
-            for name, value in values.items()
-            if not fits(self.fields[name], value, increments=increments)
-        ]
         if wrong:
             expected = ", ".join(f"{n}: {type_name(self.fields[n])}" for n in wrong)
             raise ValidationError(f"wrong type, expected {expected}", fields=wrong)

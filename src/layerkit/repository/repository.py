@@ -564,7 +564,13 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: A key or a unique rule is taken, be it by another item.
         """
         self._check_scoped()
-        new = [self._scope.new(item) for item in given_list(items)]
+        takes_values, entity = self._backend.takes_values, self._adapter.entity
+        new = [
+            self._scope.new_values(item)
+            if takes_values and not isinstance(item, entity)
+            else self._scope.new(item)
+            for item in given_list(items)
+        ]
         if new:
             await self._verb(
                 "create_many", lambda: self._backend.create_many(new), writes=True
@@ -664,17 +670,13 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
     ) -> R:
         """Run *work* in the open unit, or in one of its own."""
         self._check_scoped()
+        transaction = self._home.transaction()
+        if transaction is None:
+            return await self._home.alone(
+                lambda: self._verb(name, work, writes=writes), writes=writes
+            )
         label = f"{type(self).__name__}.{name}"
-
-        async def joined() -> R:
-            transaction = self._home.transaction()
-            if transaction is None:
-                raise UnitOfWorkError(f"{label} has lost its unit of work")
-            return await self._backend.run(transaction, label, work, writes=writes)
-
-        if self._home.transaction() is None:
-            return await self._home.alone(joined, writes=writes)
-        return await joined()
+        return await self._backend.run(transaction, label, work, writes=writes)
 
     async def _one(
         self, name: str, work: Callable[[], Awaitable[R]], *, writes: bool = False
@@ -851,6 +853,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         return view
 
     def _check_scoped(self) -> None:
+        if not self.scoped_by:
+            return
         missing = set(self.scoped_by) - pinned(self._scope.where).keys()
         if missing:
             name = type(self).__name__

@@ -97,11 +97,22 @@ class Scope(Generic[T]):
         """
         entity = self.adapter.new(data, self.defaults)
         if self.seen != ALL:
-            values = self.adapter.values(entity)
-            self._check(dict.fromkeys(self.adapter.fields) | values, values)
+            self._check(self.adapter.held(entity))
         return entity
 
-    def _check(self, row: dict[str, Any], given: Mapping[str, Any]) -> None:
+    def new_values(self, data: Any) -> Mapping[str, Any]:
+        """Return what an entity of this scope would be built from.
+
+        Raises:
+            ValidationError: It lies outside of the scope, or as ``EntityAdapter.new``.
+        """
+        values = self.adapter.new_values(data, self.defaults)
+        if self.seen != ALL:
+            self._check(values)
+        return values
+
+    def _check(self, given: Mapping[str, Any]) -> None:
+        row = dict.fromkeys(self.adapter.fields) | dict(given)
         tested = {test.field for test in comparisons(self.seen)}
         if not tested <= given.keys():
             row |= self.adapter.defaults(given)

@@ -1,8 +1,7 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, Literal, Protocol
 
 from sqlalchemy import (
@@ -21,18 +20,16 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import (
-    InstanceState,
     Mapper,
     QueryableAttribute,
     RelationshipDirection,
     RelationshipProperty,
     make_transient,
 )
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
@@ -96,6 +93,7 @@ class SQLBackend(Backend[T], Generic[T]):
         self._mapped = adapter
         self._home = home
         self._options = (*loader_options(adapter.mapper), *load)
+        self._reading = select(adapter.entity).options(*self._options)
         self._attributes: Mapping[str, QueryableAttribute[Any]] = {
             name: getattr(adapter.entity, name) for name in adapter.fields
         }
@@ -108,6 +106,7 @@ class SQLBackend(Backend[T], Generic[T]):
         self._related = [r.key for r in adapter.mapper.relationships]
         self._version = adapter.version if adapter.counts_by_one else None
         self._inserts_plainly = _is_plain(adapter, "insert")
+        self.takes_values = self._inserts_plainly and adapter.builds_plainly
         self._updates_plainly = _is_plain(adapter, "update")
         self._upserts_plainly = self._inserts_plainly and not _listens(
             adapter.mapper, "update"
@@ -125,9 +124,13 @@ class SQLBackend(Backend[T], Generic[T]):
     ) -> R:
         with transaction.verb(verb, writes=writes):
             await asyncio.sleep(0)
+            session = self._home.session().sync_session
+            autoflush = session.autoflush
+            # Tracked changes are written before statements, also where the session
+            # itself would not.
+            session.autoflush = autoflush or bool(transaction.blocks)
             try:
-                with _autoflush(self._home.session(), bool(transaction.blocks)):
-                    result = await work()
+                result = await work()
             except AppException:
                 raise  # bad data dooms nothing; what a flush refuses has doomed already
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
@@ -137,6 +140,8 @@ class SQLBackend(Backend[T], Generic[T]):
             except Exception as error:
                 transaction.doom(error)  # a column type's, or the mapping's own code's
                 raise
+            finally:
+                session.autoflush = autoflush
             if writes and isinstance(transaction, SessionUnit):
                 transaction.note_write(verb)
             return result
@@ -147,12 +152,13 @@ class SQLBackend(Backend[T], Generic[T]):
 
     def select(self, where: Specification = ALL) -> Select[T]:
         """Return a SELECT of what *where* means, with the options of every read."""
-        statement = select(self._mapped.entity).options(*self._options)
-        return statement if where == ALL else statement.where(self._condition(where))
+        if where == ALL:
+            return self._reading
+        return self._reading.where(self._condition(where))
 
     @override
     async def create(self, entity: T) -> T:
-        session, state = self._home.session(), _state(entity)
+        session, state = self._home.session(), instance_state(entity)
         if state.persistent:
             raise AlreadyExistsError(fields=self.adapter.key)
         if state.detached:
@@ -163,12 +169,14 @@ class SQLBackend(Backend[T], Generic[T]):
         return entity
 
     @override
-    async def create_many(self, entities: Sequence[T]) -> None:
+    async def create_many(self, entities: Sequence[T | Mapping[str, Any]]) -> None:
         session = self._home.session()
-        if any(_state(entity).persistent for entity in entities):
+        built = [e for e in entities if isinstance(e, self._mapped.entity)]
+        if any(instance_state(entity).persistent for entity in built):
             raise AlreadyExistsError(fields=self.adapter.key)
-        if not self._inserts_plainly or any(map(self._has_related, entities)):
-            session.add_all(entities)
+        if not self._inserts_plainly or any(map(self._has_related, built)):
+            values = (e for e in entities if isinstance(e, Mapping))
+            session.add_all([*built, *(self.adapter.build(v) for v in values)])
             await session.flush()
             return
         await session.flush()  # what the caller changed on objects goes first
@@ -185,8 +193,11 @@ class SQLBackend(Backend[T], Generic[T]):
     async def get(
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
     ) -> T | None:
-        session = self._home.session()
         if where == ALL and lock is None:
+            session = self._home.session()
+            held = self._held(session, key)
+            if held is not None and not instance_state(held).expired:
+                return held
             return await session.get(self._mapped.entity, key, options=self._options)
         return (await self._read(self._select(key, where), lock)).one_or_none()
 
@@ -253,8 +264,7 @@ class SQLBackend(Backend[T], Generic[T]):
         statement = delete(self._mapped.entity)
         statement = statement.where(self._has_key(key), self._condition(where))
         result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
-        identity = self._mapped.mapper.identity_key_from_primary_key(key)
-        known = session.sync_session.identity_map.get(identity)
+        known = self._held(session, key)
         gone = isinstance(result, CursorResult) and result.rowcount > 0
         if gone and known is not None:
             _forget(session, [known])
@@ -344,13 +354,19 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @override
     def confine(self, entity: T, fields: frozenset[str]) -> None:
-        held = _state(entity).info
+        held = instance_state(entity).info
         held[CONFINED] = held.get(CONFINED, frozenset()) | fields
 
     # Statements
 
     def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
         return self.select(where).where(self._has_key(key))
+
+    def _held(self, session: AsyncSession, key: KeyTuple) -> T | None:
+        """Return the object that stands for *key* in *session*, where it is loaded."""
+        identity = self._mapped.mapper.identity_key_from_primary_key(key)
+        found = session.sync_session.identity_map.get(identity)
+        return found if isinstance(found, self._mapped.entity) else None
 
     async def _read(self, statement: Select[T], lock: Lock | None) -> ScalarResult[T]:
         options = {}
@@ -418,7 +434,7 @@ class SQLBackend(Backend[T], Generic[T]):
         """Read again the columns of what is loaded, and forget what is gone."""
         held = session.sync_session.identity_map.values()
         by_key: dict[KeyTuple, T] = {
-            _state(entity).identity or (): entity
+            instance_state(entity).identity or (): entity
             for entity in held
             if isinstance(entity, self._mapped.entity)
         }
@@ -439,7 +455,7 @@ class SQLBackend(Backend[T], Generic[T]):
 
     def _has_related(self, entity: T) -> bool:
         """Tell whether other entities are to be stored along with this one."""
-        held = _state(entity).dict
+        held = instance_state(entity).dict
         return any(held.get(name) for name in self._related)
 
     def _url(self) -> URL | None:
@@ -468,23 +484,6 @@ class SQLBackend(Backend[T], Generic[T]):
         return and_(*(column == part for column, part in pairs))
 
 
-@contextmanager
-def _autoflush(session: AsyncSession, wanted: bool) -> Iterator[None]:
-    """Write tracked changes before statements, even where the session would not."""
-    sync_session = session.sync_session
-    before = sync_session.autoflush
-    sync_session.autoflush = before or wanted
-    try:
-        yield
-    finally:
-        sync_session.autoflush = before
-
-
-def _state(entity: object) -> InstanceState[Any]:
-    state: InstanceState[Any] = inspected(entity, raiseerr=True)
-    return state
-
-
 def _worked_out(now: Any, value: Any) -> Any:
     """Return what *value* makes of *now*, in a row that nobody else can change."""
     if not isinstance(value, Inc):
@@ -494,13 +493,13 @@ def _worked_out(now: Any, value: Any) -> Any:
 
 def _forget(session: AsyncSession, entities: Iterable[object]) -> None:
     """Take out of *session* what a statement has deleted, until a rollback."""
-    states = [_state(entity) for entity in entities]
+    states = [instance_state(entity) for entity in entities]
     session.sync_session._remove_newly_deleted(states)  # noqa: SLF001 - what SQLAlchemy's own bulk deletes call; it has no public name
 
 
 async def _fill_expired(session: AsyncSession, entity: object) -> None:
     """Read what the database has made up and did not return with the statement."""
-    if expired := _state(entity).expired_attributes:
+    if expired := instance_state(entity).expired_attributes:
         await session.refresh(entity, expired)
 
 

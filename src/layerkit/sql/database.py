@@ -1,6 +1,7 @@
 """Database: the home of entities in an SQL database; and the home that a session is."""
 
 from abc import abstractmethod
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -187,7 +188,7 @@ class Database(SQLHome):
         found = transaction_of(self)
         return found if isinstance(found, SQLTransaction) else None
 
-    @property
+    @cached_property
     @override
     def dialect(self) -> Dialect:
         session: AsyncSession = self._sessions()  # nothing connects for this

@@ -21,7 +21,7 @@ from sqlalchemy.orm import (
     QueryableAttribute,
     make_transient_to_detached,
 )
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
@@ -87,12 +87,12 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def values(self, entity: T) -> dict[str, Any]:
-        loaded = inspected(entity, raiseerr=True).dict
+        loaded = instance_state(entity).dict
         return {n: copy.deepcopy(loaded[n]) for n in self.columns if n in loaded}
 
     @override
     def held(self, entity: T) -> dict[str, Any]:
-        loaded = inspected(entity, raiseerr=True).dict
+        loaded = instance_state(entity).dict
         return {name: loaded[name] for name in self.columns if name in loaded}
 
     @override
@@ -141,12 +141,29 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             return False
         return self.fields[self.version].kind is int and count(1) == 2  # noqa: PLR2004 - as SQLAlchemy's own does
 
-    def inserted(self, entity: T) -> dict[str, Any]:
+    @property
+    def builds_plainly(self) -> bool:
+        """True where making an entity from values does nothing but set them."""
+        constructor = self.mapper.class_manager.original_init
+        is_default = constructor is self.mapper.registry.constructor
+        return is_default and not (self.mapper.validators or self._listens_to_init)
+
+    @property
+    def _listens_to_init(self) -> bool:
+        dispatch: Any = self.mapper.class_manager.dispatch
+        return len(tuple(dispatch.init)) > 1  # SQLAlchemy's own is the first
+
+    def inserted(self, entity: T | Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that an INSERT of *entity* names, by attribute.
 
         A null is left out where the table has a default, as SQLAlchemy's own does it.
         """
-        held = self.held(entity) | self._next_version(None)
+        is_entity = isinstance(entity, self.entity)
+        held = self.held(entity) if is_entity else dict(entity)  # type: ignore[arg-type] # one or the other
+        if self.version is not None:
+            held |= self._next_version(None)
+        if None not in held.values():
+            return held
         return {
             name: value
             for name, value in held.items()
@@ -183,7 +200,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def check_alone(self, entity: T) -> None:
-        held = inspected(entity, raiseerr=True).dict
+        held = instance_state(entity).dict
         for relationship in self.mapper.relationships:
             if held.get(relationship.key):
                 raise NotSupportedError(
@@ -253,7 +270,7 @@ def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
             version that the mapping counts.
         UsageError: The key was changed.
     """
-    state: InstanceState[Any] = inspected(entity, raiseerr=True)
+    state: InstanceState[Any] = instance_state(entity)
     counts = callable(state.mapper.version_id_generator)
     confined = state.info.get(CONFINED, frozenset())
     changes = {}
@@ -281,7 +298,7 @@ def _copied(entity: Any, made: dict[int, Any]) -> Any:
     """Return a detached copy of *entity* with what is loaded of its relationships."""
     if id(entity) in made:
         return made[id(entity)]
-    state: InstanceState[Any] = inspected(entity, raiseerr=True)
+    state: InstanceState[Any] = instance_state(entity)
     mapper = state.mapper
     twin = made[id(entity)] = mapper.class_manager.new_instance()
     for attribute in mapper.column_attrs:

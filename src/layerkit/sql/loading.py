@@ -45,7 +45,8 @@ def loader_options(mapper: Mapper[Any]) -> list[ORMOption]:
         for column in mapper.column_attrs
         if column.deferred
     ]
-    return [raiseload("*"), *_eager(mapper, frozenset({mapper})), *deferred]
+    hidden = [raiseload("*")] if mapper.relationships else []
+    return [*hidden, *_eager(mapper, frozenset({mapper})), *deferred]
 
 
 def _eager(mapper: Mapper[Any], above: frozenset[Mapper[Any]]) -> list[_AbstractLoad]:
