@@ -443,7 +443,7 @@ async def test_a_backend_works_inside_a_unit_of_its_database_only() -> None:
 
     async with plain_unit_of_work():
         with pytest.raises(TypeError, match="transaction of its database"):
-            await backend.exists((1,))
+            await backend.exists((1,), ALL)
 
 
 async def test_units_of_two_databases_do_not_mix() -> None:

@@ -1,27 +1,62 @@
 """MemoryDatabase and InMemoryRepository: the reference that other backends equal."""
 
 import asyncio
-import copy
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar, override
 
-from layerkit.repository.backend import Backend
+from layerkit.core.errors import NotSupportedError, UnavailableError
+from layerkit.repository.backend import Backend, Lock
 from layerkit.repository.base import ID, T
 from layerkit.repository.entities import EntityAdapter
-from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.homes import Home
-from layerkit.repository.overlay import MemoryTransaction, WriteLock
-from layerkit.repository.query import ALL, Inc, Order, Specification
+from layerkit.repository.overlay import OverlayBackend, OverlayTransaction
+from layerkit.repository.query import Specification
 from layerkit.repository.repository import Repository
-from layerkit.repository.tables import Row, Table
+from layerkit.repository.tables import Layer, Row, Table
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
 E = TypeVar("E")
-R = TypeVar("R")
+
+
+class WriteLock:
+    """Let one transaction write at a time, as SQLite does; waiters come in turn."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            UnavailableError: Another held it for longer than the time-out.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # A lock belongs to the loop that first waited for it; tests have many.
+            self._loop, self._lock = loop, asyncio.Lock()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise UnavailableError(
+                "another unit of work has been writing for "
+                f"{self._timeout_seconds} seconds; try again"
+            ) from error
+
+    @property
+    def is_taken(self) -> bool:
+        """True while a unit holds it."""
+        return self._loop is asyncio.get_running_loop() and self._lock.locked()
+
+    def release(self) -> None:
+        """Give the lock to the next in turn."""
+        self._lock.release()
 
 
 class MemoryDatabase(Home):
@@ -34,9 +69,17 @@ class MemoryDatabase(Home):
 
     Args:
         lock_timeout_seconds: How long a write waits for another unit's end.
+        cursor_secret: What cursors of pages are signed with; left out, each process
+            makes a key of its own.
     """
 
-    def __init__(self, *, lock_timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        lock_timeout_seconds: float = 5.0,
+        cursor_secret: str | bytes | None = None,
+    ) -> None:
+        self._set_cursor_secret(cursor_secret)
         self._tables: dict[type, Table] = {}
         self._lock = WriteLock(lock_timeout_seconds)
 
@@ -51,6 +94,12 @@ class MemoryDatabase(Home):
         traceback: TracebackType | None,
     ) -> None:
         """Keep the data; it has nothing to close."""
+
+    async def close(self) -> None:
+        """Keep the data, as ``Database`` does."""
+
+    async def ping(self) -> None:
+        """Do nothing: what is in this process answers."""
 
     @override
     def unit_of_work(
@@ -77,7 +126,90 @@ class MemoryDatabase(Home):
         return MemoryBackend(adapter, self)
 
 
-class MemoryBackend(Backend[T], Generic[T]):
+class MemoryTransaction(OverlayTransaction):
+    """Write over the tables of a ``MemoryDatabase``; one unit writes at a time.
+
+    Args:
+        home: The database.
+        tables: Its committed tables, by entity class.
+        lock: Its write lock; taken by the first write, held to the end.
+        read_only: True where writing is refused.
+    """
+
+    def __init__(
+        self,
+        home: object,
+        tables: dict[type, Table],
+        lock: WriteLock,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__(home, read_only=read_only)
+        self._tables = tables
+        self._lock = lock
+        self._locked = False
+
+    @override
+    async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+        return self._tables[adapter.entity].rows.get(key)
+
+    @override
+    async def stored_rows(
+        self, adapter: EntityAdapter[Any], where: Specification
+    ) -> Iterable[tuple[KeyTuple, Row]]:
+        return self._tables[adapter.entity].rows.items()
+
+    @override
+    async def stored_holder(
+        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+    ) -> KeyTuple | None:
+        return self._tables[adapter.entity].holders.get(rule, {}).get(value)
+
+    @override
+    async def next_id(self, adapter: EntityAdapter[Any]) -> int:
+        table = self._tables[adapter.entity]
+        table.last_id += 1
+        return table.last_id
+
+    @override
+    async def write(self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row) -> None:
+        await super().write(adapter, key, row)
+        if adapter.integer_key:
+            table = self._tables[adapter.entity]
+            table.last_id = max(table.last_id, key[0])
+
+    @override
+    async def claim(self) -> None:
+        """Become the one that writes.
+
+        Raises:
+            UnitOfWorkError: The unit is read-only.
+            UnavailableError: Another unit keeps writing.
+        """
+        await super().claim()
+        if not self._locked:
+            await self._lock.acquire()
+            self._locked = True
+
+    @property
+    def must_wait(self) -> bool:
+        """True where another unit is writing."""
+        return not self._locked and self._lock.is_taken
+
+    @override
+    async def store(self, written: Layer) -> None:
+        for entity, rows in written.rows.items():
+            self._tables[entity].merge(rows)
+
+    @override
+    async def _release(self) -> None:
+        await super()._release()
+        if self._locked:
+            self._locked = False
+            self._lock.release()
+
+
+class MemoryBackend(OverlayBackend[T], Generic[T]):
     """Store entities of one class in a MemoryDatabase.
 
     Args:
@@ -89,124 +221,32 @@ class MemoryBackend(Backend[T], Generic[T]):
         super().__init__(adapter)
         self._database = database
 
-    @override
-    async def run(
-        self,
-        transaction: Transaction,
-        verb: str,
-        work: Callable[[], Awaitable[R]],
-        *,
-        writes: bool,
-    ) -> R:
-        with transaction.verb(verb, writes=writes):
-            await asyncio.sleep(0)
-            return await work()
-
-    @override
-    async def create(self, entity: T) -> T:
-        adapter, transaction = self.adapter, self._transaction
-        adapter.check_alone(entity)
-        given = adapter.values(entity)
-        generated = adapter.defaults(given)
-        if (name := adapter.integer_key) and given.get(name) is None:
-            generated[name] = transaction.next_id(adapter.entity)
-        row = {**dict.fromkeys(adapter.fields), **given, **generated}
-        key = tuple(row[name] for name in adapter.key)
-        await transaction.take_lock()
-        await transaction.flush()  # it may give up a value that the new one takes
-        if transaction.row(adapter.entity, key) is not None:
-            transaction.refuse(UniqueRule("primary key", adapter.key))
-        await transaction.write(adapter, key, row)
-        adapter.fill(entity, {name: row[name] for name in row if name not in given})
-        adapter.fill(entity, generated)
-        transaction.track(adapter, key, row, entity)
-        return entity
-
-    @override
-    async def get(self, key: KeyTuple) -> T | None:
-        row = self._transaction.row(self.adapter.entity, key)
-        return None if row is None else self._entity(key, row)
-
-    @override
-    async def find(
-        self, where: Specification, orders: Sequence[Order], skip: int, limit: int
-    ) -> list[T]:
-        rows = sorted_by(await self._matching(where), orders)
-        keys = self.adapter.key
-        return [
-            self._entity(tuple(row[name] for name in keys), dict(row))
-            for row in rows[skip : skip + limit]
-        ]
-
-    @override
-    async def count(self, where: Specification, cap: int | None) -> int:
-        found = len(await self._matching(where))
-        return found if cap is None else min(found, cap)
-
-    @override
-    async def update(
-        self, key: KeyTuple, changes: dict[str, Any], when: Specification
-    ) -> T | None:
-        adapter, transaction = self.adapter, self._transaction
-        await transaction.take_lock()
-        await transaction.flush()
-        row = transaction.row(adapter.entity, key)
-        if row is None or (when != ALL and not matches(when, row)):
-            return None
-        if not changes:
-            return self._entity(key, row)
-        applied = adapter.validated(row, _applied(row, changes))
-        fresh = {**row, **adapter.on_update(row), **applied}
-        await transaction.write(adapter, key, fresh)
-        entity: T | None = transaction.tracked(adapter.entity, key)
-        if entity is None:
-            entity = adapter.load(fresh)
-        else:
-            adapter.fill(entity, fresh)
-        transaction.track(adapter, key, fresh, entity)
-        return entity
-
-    @override
-    async def delete(self, key: KeyTuple) -> bool:
-        transaction = self._transaction
-        await transaction.take_lock()
-        if transaction.row(self.adapter.entity, key) is None:
-            return False
-        await transaction.remove(self.adapter.entity, key)
-        return True
-
-    @override
-    async def exists(self, key: KeyTuple) -> bool:
-        return self._transaction.row(self.adapter.entity, key) is not None
-
     @property
-    def _transaction(self) -> MemoryTransaction:
+    @override
+    def transaction(self) -> MemoryTransaction:
         transaction = self._database.transaction()
         if not isinstance(transaction, MemoryTransaction):
             raise TypeError("a backend works inside a transaction of its database")
         return transaction
 
-    async def _matching(self, where: Specification) -> list[Row]:
-        await self._transaction.flush()
-        rows = self._transaction.rows(self.adapter.entity)
-        return [row for _, row in rows if matches(where, row)]
+    @override
+    async def lock(self, lock: Lock | None) -> None:
+        """Take the write lock of the whole database.
 
-    def _entity(self, key: KeyTuple, row: Row) -> T:
-        """Return the one object that stands for the row in this transaction."""
-        entity: T | None = self._transaction.tracked(self.adapter.entity, key)
-        if entity is None:
-            entity = self.adapter.load(row)
-            self._transaction.track(self.adapter, key, row, entity)
-        return entity
-
-
-def _applied(row: Row, changes: dict[str, Any]) -> Row:
-    """Return *changes* with each ``Inc`` worked out against *row*; nulls stay null."""
-    fresh = copy.deepcopy(changes)
-    for name, value in changes.items():
-        if isinstance(value, Inc):
-            fresh[name] = None if row[name] is None else row[name] + value.amount
-    return fresh
+        Raises:
+            NotSupportedError: No row is locked by itself, so that none can be skipped.
+            UnavailableError: Another unit is writing.
+        """
+        if lock is None:
+            return
+        if lock == "skip_locked":
+            raise NotSupportedError(
+                "a MemoryDatabase locks as a whole, so there are no locked rows to "
+                'skip: use lock="wait"'
+            )
+        if lock == "nowait" and self.transaction.must_wait:
+            raise UnavailableError("another unit of work is writing")
+        await self.transaction.claim()
 
 
 class InMemoryRepository(Repository[T, ID], Generic[T, ID]):

@@ -1,57 +1,45 @@
-"""A transaction over tables in memory: an overlay of rows, merged at the commit."""
+"""A transaction that writes into an overlay of rows, applied as a whole at the commit.
+
+What lies under the overlay, tables in memory or documents elsewhere, is a subclass's.
+"""
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from itertools import chain
+from typing import Any, Generic, NoReturn
 
-from typing_extensions import override
+from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import (
     AlreadyExistsError,
     AppException,
+    NotSupportedError,
     StaleDataError,
-    UnavailableError,
     UnitOfWorkError,
     UsageError,
 )
+from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import KeyTuple, UniqueRule, is_same
-from layerkit.repository.tables import Layer, Row, Table, unique_value
+from layerkit.repository.query import Inc, Order, Specification
+from layerkit.repository.scope import check_confined
+from layerkit.repository.tables import Layer, Row, unique_value
 from layerkit.unit_of_work import Transaction
 
-
-class WriteLock:
-    """Let one transaction write at a time, as SQLite does; waiters come in turn."""
-
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout_seconds = timeout_seconds
-        self._lock = asyncio.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def acquire(self) -> None:
-        """Take the lock.
-
-        Raises:
-            UnavailableError: Another held it for longer than the time-out.
-        """
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            # A lock belongs to the loop that first waited for it; tests have many.
-            self._loop, self._lock = loop, asyncio.Lock()
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await self._lock.acquire()
-        except TimeoutError as error:
-            raise UnavailableError(
-                "another unit of work has been writing for "
-                f"{self._timeout_seconds} seconds; try again"
-            ) from error
-
-    def release(self) -> None:
-        """Give the lock to the next in turn."""
-        self._lock.release()
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Tracked:
@@ -61,11 +49,12 @@ class Tracked:
     is one comparison of two dicts wherever it can be.
     """
 
-    __slots__ = ("_is_plain", "_seen", "adapter", "entity", "row")
+    __slots__ = ("_is_plain", "_seen", "adapter", "confined", "entity", "row")
 
     def __init__(self, entity: Any, adapter: EntityAdapter[Any], row: Row) -> None:
         self.entity = entity
         self.adapter = adapter
+        self.confined: frozenset[str] = frozenset()
         self.note(row)
 
     def note(self, row: Row) -> None:
@@ -93,6 +82,11 @@ class Tracked:
         }
         return copy.deepcopy(changed)
 
+    def refresh(self, row: Row) -> None:
+        """Let the object hold the values of *row*, which were written otherwise."""
+        self.adapter.fill(self.entity, row)
+        self.note(row)
+
 
 def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
     """Tell whether *held* has a collection, of related entities say, beside the row.
@@ -102,50 +96,91 @@ def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
     return any(n not in row and isinstance(v, Collection) for n, v in held.items())
 
 
-class MemoryTransaction(Transaction):
-    """Write into an overlay, read through it, and merge it when the unit commits.
+class OverlayTransaction(Transaction):
+    """Write into an overlay and read through it; nothing is stored before the commit.
+
+    A subclass says what lies under the overlay, and stores it.
 
     Args:
-        home: The database.
-        tables: Its committed tables, by entity class.
-        lock: Its write lock; taken by the first write, held to the end.
+        home: What the unit belongs to.
         read_only: True where writing is refused.
     """
 
-    def __init__(
-        self,
-        home: object,
-        tables: dict[type, Table],
-        lock: WriteLock,
-        *,
-        read_only: bool = False,
-    ) -> None:
+    def __init__(self, home: object, *, read_only: bool = False) -> None:
         super().__init__(home, read_only=read_only)
-        self._tables = tables
-        self._lock = lock
-        self._locked = False
         self._layers = [Layer()]
         self._tracked: dict[tuple[type, KeyTuple], Tracked] = {}
 
+    # What lies under the overlay
+
+    @abstractmethod
+    async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+        """Return the stored row at *key*, or None."""
+
+    @abstractmethod
+    async def stored_rows(
+        self, adapter: EntityAdapter[Any], where: Specification
+    ) -> Iterable[tuple[KeyTuple, Row]]:
+        """Return stored rows with their keys: those that *where* means, or more."""
+
+    @abstractmethod
+    async def stored_holder(
+        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+    ) -> KeyTuple | None:
+        """Return the key of the stored row that holds *value* under *rule*, or None."""
+
+    @abstractmethod
+    async def next_id(self, adapter: EntityAdapter[Any]) -> int:
+        """Return the next generated key; a rollback does not give it back."""
+
+    @abstractmethod
+    async def store(self, written: Layer) -> None:
+        """Store what the transaction has written, all or nothing."""
+
+    async def claim(self) -> None:
+        """Become one that writes.
+
+        Raises:
+            UnitOfWorkError: The unit is read-only.
+        """
+        if self.read_only:
+            raise UnitOfWorkError("an entity was changed in a read-only unit of work")
+
     # Rows
 
-    def row(self, entity: type, key: KeyTuple) -> Row | None:
+    async def row(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
         """Return the row at *key* as this transaction sees it."""
         for layer in reversed(self._layers):
-            written = layer.rows.get(entity, {})
+            written = layer.rows.get(adapter.entity, {})
             if key in written:
                 return written[key]
-        return self._tables[entity].rows.get(key)
+        return await self.stored(adapter, key)
 
-    def rows(self, entity: type) -> Iterator[tuple[KeyTuple, Row]]:
-        """Yield every row that this transaction sees, with its key."""
-        written = self._written(entity)
-        for key, committed in self._tables[entity].rows.items():
-            if key not in written:
-                yield key, committed
-        for key, row in written.items():
-            if row is not None:
-                yield key, row
+    async def rows(
+        self, adapter: EntityAdapter[Any], where: Specification
+    ) -> list[tuple[KeyTuple, Row]]:
+        """Return every row that *where* means and this transaction sees, by its key."""
+        await self.flush()
+        written = self.written(adapter.entity)
+        stored = await self.stored_rows(adapter, where)
+        under = ((key, row) for key, row in stored if key not in written)
+        over = ((key, row) for key, row in written.items() if row is not None)
+        return [(k, row) for k, row in chain(under, over) if matches(where, row)]
+
+    async def holder(
+        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+    ) -> KeyTuple | None:
+        """Return the key of the row that holds *value* under *rule*, or None."""
+        if rule.fields == adapter.key:
+            return value if await self.row(adapter, value) is not None else None
+        at = (adapter.entity, rule)
+        holders = [layer.holders.get(at, {}).get(value) for layer in self._layers]
+        holders.append(await self.stored_holder(adapter, rule, value))
+        for key in holders:
+            row = None if key is None else await self.row(adapter, key)
+            if row is not None and unique_value(row, rule) == value:
+                return key  # and no row that has given the value up since
+        return None
 
     async def write(self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row) -> None:
         """Put *row* at *key* in the overlay.
@@ -154,22 +189,24 @@ class MemoryTransaction(Transaction):
             AlreadyExistsError: A unique rule is taken; the transaction is doomed.
             UnavailableError: Another transaction keeps writing.
         """
-        await self.take_lock()
+        await self.claim()
         for rule in adapter.unique:
-            if self._is_taken(adapter.entity, rule, key, row):
-                self.refuse(rule)
+            value = unique_value(row, rule)
+            if value is not None:
+                holder = await self.holder(adapter, rule, value)
+                if holder not in (None, key):
+                    self.refuse(rule)
         self._layers[-1].put(adapter.entity, key, row, adapter.unique)
-        if adapter.integer_key:
-            table = self._tables[adapter.entity]
-            table.last_id = max(table.last_id, key[0])
+        if tracked := self._tracked.get((adapter.entity, key)):
+            tracked.refresh(row)
 
-    async def remove(self, entity: type, key: KeyTuple) -> None:
+    async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
         """Delete the row at *key* in the overlay."""
-        await self.take_lock()
-        self._layers[-1].rows.setdefault(entity, {})[key] = None
-        self._tracked.pop((entity, key), None)
+        await self.claim()
+        self._layers[-1].rows.setdefault(adapter.entity, {})[key] = None
+        self._tracked.pop((adapter.entity, key), None)
 
-    def refuse(self, rule: UniqueRule) -> None:
+    def refuse(self, rule: UniqueRule) -> NoReturn:
         """Doom the transaction, as a server does, and report the rule that is taken.
 
         Raises:
@@ -179,30 +216,20 @@ class MemoryTransaction(Transaction):
         self.doom(error)
         raise error
 
-    def next_id(self, entity: type) -> int:
-        """Return the next generated key; a rollback does not give it back."""
-        table = self._tables[entity]
-        table.last_id += 1
-        return table.last_id
-
-    async def take_lock(self) -> None:
-        """Become the one that writes.
-
-        Raises:
-            UnitOfWorkError: The unit is read-only.
-        """
-        if self.read_only:
-            raise UnitOfWorkError("an entity was changed in a read-only unit of work")
-        if not self._locked:
-            await self._lock.acquire()
-            self._locked = True
+    def written(self, entity: type) -> Mapping[KeyTuple, Row | None]:
+        """Return what is written of a class so far; None is a deleted row."""
+        if len(self._layers) == 1:
+            return self._layers[0].rows.get(entity, {})
+        merged: dict[KeyTuple, Row | None] = {}
+        for layer in self._layers:
+            merged.update(layer.rows.get(entity, {}))
+        return merged
 
     # Objects
 
-    def tracked(self, entity: type, key: KeyTuple) -> Any | None:
-        """Return the object that was handed out for *key*, or None."""
-        found = self._tracked.get((entity, key))
-        return None if found is None else found.entity
+    def tracked(self, entity: type, key: KeyTuple) -> Tracked | None:
+        """Return what is remembered of the object that was handed out for *key*."""
+        return self._tracked.get((entity, key))
 
     def track(
         self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
@@ -218,7 +245,8 @@ class MemoryTransaction(Transaction):
         """Write what the caller has changed on tracked objects.
 
         Raises:
-            ValidationError: A value of the wrong type, or a null where none may be.
+            ValidationError: A value of the wrong type, a null where none may be, or a
+                field of the scope that the object was read in.
             UsageError: The key of an object was changed.
             StaleDataError: Another unit has removed the row, or moved its version on.
             AppException: What ``write`` refuses; each of these dooms the transaction.
@@ -230,15 +258,12 @@ class MemoryTransaction(Transaction):
         ]
         for key, tracked in suspects:
             try:
-                await self._flush_one(key, tracked)
+                tracked.adapter.check_alone(tracked.entity)
+                if changes := tracked.changes():
+                    await self._write_changes(tracked, key, changes)
             except AppException as error:
                 self.doom(error)  # as a server does with a statement that failed
                 raise
-
-    async def _flush_one(self, key: KeyTuple, tracked: Tracked) -> None:
-        tracked.adapter.check_alone(tracked.entity)
-        if changes := tracked.changes():
-            await self._write_changes(tracked, key, changes)
 
     async def _write_changes(
         self, tracked: Tracked, key: KeyTuple, changes: Row
@@ -248,17 +273,14 @@ class MemoryTransaction(Transaction):
             raise UsageError(
                 f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
             )
+        check_confined(adapter.name, changes, tracked.confined)
         changes = adapter.validated(tracked.row, adapter.changes(changes))
-        await self.take_lock()  # before the look: others may be writing until then
-        row, version = self.row(adapter.entity, key), adapter.version
+        await self.claim()  # before the look: others may be writing until then
+        row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
             raise StaleDataError
-        changes = {**adapter.on_update(row), **changes}
-        fresh = {**row, **changes}
-        await self.write(adapter, key, fresh)
+        await self.write(adapter, key, {**row, **adapter.on_update(row), **changes})
         self.writes += 1
-        adapter.fill(tracked.entity, changes)
-        tracked.note(fresh)
 
     # The steps of a home
 
@@ -270,8 +292,7 @@ class MemoryTransaction(Transaction):
     async def _commit(self) -> None:
         await asyncio.sleep(0)
         await self.flush()
-        for entity, written in self._layers[0].rows.items():
-            self._tables[entity].merge(written)
+        await self.store(self._layers[0])
         self._layers = [Layer()]
 
     @override
@@ -282,9 +303,6 @@ class MemoryTransaction(Transaction):
     @override
     async def _release(self) -> None:
         self._tracked = {}
-        if self._locked:
-            self._locked = False
-            self._lock.release()
 
     @override
     def _savepoint(self) -> AbstractAsyncContextManager[None]:
@@ -295,7 +313,7 @@ class MemoryTransaction(Transaction):
         with self.verb("savepoint", writes=False):
             await asyncio.sleep(0)
             await self.flush()
-        before = {k: (t.entity, t.adapter, t.row) for k, t in self._tracked.items()}
+        before = {at: (tracked, tracked.row) for at, tracked in self._tracked.items()}
         self._layers.append(Layer())
         try:
             yield
@@ -303,36 +321,203 @@ class MemoryTransaction(Transaction):
         except BaseException:
             self._layers.pop()
             self._tracked = {}
-            for at, (entity, adapter, row) in before.items():
-                adapter.fill(entity, row)
-                self._tracked[at] = Tracked(entity, adapter, row)
+            for at, (tracked, row) in before.items():
+                tracked.refresh(row)
+                self._tracked[at] = tracked
             raise
         top = self._layers.pop()
         self._layers[-1].absorb(top)
 
-    # Helpers
 
-    def _written(self, entity: type) -> Mapping[KeyTuple, Row | None]:
-        if len(self._layers) == 1:
-            return self._layers[0].rows.get(entity, {})
-        merged: dict[KeyTuple, Row | None] = {}
-        for layer in self._layers:
-            merged.update(layer.rows.get(entity, {}))
-        return merged
+class OverlayBackend(Backend[T], Generic[T]):
+    """Carry out the verbs on the rows of an open ``OverlayTransaction``."""
 
-    def _is_taken(
-        self, entity: type, rule: UniqueRule, key: KeyTuple, row: Row
-    ) -> bool:
-        value = unique_value(row, rule)
-        if value is None:
+    @property
+    @abstractmethod
+    def transaction(self) -> OverlayTransaction:
+        """The transaction that this context works in."""
+
+    @override
+    async def run(
+        self,
+        transaction: Transaction,
+        verb: str,
+        work: Callable[[], Awaitable[R]],
+        *,
+        writes: bool,
+    ) -> R:
+        with transaction.verb(verb, writes=writes):
+            await asyncio.sleep(0)
+            return await work()
+
+    @override
+    async def create(self, entity: T) -> T:
+        given = self.adapter.values(entity)
+        key, row = await self._insert(entity, given)
+        made = {name: row[name] for name in row if row[name] is not given.get(name)}
+        self.adapter.fill(entity, made)
+        self.transaction.track(self.adapter, key, row, entity)
+        return entity
+
+    @override
+    async def create_many(self, entities: Sequence[T | Mapping[str, Any]]) -> None:
+        for entity in entities:
+            if isinstance(entity, self.adapter.entity):
+                await self._insert(entity, self.adapter.values(entity))
+
+    @override
+    async def get(
+        self, key: KeyTuple, where: Specification, lock: Lock | None = None
+    ) -> T | None:
+        await self.lock(lock)
+        row = await self._row(key, where)
+        return None if row is None else self._entity(key, row)
+
+    @override
+    async def find(
+        self,
+        where: Specification,
+        orders: Sequence[Order],
+        skip: int,
+        limit: int,
+        lock: Lock | None = None,
+    ) -> list[T]:
+        await self.lock(lock)
+        found = await self.transaction.rows(self.adapter, where)
+        rows = sorted_by((row for _, row in found), orders)
+        keys = self.adapter.key
+        return [
+            self._entity(tuple(row[name] for name in keys), dict(row))
+            for row in rows[skip : skip + limit]
+        ]
+
+    @override
+    async def count(self, where: Specification, cap: int | None) -> int:
+        found = len(await self.transaction.rows(self.adapter, where))
+        return found if cap is None else min(found, cap)
+
+    @override
+    async def exists(self, key: KeyTuple, where: Specification) -> bool:
+        return await self._row(key, where) is not None
+
+    @override
+    async def update(
+        self, key: KeyTuple, changes: dict[str, Any], where: Specification
+    ) -> T | None:
+        await self.transaction.claim()
+        await self.transaction.flush()
+        row = await self._row(key, where)
+        if row is None:
+            return None
+        return self._entity(key, await self._change(key, row, changes))
+
+    @override
+    async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
+        await self.transaction.claim()
+        found = await self.transaction.rows(self.adapter, where)
+        for key, row in found:
+            await self._change(key, row, changes)
+        return len(found)
+
+    @override
+    async def delete(self, key: KeyTuple, where: Specification) -> bool:
+        await self.transaction.claim()
+        if await self._row(key, where) is None:
             return False
-        written = [layer.holders.get((entity, rule), {}) for layer in self._layers]
-        committed = self._tables[entity].holders.get(rule, {})
-        for holders in (*written, committed):
-            holder = holders.get(value)
-            if holder is None or holder == key:
-                continue
-            held = self.row(entity, holder)  # it may have given the value up
-            if held is not None and unique_value(held, rule) == value:
-                return True
-        return False
+        await self.transaction.remove(self.adapter, key)
+        return True
+
+    @override
+    async def delete_where(self, where: Specification) -> int:
+        await self.transaction.claim()
+        found = await self.transaction.rows(self.adapter, where)
+        for key, _ in found:
+            await self.transaction.remove(self.adapter, key)
+        return len(found)
+
+    @override
+    async def upsert(
+        self, item: Upsert[T], rule: UniqueRule, where: Specification
+    ) -> T | None:
+        transaction = self.transaction
+        await transaction.claim()
+        await transaction.flush()
+        held = self.adapter.held(item.entity)
+        value = tuple(held[name] for name in rule.fields)
+        key = await transaction.holder(self.adapter, rule, value)
+        if key is None:
+            return await self.create(item.entity)
+        return await self.update(key, item.changes, where)
+
+    @override
+    async def upsert_many(
+        self, items: Sequence[Upsert[T]], rule: UniqueRule, where: Specification
+    ) -> bool:
+        for item in items:
+            if await self.upsert(item, rule, where) is None:
+                return False
+        return True
+
+    @override
+    def confine(self, entity: T, fields: frozenset[str]) -> None:
+        key = tuple(getattr(entity, name) for name in self.adapter.key)
+        if tracked := self.transaction.tracked(self.adapter.entity, key):
+            tracked.confined |= fields
+
+    async def lock(self, lock: Lock | None) -> None:
+        """Keep others from writing what is about to be read.
+
+        Raises:
+            NotSupportedError: The home has no such lock.
+        """
+        if lock is not None:
+            raise NotSupportedError(
+                f'lock="{lock}" has nothing to lock here: give `expected_version=` or '
+                "`when=` to the update"
+            )
+
+    async def _insert(self, entity: T, given: Row) -> tuple[KeyTuple, Row]:
+        adapter, transaction = self.adapter, self.transaction
+        adapter.check_alone(entity)
+        generated = adapter.defaults(given)
+        if (name := adapter.integer_key) and given.get(name) is None:
+            generated[name] = await transaction.next_id(adapter)
+        row = {**dict.fromkeys(adapter.fields), **given, **generated}
+        key = tuple(row[name] for name in adapter.key)
+        await transaction.claim()
+        await transaction.flush()  # it may give up a value that the new one takes
+        if await transaction.row(adapter, key) is not None:
+            transaction.refuse(UniqueRule("primary key", adapter.key))
+        await transaction.write(adapter, key, row)
+        return key, row
+
+    async def _change(self, key: KeyTuple, row: Row, changes: dict[str, Any]) -> Row:
+        if not changes:
+            return row
+        applied = self.adapter.validated(row, _applied(row, changes))
+        fresh = {**row, **self.adapter.on_update(row), **applied}
+        await self.transaction.write(self.adapter, key, fresh)
+        return fresh
+
+    async def _row(self, key: KeyTuple, where: Specification) -> Row | None:
+        row = await self.transaction.row(self.adapter, key)
+        return row if row is not None and matches(where, row) else None
+
+    def _entity(self, key: KeyTuple, row: Row) -> T:
+        """Return the one object that stands for the row in this transaction."""
+        tracked = self.transaction.tracked(self.adapter.entity, key)
+        if tracked is not None:
+            known: T = tracked.entity
+            return known
+        entity = self.adapter.load(row)
+        self.transaction.track(self.adapter, key, row, entity)
+        return entity
+
+
+def _applied(row: Row, changes: dict[str, Any]) -> Row:
+    """Return *changes* with each ``Inc`` worked out against *row*; nulls stay null."""
+    fresh = copy.deepcopy(changes)
+    for name, value in changes.items():
+        if isinstance(value, Inc):
+            fresh[name] = None if row[name] is None else row[name] + value.amount
+    return fresh

@@ -1,6 +1,6 @@
 """Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -129,13 +129,29 @@ class Scope(Generic[T]):
             ValidationError: A field of the scope, or as ``EntityAdapter.changes``.
         """
         changes = self.adapter.changes(data)
-        if foreign := sorted(self.fields & changes.keys()):
-            raise ValidationError(
-                f"{', '.join(foreign)} of a {self.adapter.name} can't be changed here: "
-                "the scope of the repository sets it",
-                fields=foreign,
-            )
+        check_confined(self.adapter.name, changes, self.fields)
         return changes
+
+
+def check_confined(
+    entity: str, changes: Collection[str], confined: frozenset[str]
+) -> None:
+    """Refuse changes of what the scope of a repository has set.
+
+    Args:
+        entity: The name of the class.
+        changes: The fields that are to be changed.
+        confined: Those that the scope has set.
+
+    Raises:
+        ValidationError: Some are both.
+    """
+    if foreign := sorted(confined & set(changes)):
+        raise ValidationError(
+            f"{', '.join(foreign)} of a {entity} can't be changed here: the scope of "
+            "the repository sets it",
+            fields=foreign,
+        )
 
 
 def pinned(where: Specification) -> dict[str, object]:

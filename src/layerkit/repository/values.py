@@ -34,4 +34,4 @@ def decode_value(value: Any) -> Any:
     [(name, text)] = value.items()
     if name == "timedelta":
         return timedelta(*text)
-    return float(text) if name == "float" else _KINDS[name][2](text)  # type: ignore[operator]
+    return float(text) if name == "float" else _KINDS[name][2](text)

@@ -26,8 +26,9 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
-from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
+from layerkit.core.errors import NotSupportedError, UsageError
 from layerkit.repository import EntityAdapter, FieldInfo, UniqueRule
+from layerkit.repository.scope import check_confined
 
 T = TypeVar("T")
 
@@ -285,12 +286,7 @@ def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
         raise UsageError(
             f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
         )
-    if foreign := sorted(confined & changes.keys()):
-        raise ValidationError(
-            f"{', '.join(foreign)} of a {adapter.name} can't be changed here: the "
-            "scope of the repository sets it",
-            fields=foreign,
-        )
+    check_confined(adapter.name, changes, confined)
     adapter.changes(changes)
 
 
