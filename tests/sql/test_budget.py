@@ -1,0 +1,158 @@
+"""How many SQL statements a verb sends: the table in docs/reference/sql.md."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from layerkit.repository import ALL, Inc, Repository, field
+from layerkit.sql import Database
+from tests.support.statements import sent
+
+
+class Base(DeclarativeBase):
+    """Hold the table of the budget."""
+
+
+class Part(Base):
+    __tablename__ = "budget_parts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(String(20), unique=True)
+    qty: Mapped[int] = mapped_column(default=0)
+
+
+class Parts(Repository[Part, int]): ...
+
+
+Verb = Callable[[Parts], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many statements a verb sends on databases with UPDATE RETURNING, and not."""
+
+    verb: Verb
+    returning: int
+    mariadb: int
+
+
+NEW = {"code": "new"}
+BUDGETS = {
+    "create": Budget(lambda p: p.create(NEW), 1, 1),
+    "get_by_id": Budget(lambda p: p.get_by_id(1), 1, 1),
+    "get_many": Budget(lambda p: p.get_many(range(1, 51)), 1, 1),
+    "get_all": Budget(lambda p: p.get_all(), 1, 1),
+    "find": Budget(lambda p: p.find(field("qty") > 3), 1, 1),
+    "find_one": Budget(lambda p: p.find_one(field("code") == "c3"), 1, 1),
+    "count": Budget(lambda p: p.count(), 1, 1),
+    "exists": Budget(lambda p: p.exists(1), 1, 1),
+    "paginate": Budget(lambda p: p.paginate(size=10), 1, 1),
+    "paginate, counted": Budget(lambda p: p.paginate(size=9, total="exact"), 2, 2),
+    "update": Budget(lambda p: p.update(1, {"qty": Inc(1)}), 1, 2),
+    "update, guarded": Budget(
+        lambda p: p.update(1, {"qty": 5}, when=field("qty") == 1), 1, 2
+    ),
+    "delete": Budget(lambda p: p.delete(1), 1, 1),
+    "create_many": Budget(
+        lambda p: p.create_many({"code": f"n{n}"} for n in range(1000)), 1, 1
+    ),
+    "update_where": Budget(lambda p: p.update_where(ALL, {"qty": Inc(1)}), 1, 1),
+    "delete_where": Budget(lambda p: p.delete_where(field("qty") > 3), 1, 1),
+    "delete_where, expected": Budget(lambda p: p.delete_where(ALL, expect=60), 1, 1),
+    "upsert, new": Budget(lambda p: p.upsert(NEW, key="code"), 1, 2),
+    "upsert, known": Budget(
+        lambda p: p.upsert({"code": "c3", "qty": 9}, key="code"), 1, 2
+    ),
+    "upsert_many": Budget(
+        lambda p: p.upsert_many([{"code": f"n{n}"} for n in range(500)], key="code"),
+        1,
+        2,
+    ),
+}
+
+
+@pytest.fixture
+async def parts(url: str) -> AsyncIterator[Parts]:
+    """Sixty parts, numbered from 1."""
+    async with Database(url) as database:
+        async with database.engine.begin() as connection:
+            await connection.run_sync(Base.metadata.drop_all)
+            await connection.run_sync(Base.metadata.create_all)
+        parts = Parts(database)
+        await parts.create_many({"code": f"c{n}", "qty": n} for n in range(1, 61))
+        yield parts
+
+
+def engine_of(parts: Parts) -> Any:
+    assert isinstance(parts.home, Database)
+    return parts.home.engine
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+@pytest.mark.defect("R32")
+@pytest.mark.defect("R36")
+@pytest.mark.defect("R39")
+@pytest.mark.defect("R41")
+async def test_a_verb_keeps_to_its_budget(parts: Parts, name: str) -> None:
+    budget = BUDGETS[name]
+    is_mariadb = engine_of(parts).dialect.name in {"mysql", "mariadb"}
+
+    with sent(engine_of(parts)) as statements:
+        await budget.verb(parts)
+
+    expected = budget.mariadb if is_mariadb else budget.returning
+    assert len(statements) == expected, statements
+
+
+async def test_what_the_unit_has_loaded_costs_nothing_to_get(parts: Parts) -> None:
+    async with parts.unit_of_work():
+        held = await parts.get_by_id(1)
+        with sent(engine_of(parts)) as statements:
+            assert await parts.get_by_id(1) is held
+
+    assert statements == []
+
+
+@pytest.mark.defect("R31")
+async def test_exists_counts_nothing(parts: Parts) -> None:
+    with sent(engine_of(parts)) as statements:
+        await parts.exists(1)
+
+    assert "count" not in statements[0].lower()
+
+
+async def test_a_bulk_verb_reads_again_what_the_unit_has_loaded(parts: Parts) -> None:
+    async with parts.unit_of_work():
+        kept = await parts.get_by_id(1)
+        gone = await parts.get_by_id(60)
+        assert kept is not None
+
+        with sent(engine_of(parts)) as changing:
+            await parts.update_where(ALL, {"qty": Inc(100)})
+        qty = kept.qty
+        with sent(engine_of(parts)) as deleting:
+            await parts.delete_where(field("id") > 50)
+
+        assert (len(changing), len(deleting), qty) == (2, 2, 101)
+        assert await parts.get_by_id(60) is None
+        assert gone is not None
+
+
+async def test_a_stream_sends_one_statement_a_batch(parts: Parts) -> None:
+    with sent(engine_of(parts)) as statements:
+        found = [part.id async for part in parts.stream(batch_size=25)]
+
+    assert found == list(range(1, 61))
+    assert len(statements) == 3
+
+
+async def test_a_batch_larger_than_any_bind_limit_is_one_batch(parts: Parts) -> None:
+    items = [{"code": f"big{n}", "qty": n} for n in range(40_000)]
+
+    assert await parts.create_many(items) == 40_000
+    assert await parts.upsert_many(items[:35_000], key="code") == 35_000
+    assert await parts.count() == 40_060
+    assert len(await parts.get_many(range(1, 35_001))) > 30_000
