@@ -53,6 +53,7 @@ class FieldInfo:
         nullable: True where it may be null.
         required: True where a new entity must bring a value, since nothing fills it in.
         indexed: True where it is marked for look-ups by equality.
+        aware: True where a datetime needs a time zone.
     """
 
     name: str
@@ -60,6 +61,7 @@ class FieldInfo:
     nullable: bool = True
     required: bool = False
     indexed: bool = False
+    aware: bool = False
 
     @property
     def is_ordered(self) -> bool:
@@ -88,6 +90,8 @@ class FieldInfo:
             return isinstance(value, bytes | bytearray | memoryview)
         if kind is date:
             return isinstance(value, date) and not isinstance(value, datetime)
+        if self.aware:
+            return isinstance(value, datetime) and value.tzinfo is not None
         return isinstance(value, kind)
 
     def accepts_increment(self, amount: object) -> bool:
@@ -131,4 +135,6 @@ def fits(info: FieldInfo, value: object, *, increments: bool) -> bool:
 
 def type_name(info: FieldInfo) -> str:
     """Return the name of what the field holds, for messages."""
+    if info.aware:
+        return "datetime with a time zone"
     return "anything" if info.kind is None else info.kind.__name__

@@ -51,6 +51,7 @@ from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
 from layerkit.sql.session import SessionUnit
+from layerkit.sql.transaction import CHECKED
 from layerkit.sql.upserts import Upserts
 from layerkit.unit_of_work import Transaction
 
@@ -416,7 +417,11 @@ class SQLBackend(Backend[T], Generic[T]):
         for entity in entities:
             for name, value in changes.items():
                 setattr(entity, name, _worked_out(getattr(entity, name), value))
-        await session.flush()
+        session.info[CHECKED] = True
+        try:
+            await session.flush()
+        finally:
+            session.info[CHECKED] = False
         for entity in entities:
             await _fill_expired(session, entity)
         return list(entities)

@@ -27,8 +27,10 @@ from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
 from layerkit.core.errors import NotSupportedError, UsageError
-from layerkit.repository import EntityAdapter, FieldInfo, UniqueRule
+from layerkit.repository import Comparison, EntityAdapter, FieldInfo, UniqueRule
 from layerkit.repository.scope import check_confined
+from layerkit.sql.mixins import DELETED, LIVE, STAMP, VersionMixin
+from layerkit.sql.types import UTCDateTime
 
 T = TypeVar("T")
 
@@ -64,6 +66,13 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         )
         if mapper.version_id_col is not None:
             self.version = self.names[mapper.version_id_col]
+        elif issubclass(entity, VersionMixin):
+            raise UsageError(
+                f"{entity.__name__} has __mapper_args__ of its own, which hide "
+                "VersionMixin's: write {**VersionMixin.__mapper_args__, ...}"
+            )
+        self.stamps = frozenset(self._marked(STAMP))
+        self.deleted = next(iter(self._marked(DELETED)), None)
         self.fields = {
             name: _field_info(name, column, generated=self._is_generated(name))
             for name, column in self.columns.items()
@@ -81,6 +90,9 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             if isinstance(table, Table)
             for rule in self._unique_rules(table)
         )
+
+    def _marked(self, mark: str) -> list[str]:
+        return [name for name, column in self.columns.items() if mark in column.info]
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
@@ -237,18 +249,23 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         )
 
     def _unique_rules(self, table: Table) -> list[UniqueRule]:
-        groups = [
-            (constraint.name, list(constraint.columns))
+        groups: list[tuple[object, list[Column[Any]], bool]] = [
+            (constraint.name, list(constraint.columns), False)
             for constraint in table.constraints
             if isinstance(constraint, UniqueConstraint)
         ]
-        groups += [(i.name, list(i.columns)) for i in table.indexes if i.unique]
+        groups += [
+            (index.name, list(index.columns), LIVE in index.info)
+            for index in table.indexes
+            if index.unique
+        ]
         rules = [
             UniqueRule(
                 str(name or "_".join((table.name, *(c.name for c in columns), "key"))),
                 tuple(self.names[column] for column in columns),
+                Comparison(self.deleted, "null") if live and self.deleted else None,
             )
-            for name, columns in groups
+            for name, columns, live in groups
             if all(column in self.names for column in columns)
         ]
         return sorted(rules, key=lambda rule: rule.name)  # a set has no order
@@ -319,12 +336,21 @@ def _copied(entity: Any, made: dict[int, Any]) -> Any:
 def _field_info(name: str, column: Column[Any], *, generated: bool) -> FieldInfo:
     """Describe a column; types that take values of several classes are unchecked."""
     kind: type | None = None
-    if not isinstance(column.type, TypeDecorator | JSON):
+    is_moment = isinstance(column.type, UTCDateTime)
+    if is_moment:
+        kind = datetime
+    elif not isinstance(column.type, TypeDecorator | JSON):
         kind = column.type.python_type
-    nullable = bool(column.nullable)
     if kind is object:  # SQLAlchemy's word for a type that does not say
         kind = None
-    return FieldInfo(name, kind, nullable, required=not nullable and not generated)
+    return FieldInfo(
+        name,
+        kind,
+        nullable=bool(column.nullable),
+        required=not column.nullable and not generated,
+        indexed=bool(column.index or column.unique),
+        aware=is_moment,
+    )
 
 
 def _is_check(rule: object) -> bool:

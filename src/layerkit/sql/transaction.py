@@ -23,6 +23,9 @@ from layerkit.unit_of_work.transaction import open_blocks
 WROTE: Final = "layerkit.wrote"
 """A key of ``session.info``: the running transaction has written something."""
 
+CHECKED: Final = "layerkit.checked"
+"""A key of ``session.info``: what is flushed now was checked by the verb at work."""
+
 _KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
 
 Loaded = list[tuple[Any, dict[str, Any]]]
@@ -164,7 +167,7 @@ def _check_changes(session: Session, _: object, __: object) -> None:
         AppException: What ``check_changes`` raises; the unit is doomed.
     """
     unit = _unit_on(session)
-    if unit is None:
+    if unit is None or session.info.get(CHECKED):
         return
     try:
         for entity in session.dirty:

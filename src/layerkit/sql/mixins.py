@@ -1,0 +1,127 @@
+"""Mixins for mapped classes: keys, stamps, versions and soft deletion.
+
+Fields of the same names mean the same on pydantic models and dataclasses.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from sqlalchemy import DDL, Index, Integer, Table, event, text
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+
+from layerkit.core.types import uuid7
+from layerkit.sql.compile import MYSQL
+from layerkit.sql.types import UTCDateTime
+
+STAMP: Final = "layerkit.stamp"
+"""A key of ``Column.info``: no update may write the column."""
+
+DELETED: Final = "layerkit.deleted"
+"""A key of ``Column.info``: the column says when a row was soft-deleted."""
+
+LIVE: Final = "layerkit.live"
+"""A key of ``Index.info``: soft-deleted rows don't count for the unique rule."""
+
+_DELETED_AT: Final = "deleted_at"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class UUIDKeyMixin:
+    """Give a class the key ``id``: a UUIDv7, made before anything is sent.
+
+    Keys of one process rise, so that an index takes them at its end, and a batch is
+    inserted in one statement.
+    """
+
+    @declared_attr
+    def id(cls) -> Mapped[UUID]:  # noqa: N805 - declared_attr passes the class
+        """The key."""
+        return mapped_column(primary_key=True, default=uuid7, sort_order=-1)
+
+
+class TimestampMixin:
+    """Give a class ``created_at`` and ``updated_at``, aware and in UTC.
+
+    Every write moves ``updated_at``, bulk verbs included; no caller sets either.
+    """
+
+    @declared_attr
+    def created_at(cls) -> Mapped[datetime]:  # noqa: N805 - declared_attr passes the class
+        """When the entity was stored."""
+        return mapped_column(UTCDateTime, default=_now, info={STAMP: True})
+
+    @declared_attr
+    def updated_at(cls) -> Mapped[datetime]:  # noqa: N805 - declared_attr passes the class
+        """When the entity was stored or last changed."""
+        return mapped_column(
+            UTCDateTime, default=_now, onupdate=_now, info={STAMP: True}
+        )
+
+
+class VersionMixin:
+    """Give a class ``version``, which starts at 1 and rises with every write.
+
+    A class with ``__mapper_args__`` of its own takes this one's along::
+
+        __mapper_args__ = {**VersionMixin.__mapper_args__, "eager_defaults": True}
+    """
+
+    version: Mapped[int] = mapped_column(Integer, nullable=False)
+    __mapper_args__: ClassVar[Any] = {"version_id_col": version}
+
+
+class SoftDeleteMixin:
+    """Give a class ``deleted_at``: ``delete`` sets it and hides the row from then on.
+
+    Unique columns keep their values taken, unless ``unique_live`` declares them.
+    """
+
+    @declared_attr
+    def deleted_at(cls) -> Mapped[datetime | None]:  # noqa: N805 - declared_attr passes the class
+        """When the entity was deleted; None while it is not."""
+        return mapped_column(UTCDateTime, info={STAMP: True, DELETED: True})
+
+
+def unique_live(*columns: str, name: str | None = None) -> Index:
+    """Return a unique rule that soft-deleted rows don't count for.
+
+    It stands among ``__table_args__`` of a class with ``SoftDeleteMixin``::
+
+        __table_args__ = (unique_live("email"),)
+
+    SQLite and PostgreSQL get a partial unique index. MySQL and MariaDB have none:
+    there, ``create_all`` adds a generated column, ``<name>_live``, to the index, and so
+    must a migration.
+
+    Args:
+        columns: The names of one or several columns.
+        name: The rule's name; ``uq_live_`` and the columns when not given.
+    """
+    chosen = name or "_".join(("uq_live", *columns))
+    alive = text(f"{_DELETED_AT} IS NULL")
+    index = Index(
+        chosen,
+        *columns,
+        unique=True,
+        sqlite_where=alive,
+        postgresql_where=alive,
+        info={LIVE: True},
+    )
+    event.listen(index, "after_parent_attach", _add_for_mysql)
+    return index.ddl_if(dialect=("sqlite", "postgresql"))  # type: ignore[arg-type] # a tuple is taken, its manual says
+
+
+def _add_for_mysql(index: Index, table: Table) -> None:
+    live = f"{index.name}_live"
+    names = ", ".join(f"`{column}`" for column in (*index.columns.keys(), live))
+    statement = DDL(  # type: ignore[no-untyped-call] # SQLAlchemy's
+        f"ALTER TABLE %(fullname)s ADD COLUMN `{live}` INT GENERATED ALWAYS AS "
+        f"(CASE WHEN `{_DELETED_AT}` IS NULL THEN 1 END) VIRTUAL, "
+        f"ADD UNIQUE INDEX `{index.name}` ({names})"
+    )
+    for dialect in sorted(MYSQL):
+        event.listen(table, "after_create", statement.execute_if(dialect=dialect))

@@ -1,0 +1,50 @@
+"""Column types: moments in UTC, the same on every dialect."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect
+from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from typing_extensions import override
+
+from layerkit.sql.compile import MYSQL
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Store aware datetimes to the microsecond, and return them in UTC.
+
+    SQLite and MySQL have no type with a zone: there, the moment is stored in UTC.
+
+    Raises:
+        ValueError: A naive datetime, which could be anybody's local time; a repository
+            reports it as ValidationError.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    @override
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name in MYSQL:
+            return dialect.type_descriptor(DATETIME(fsp=6))
+        return super().load_dialect_impl(dialect)
+
+    @override
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime: give it a time zone, such as UTC")
+        moment = value.astimezone(UTC)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    @override
+    def process_result_value(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value and value.astimezone(UTC)
+        return value.replace(tzinfo=UTC)
