@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from layerkit.repository import MemoryDatabase, Repository, Unique
 from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
-from tests.support.entities import MappedItem
+from tests.support.entities import MappedItem, MappedRecord, MappedSeat
 
 
 @asynccontextmanager
@@ -51,3 +51,5 @@ class TestSlottedDataclassesInMemory(TestDataclassesInMemory):
 
 class TestMappedClassesInMemory(TestDataclassesInMemory):
     entity: ClassVar[type[Any]] = MappedItem
+    record: ClassVar[type[Any]] = MappedRecord
+    seat: ClassVar[type[Any]] = MappedSeat

@@ -13,7 +13,7 @@ from layerkit.repository import Repository
 from layerkit.sql import Database, SQLRepository
 from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
 from tests.support.databases import fresh_database
-from tests.support.entities import Base, MappedItem
+from tests.support.entities import Base, MappedItem, MappedRecord, MappedSeat
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,8 @@ async def new_tables(engine: AsyncEngine) -> None:
 
 class TestSQLite(UnitOfWorkContract):
     entity: ClassVar[type[Any]] = MappedItem
+    record: ClassVar[type[Any]] = MappedRecord
+    seat: ClassVar[type[Any]] = MappedSeat
 
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:

@@ -4,6 +4,8 @@ from sqlalchemy import String
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from layerkit.sql import SoftDeleteMixin, TimestampMixin, VersionMixin, unique_live
+
 # Unique rules follow the column's collation, which on MariaDB folds case unless told.
 Exact = String(100).with_variant(
     VARCHAR(100, collation="utf8mb4_bin"), "mysql", "mariadb"
@@ -23,3 +25,26 @@ class MappedItem(Base):
     name: Mapped[str] = mapped_column(Exact, unique=True)
     qty: Mapped[int | None]
     note: Mapped[str | None] = mapped_column(String(100))
+
+
+class MappedRecord(TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
+    """Be the contracts' Record with a table."""
+
+    __tablename__ = "records"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(Exact)
+    tenant: Mapped[str] = mapped_column(String(20), default="main")
+    qty: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (unique_live("code", name="live_code"),)
+
+
+class MappedSeat(Base):
+    """Be the contracts' Seat with a table."""
+
+    __tablename__ = "seats"
+
+    row: Mapped[str] = mapped_column(String(5), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    guest: Mapped[str | None] = mapped_column(String(50))

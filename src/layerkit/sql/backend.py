@@ -1,7 +1,8 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final, Generic, Literal, Protocol
 
 from sqlalchemy import (
@@ -29,7 +30,7 @@ from sqlalchemy.orm import (
     RelationshipProperty,
     make_transient,
 )
-from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
@@ -50,6 +51,7 @@ from layerkit.sql.compile import condition, ordering
 from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
+from layerkit.sql.refresh import forget, refresh_columns
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.transaction import CHECKED
 from layerkit.sql.upserts import Upserts
@@ -58,7 +60,6 @@ from layerkit.unit_of_work import Transaction
 T = TypeVar("T")
 R = TypeVar("R")
 
-_SYNCHRONIZED_AT_ONCE: Final = 500
 _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
 
@@ -99,11 +100,6 @@ class SQLBackend(Backend[T], Generic[T]):
             name: getattr(adapter.entity, name) for name in adapter.fields
         }
         self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
-        self._loaded = [
-            column.key
-            for column in adapter.mapper.column_attrs
-            if column.key in adapter.fields and not column.deferred
-        ]
         self._related = [r.key for r in adapter.mapper.relationships]
         self._version = adapter.version if adapter.counts_by_one else None
         self._inserts_plainly = _is_plain(adapter, "insert")
@@ -181,14 +177,11 @@ class SQLBackend(Backend[T], Generic[T]):
             await session.flush()
             return
         await session.flush()  # what the caller changed on objects goes first
-        groups: dict[frozenset[str], list[dict[str, Any]]] = {}
-        for entity in entities:
-            row = self._mapped.inserted(entity)
-            groups.setdefault(frozenset(row), []).append(row)
+        rows = (self._mapped.inserted(entity) for entity in entities)
         statement = insert(self._mapped.entity)
         options = {"render_nulls": True}
-        for rows in groups.values():
-            await session.execute(statement, rows, execution_options=options)
+        for _, alike in groupby(rows, key=lambda row: row.keys()):
+            await session.execute(statement, list(alike), execution_options=options)
 
     @override
     async def get(
@@ -268,7 +261,7 @@ class SQLBackend(Backend[T], Generic[T]):
         known = self._held(session, key)
         gone = isinstance(result, CursorResult) and result.rowcount > 0
         if gone and known is not None:
-            _forget(session, [known])
+            forget(session, [known])
         return gone
 
     @override
@@ -436,23 +429,10 @@ class SQLBackend(Backend[T], Generic[T]):
         return len(entities)
 
     async def _synchronize(self, session: AsyncSession) -> None:
-        """Read again the columns of what is loaded, and forget what is gone."""
+        """Let what the unit has loaded know of a statement past the session."""
         held = session.sync_session.identity_map.values()
-        by_key: dict[KeyTuple, T] = {
-            instance_state(entity).identity or (): entity
-            for entity in held
-            if isinstance(entity, self._mapped.entity)
-        }
-        keys = list(by_key)
-        columns = select(*(self._attributes[name] for name in self._loaded))
-        for start in range(0, len(keys), _SYNCHRONIZED_AT_ONCE):
-            chunk = keys[start : start + _SYNCHRONIZED_AT_ONCE]
-            meant = columns.where(or_(*map(self._has_key, chunk)))
-            for row in (await session.execute(meant)).mappings():
-                entity = by_key.pop(tuple(row[name] for name in self.adapter.key))
-                for name in self._loaded:
-                    set_committed_value(entity, name, row[name])
-        _forget(session, by_key.values())
+        known = [entity for entity in held if isinstance(entity, self._mapped.entity)]
+        await refresh_columns(session, known)
 
     @property
     def _dialect(self) -> Dialect:
@@ -479,7 +459,8 @@ class SQLBackend(Backend[T], Generic[T]):
         return condition(where, self._attributes, self._dialect.name)
 
     def _holds(self, values: Mapping[str, Any], rule: UniqueRule) -> Any:
-        return and_(*(self._attributes[n] == values[n] for n in rule.fields))
+        holds = and_(*(self._attributes[n] == values[n] for n in rule.fields))
+        return holds if rule.where is None else holds & self._condition(rule.where)
 
     def _key_columns(self) -> list[QueryableAttribute[Any]]:
         return [self._attributes[name] for name in self.adapter.key]
@@ -494,12 +475,6 @@ def _worked_out(now: Any, value: Any) -> Any:
     if not isinstance(value, Inc):
         return value
     return None if now is None else now + value.amount
-
-
-def _forget(session: AsyncSession, entities: Iterable[object]) -> None:
-    """Take out of *session* what a statement has deleted, until a rollback."""
-    states = [instance_state(entity) for entity in entities]
-    session.sync_session._remove_newly_deleted(states)  # noqa: SLF001 - what SQLAlchemy's own bulk deletes call; it has no public name
 
 
 async def _fill_expired(session: AsyncSession, entity: object) -> None:

@@ -77,13 +77,14 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             name: _field_info(name, column, generated=self._is_generated(name))
             for name, column in self.columns.items()
         }
-        self._without_default = frozenset(
-            name
+        self._blank: dict[str, Any] = {
+            name: None
             for name, column in self.columns.items()
             if column.default is None
             and column.server_default is None
             and name not in self.key
-        )
+            and not column.type.should_evaluate_none  # JSON's null is none of SQL's
+        }
         self.unique = tuple(
             rule
             for table in mapper.tables
@@ -169,19 +170,16 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     def inserted(self, entity: T | Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that an INSERT of *entity* names, by attribute.
 
-        A null is left out where the table has a default, as SQLAlchemy's own does it.
+        What has no default is always among them, so that rows look alike; a null is
+        left out where the table has a default, as SQLAlchemy's own does it.
         """
-        is_entity = isinstance(entity, self.entity)
-        held = self.held(entity) if is_entity else dict(entity)  # type: ignore[arg-type] # one or the other
+        given = entity if isinstance(entity, Mapping) else self.held(entity)
+        row = {**self._blank, **given}
         if self.version is not None:
-            held |= self._next_version(None)
-        if None not in held.values():
-            return held
-        return {
-            name: value
-            for name, value in held.items()
-            if value is not None or name in self._without_default
-        }
+            row |= self._next_version(None)
+        if None not in row.values():
+            return row
+        return {n: v for n, v in row.items() if v is not None or n in self._blank}
 
     def touched(self) -> dict[Column[Any], Any]:
         """Return what every UPDATE sets by itself: version and ``onupdate``."""

@@ -17,6 +17,7 @@ from layerkit.repository import adapter_for
 from layerkit.sql.entities import check_changes
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import WATCHED
+from layerkit.sql.refresh import refresh_columns
 from layerkit.unit_of_work import Transaction, shielded
 from layerkit.unit_of_work.transaction import open_blocks
 
@@ -125,16 +126,11 @@ class SQLTransaction(Transaction):
             return  # released already, or gone with the whole transaction
         try:
             await nested.rollback()
-            await self._refresh_expired()
+            # Statements past the session may have changed what is not expired, too.
+            held = list(self.session.sync_session.identity_map.values())
+            await refresh_columns(self.session, held)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error) from error
-
-    async def _refresh_expired(self) -> None:
-        """Read again what the rollback of a savepoint has expired."""
-        for entity in list(self.session.sync_session.identity_map.values()):
-            state: InstanceState[Any] = inspected(entity, raiseerr=True)
-            if state.expired_attributes:
-                await self.session.refresh(entity)
 
     def _check_read_only(self) -> None:
         if self.read_only and has_writes(self.session.sync_session):

@@ -1,6 +1,7 @@
 """INSERT that changes what is there already: ON CONFLICT, and MySQL's way of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Dialect, and_, func
@@ -57,15 +58,14 @@ class Upserts(Generic[T]):
 
     def groups(self, items: Sequence[Upsert[T]]) -> Iterator[list[Upsert[T]]]:
         """Yield *items* in groups that one statement can write."""
-        by_columns: dict[tuple[frozenset[str], frozenset[str]], list[Upsert[T]]] = {}
-        for item in items:
-            written = frozenset(self._row(item))
-            alike = by_columns.setdefault((written, frozenset(item.changes)), [])
-            alike.append(item)
-        for (written, _), alike in by_columns.items():
+        for (written, _), group in groupby(items, key=self._columns):
+            alike = list(group)
             size = min(_MOST_ROWS, _MOST_BINDS // max(1, len(written)))
             for start in range(0, len(alike), size):
                 yield alike[start : start + size]
+
+    def _columns(self, item: Upsert[T]) -> tuple[Set[str], Set[str]]:
+        return self._row(item).keys(), item.changes.keys()
 
     def statement(
         self, items: Sequence[Upsert[T]]

@@ -16,10 +16,19 @@ require_extra("pytest", package=__name__, extra="testing")
 
 import pytest
 
-for _module in ("repository", "unit_of_work"):
+for _module in (
+    "verbs", "bulk", "pages", "records", "scopes", "machine", "unit_of_work"
+):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
-from layerkit.testing.contracts.entities import Capabilities, Item, OpenRepository
+from layerkit.testing.contracts.base import ReadRaw
+from layerkit.testing.contracts.entities import (
+    Capabilities,
+    Item,
+    OpenRepository,
+    Record,
+    Seat,
+)
 from layerkit.testing.contracts.repository import RepositoryContract
 from layerkit.testing.contracts.unit_of_work import UnitOfWorkContract
 
@@ -27,6 +36,9 @@ __all__ = [
     "Capabilities",
     "Item",
     "OpenRepository",
+    "ReadRaw",
+    "Record",
     "RepositoryContract",
+    "Seat",
     "UnitOfWorkContract",
 ]

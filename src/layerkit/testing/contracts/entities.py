@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
-from layerkit.repository import Unique
+from layerkit.repository import Key, Unique
 
 OpenRepository: TypeAlias = Callable[[type], AbstractAsyncContextManager[Any]]
 """Given an entity class, returns an async context manager of an empty repository."""
@@ -28,6 +29,44 @@ class Item:
     id: int | None = None
 
 
+@dataclass
+class Record:
+    """Be stored by a contract, with a version, stamps, soft deletion and a tenant.
+
+    Attributes:
+        code: Unique among those that are not deleted.
+        tenant: Whose it is.
+        qty: A number.
+        id: The key; the backend counts it up where it is None.
+        version: Counted by the backend.
+        created_at: Set by the backend, as are ``updated_at`` and ``deleted_at``.
+    """
+
+    code: Annotated[str, Unique("live_code", live=True)]
+    tenant: str = "main"
+    qty: int = 0
+    id: int | None = None
+    version: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+@dataclass
+class Seat:
+    """Be stored by a contract under a key of two fields.
+
+    Attributes:
+        row: The first part of the key.
+        number: The second part.
+        guest: A text, or null.
+    """
+
+    row: Annotated[str, Key()]
+    number: Annotated[int, Key()]
+    guest: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """Say what a backend can do; what is off must be refused, never approximated.
@@ -36,8 +75,19 @@ class Capabilities:
         unique: Unique rules of the entity are enforced.
         conditions: ``update(..., when=...)`` and ``Inc`` are atomic.
         transactions: ``unit_of_work()`` makes several writes one.
+        batches: ``create_many``, ``update_where`` and ``delete_where`` do all or
+            nothing.
+        upserts: ``upsert`` and ``upsert_many`` are atomic.
+        cursors: ``paginate`` goes by keyset.
+        records: Versions, stamps, soft deletion and scopes are kept by every verb.
+        composite_keys: Keys may have several fields.
     """
 
     unique: bool = True
     conditions: bool = True
     transactions: bool = True
+    batches: bool = True
+    upserts: bool = True
+    cursors: bool = True
+    records: bool = True
+    composite_keys: bool = True

@@ -1,0 +1,434 @@
+"""Many at once: reading by ids, streams, batches and upserts."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    NotSupportedError,
+    UsageError,
+    ValidationError,
+)
+from layerkit.repository import ALL, Inc, field
+from layerkit.testing.contracts.base import BaseContract, ReadRaw
+from layerkit.testing.contracts.entities import OpenRepository
+
+
+class BulkContract(BaseContract):
+    """Test verbs that are about several entities."""
+
+    async def names(self, items: Any) -> str:
+        """Return the names of all entities, sorted and joined."""
+        return "".join(sorted(item.name for item in await items.find(ALL)))
+
+    # get_many and stream
+
+    async def test_get_many_keeps_the_order_of_the_ids(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            found = await items.get_many([ids["d"], ids["a"], 999, ids["d"]])
+
+            assert [item.name for item in found] == ["d", "a", "d"]
+            assert await items.get_many([]) == []
+
+    async def test_get_many_takes_more_ids_than_a_statement(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            found = await items.get_many(range(max(ids.values()) + 12_000, -1, -1))
+
+            assert [item.name for item in found] == ["e", "d", "c", "b", "a"]
+
+    async def test_get_many_refuses_what_is_no_list(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            for given in (None, 1, "ab"):
+                with pytest.raises(UsageError, match="a list is needed"):
+                    await items.get_many(given)
+
+    @pytest.mark.parametrize("batch_size", [1, 2, 5, 500])
+    async def test_a_stream_yields_everything_once_in_its_order(
+        self, open_repository: OpenRepository, batch_size: int
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            orders = (field("qty").desc(), field("name").desc())
+
+            seen = [
+                item.name
+                async for item in items.stream(order_by=orders, batch_size=batch_size)
+            ]
+            some = [item.name async for item in items.stream(field("qty") == 2)]
+
+            assert "".join(seen) == "edbac"
+            assert some == ["b", "d"]
+
+    async def test_a_stream_outside_of_a_unit_lets_others_write(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            async for item in items.stream(batch_size=2):
+                await items.update(item.id, {"note": "seen"})
+
+            assert await items.count(field("note") == "seen") == 5
+
+    async def test_a_stream_refuses_what_is_no_batch(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            with pytest.raises(UsageError, match="limit must be 1"):
+                [item async for item in items.stream(batch_size=0)]
+
+    # create_many
+
+    async def test_create_many_stores_all_and_counts_them(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            stored = await items.create_many(self.make(n, qty=1) for n in "abc")
+
+            assert stored == 3
+            assert await self.names(items) == "abc"
+            assert await items.count(field("qty") == 1) == 3
+            assert await items.create_many([]) == 0
+
+    async def test_a_batch_with_a_duplicate_stores_nothing(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique", "batches")
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("c"))
+
+            for batch in ("abc", "abda"):
+                with pytest.raises(AlreadyExistsError) as refused:
+                    await items.create_many([self.make(name) for name in batch])
+
+                assert refused.value.fields == ("name",)
+                assert await self.names(items) == "c"
+
+    async def test_a_batch_with_bad_data_stores_nothing(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("batches")
+        async with open_repository(self.entity) as items:
+            for bad in ({"name": "b", "qty": "many"}, {"nope": 1}, {"name": None}):
+                with pytest.raises(ValidationError):
+                    await items.create_many([{"name": "a"}, bad])
+            with pytest.raises(UsageError):
+                await items.create_many({"name": "a"})
+
+            assert await self.names(items) == ""
+
+    # update_where and delete_where
+
+    async def test_update_where_changes_what_is_meant_and_counts_it(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            changed = await items.update_where(~(field("qty") == 2), {"note": "x"})
+
+            found = await items.find(field("note") == "x")
+            assert changed == 2
+            assert [item.name for item in found] == ["a", "e"]
+            assert await items.update_where(ALL, {"note": "y"}) == 5
+            assert await items.update_where(field("qty") > 99, {"note": "z"}) == 0
+            assert await items.count(field("note") == "y") == 5
+
+    async def test_update_where_adds_to_each_and_leaves_nulls(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("conditions")
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            await items.update_where(ALL, {"qty": Inc(10)})
+
+            found = await items.find(ALL, field("name").asc())
+            assert [item.qty for item in found] == [11, 12, None, 12, 15]
+
+    async def test_delete_where_removes_what_is_meant_and_counts_it(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            assert await items.delete_where(field("qty") != 2) == 2
+            assert await self.names(items) == "bcd"
+            assert await items.delete_where(ALL) == 3
+            assert await self.names(items) == ""
+
+    async def test_a_bulk_verb_never_takes_a_mistake_for_all(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            mistakes: list[Any] = [None, (), {}, field("nope") == 1]
+            for where in mistakes:
+                with pytest.raises(UsageError):
+                    await items.delete_where(where)
+                with pytest.raises(UsageError):
+                    await items.update_where(where, {"qty": 0})
+
+            assert await self.names(items) == "abcde"
+
+    async def test_another_number_than_expected_is_refused_and_nothing_done(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            twos = field("qty") == 2
+
+            for expect in (0, 1, 3):
+                with pytest.raises(ConflictError) as deleting:
+                    await items.delete_where(twos, expect=expect)
+                with pytest.raises(ConflictError) as updating:
+                    await items.update_where(twos, {"note": "x"}, expect=expect)
+                assert deleting.value.kind == updating.value.kind == "count"
+
+            assert await self.names(items) == "abcde"
+            assert await items.count(field("note") == "x") == 0
+            assert await items.update_where(twos, {"note": "x"}, expect=2) == 2
+            assert await items.delete_where(twos, expect=2) == 2
+            with pytest.raises(UsageError):
+                await items.delete_where(ALL, expect=-1)
+
+    async def test_a_unit_goes_on_after_another_number_than_expected(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("transactions")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            async with items.unit_of_work():
+                held = await items.get_by_id(ids["a"])
+                with pytest.raises(ConflictError):
+                    await items.delete_where(ALL, expect=1)
+                with pytest.raises(ConflictError):
+                    await items.update_where(ALL, {"qty": 7}, expect=1)
+                assert (held.qty, await items.get_by_id(ids["a"]) is held) == (1, True)
+                await items.create(self.make("f"))
+
+            assert await self.names(items) == "abcdef"
+            assert await items.count(field("qty") == 7) == 0
+
+    async def test_what_a_unit_holds_follows_its_bulk_verbs(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("transactions", "conditions")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            async with items.unit_of_work():
+                held = await items.get_by_id(ids["a"])
+                held.note = "mine"
+                await items.update_where(field("note") == "mine", {"qty": Inc(5)})
+                assert (held.qty, held.note) == (6, "mine")
+                await items.delete_where(field("name") == "a")
+                assert await items.get_by_id(ids["a"]) is None
+
+            assert await self.names(items) == "bcde"
+
+    async def test_a_bulk_update_to_one_unique_value_is_refused(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique", "batches")
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            with pytest.raises(AlreadyExistsError):
+                await items.update_where(field("qty") == 2, {"name": "x"})
+
+            assert await self.names(items) == "abcde"
+
+    # upsert and upsert_many
+
+    async def test_an_upsert_is_refused_where_there_is_none(
+        self, open_repository: OpenRepository
+    ) -> None:
+        if self.capabilities.upserts:
+            pytest.skip("the backend has upserts")
+        async with open_repository(self.entity) as items:
+            with pytest.raises(NotSupportedError):
+                await items.upsert(self.make("a"), key="name")
+            with pytest.raises(NotSupportedError):
+                await items.upsert_many([self.make("a")], key="name")
+
+            assert await items.count() == 0
+
+    async def test_an_upsert_stores_what_is_new(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts")
+        async with open_repository(self.entity) as items:
+            stored = await items.upsert(self.make("a", qty=1), key="name")
+
+            assert (stored.name, stored.qty, stored.note) == ("a", 1, None)
+            assert (await items.get_by_id(stored.id)).qty == 1
+
+    async def test_an_upsert_changes_what_is_there_and_keeps_its_key(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts")
+        async with open_repository(self.entity) as items:
+            there = await items.create(self.make("a", qty=1, note="kept"))
+
+            stored = await items.upsert({"name": "a", "qty": 9}, key="name")
+            same = await items.upsert({"name": "a"}, key=("name",))
+            by_id = await items.upsert(
+                {"id": there.id, "name": "b", "qty": 2}, key="id"
+            )
+
+            assert (stored.id, stored.qty, stored.note) == (there.id, 9, "kept")
+            assert (same.id, same.qty) == (there.id, 9)
+            assert (by_id.id, by_id.name, by_id.note) == (there.id, "b", "kept")
+            assert await items.count() == 1
+
+    async def test_an_upsert_runs_into_other_unique_rules(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "unique")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            with pytest.raises(AlreadyExistsError) as refused:
+                await items.upsert({"id": ids["a"], "name": "b"}, key="id")
+            with pytest.raises(AlreadyExistsError):
+                await items.upsert({"id": 999, "name": "b", "qty": 0}, key="id")
+
+            assert refused.value.fields == ("name",)
+            assert await self.names(items) == "abcde"
+            assert await items.count(field("qty") == 0) == 0
+
+    async def test_an_upsert_goes_by_a_unique_rule_and_its_values(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts")
+        async with open_repository(self.entity) as items:
+            for key in ("qty", "nope", ("name", "qty"), ()):
+                with pytest.raises(UsageError, match="not unique by"):
+                    await items.upsert(self.make("a"), key=key)
+            with pytest.raises(ValidationError) as refused:
+                await items.upsert(self.make("a"), key="id")
+            assert refused.value.detail["fields"] == ["id"]
+            assert await items.count() == 0
+
+    async def test_racing_upserts_leave_one_and_raise_nothing(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts")
+        async with open_repository(self.entity) as items:
+            stored = await asyncio.gather(
+                *(items.upsert(self.make("a", qty=n), key="name") for n in range(6))
+            )
+
+            assert len({item.id for item in stored}) == 1
+            assert await items.count() == 1
+
+    async def test_upsert_many_stores_some_and_changes_others(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+            new = [{"name": n, "qty": 9} for n in "aexy"]
+
+            assert await items.upsert_many([*new, {"name": "b"}], key="name") == 5
+
+            found = await items.find(field("qty") == 9, field("name").asc())
+            assert "".join(item.name for item in found) == "aexy"
+            assert [found[0].id, found[1].id] == [ids["a"], ids["e"]]
+            assert await items.count() == 7
+            assert await items.upsert_many([], key="name") == 0
+
+    async def test_upsert_many_refuses_a_batch_as_a_whole(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "unique")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+            twice = [{"name": "x"}, {"name": "x"}]
+            taken = [{"id": 900, "name": "x"}, {"id": ids["b"], "name": "a"}]
+
+            with pytest.raises(ValidationError, match="same name"):
+                await items.upsert_many(twice, key="name")
+            with pytest.raises(AlreadyExistsError):
+                await items.upsert_many(taken, key="id")
+
+            assert await self.names(items) == "abcde"
+
+    async def test_what_a_unit_holds_follows_its_upserts(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "transactions")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            async with items.unit_of_work():
+                held = await items.get_by_id(ids["a"])
+                assert await items.upsert({"name": "a", "qty": 7}, key="name") is held
+                assert held.qty == 7
+                await items.upsert_many([{"name": "a", "qty": 8}], key="name")
+                assert held.qty == 8
+
+    # Past the repository
+
+    async def test_what_was_written_has_landed_in_the_storage(
+        self, open_repository: OpenRepository, read_raw: ReadRaw | None
+    ) -> None:
+        if read_raw is None:
+            pytest.skip("no way past the repository: override read_raw")
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            await items.create_many([self.make("x"), self.make("y")])
+            await items.update_where(field("qty") == 2, {"qty": 3})
+            await items.delete_where(field("name") == "a")
+
+            rows = await read_raw(self.entity)
+
+            held = sorted((row["name"], row["qty"] or 0) for row in rows)
+            assert held == [
+                ("b", 3), ("c", 0), ("d", 3), ("e", 5), ("x", 0), ("y", 0)
+            ]  # fmt: skip
+
+    # Composite keys
+
+    async def test_a_key_of_two_fields_is_a_tuple(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("composite_keys", "upserts", "cursors")
+        async with open_repository(self.seat) as seats:
+            await seats.create_many(
+                self.seat(row=r, number=n) for r in "ab" for n in (1, 2, 3)
+            )
+
+            taken = await seats.update(("a", 2), {"guest": "Ada"})
+            moved = await seats.upsert(
+                {"row": "a", "number": 2, "guest": "Bob"}, key=("number", "row")
+            )
+            first = await seats.paginate(size=4)
+            rest = await seats.paginate(size=4, cursor=first.next_cursor)
+            many = await seats.get_many([("b", 1), ("a", 9), ("a", 1)])
+
+            assert (taken.guest, moved.guest) == ("Ada", "Bob")
+            order = [(s.row, s.number) for s in (*first.items, *rest.items)]
+            assert order == [(r, n) for r in "ab" for n in (1, 2, 3)]
+            assert [(s.row, s.number) for s in many] == [("b", 1), ("a", 1)]
+            assert await seats.exists(("b", 3))
+            assert await seats.delete(("b", 3))
+            assert await seats.get_by_id(("b", 3)) is None
+            with pytest.raises(UsageError, match="row, number"):
+                await seats.get_by_id("a")

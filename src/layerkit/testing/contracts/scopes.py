@@ -1,0 +1,250 @@
+"""Scopes: what a view does not show, no verb of it reads or writes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    AppException,
+    ConflictError,
+    UsageError,
+    ValidationError,
+)
+from layerkit.repository import ALL, Inc, field
+from layerkit.testing.contracts.base import BaseContract
+from layerkit.testing.contracts.entities import OpenRepository
+
+_TENANT = field("tenant")
+_ANY = st.sampled_from([ALL, field("qty") >= 1, ~(field("code") == "a0")])
+_CODES = st.sampled_from(["a0", "a1", "b0", "b1", "new"])
+_POSITIONS = st.integers(0, 3)
+
+Verb = Callable[[Any, list[int]], Awaitable[Any]]
+
+
+def _verbs() -> st.SearchStrategy[Verb]:
+    """Return calls of all verbs, on the records with the ids that they are given."""
+    return st.one_of(
+        st.builds(lambda n: lambda r, ids: r.get_by_id(ids[n]), _POSITIONS),
+        st.builds(lambda n: lambda r, ids: r.exists(ids[n]), _POSITIONS),
+        st.builds(lambda n: lambda r, ids: r.delete(ids[n]), _POSITIONS),
+        st.builds(lambda n: lambda r, ids: r.restore(ids[n]), _POSITIONS),
+        st.builds(lambda n: lambda r, ids: r.update(ids[n], {"qty": 9}), _POSITIONS),
+        st.builds(
+            lambda n, w: lambda r, ids: r.update(ids[n], {"qty": Inc(1)}, when=w),
+            _POSITIONS,
+            _ANY,
+        ),
+        st.builds(
+            lambda n, c: lambda r, ids: r.upsert({"id": ids[n], "code": c}, key="id"),
+            _POSITIONS,
+            _CODES,
+        ),
+        st.builds(
+            lambda c: lambda r, _: r.upsert({"code": c, "qty": 7}, key="code"), _CODES
+        ),
+        st.builds(
+            lambda c: (
+                lambda r, _: r.upsert_many(
+                    [{"code": "other"}, {"code": c, "qty": 7}], key="code"
+                )
+            ),
+            _CODES,
+        ),
+        st.builds(lambda c: lambda r, _: r.create({"code": c}), _CODES),
+        st.builds(lambda c: lambda r, _: r.create_many([{"code": c}]), _CODES),
+        st.builds(lambda w: lambda r, _: r.find(w), _ANY),
+        st.builds(lambda c: lambda r, _: r.find_one(field("code") == c), _CODES),
+        st.builds(lambda w: lambda r, _: r.count(w), _ANY),
+        st.builds(lambda w: lambda r, _: r.paginate(w, total="exact"), _ANY),
+        st.builds(lambda w: lambda r, _: r.update_where(w, {"qty": Inc(5)}), _ANY),
+        st.builds(lambda w: lambda r, _: r.delete_where(w), _ANY),
+        st.just(lambda r, _: r.get_all()),
+        st.just(lambda r, ids: r.get_many(ids)),
+        st.just(lambda r, _: _streamed(r)),
+    )
+
+
+async def _streamed(records: Any) -> list[Any]:
+    return [record async for record in records.stream()]
+
+
+def _entities(result: Any) -> list[Any]:
+    """Return the records in what a verb has returned."""
+    found = getattr(result, "items", result)
+    found = found if isinstance(found, list) else [found]
+    return [each for each in found if hasattr(each, "tenant")]
+
+
+class ScopesContract(BaseContract):
+    """Test views that ``scoped`` makes."""
+
+    async def tenants(self, records: Any) -> tuple[Any, Any, list[int]]:
+        """Store two records for each of two tenants; return their views, and ids."""
+        mine = records.scoped(_TENANT == "mine")
+        others = records.scoped(_TENANT == "others")
+        ids = [
+            (await view.create({"code": f"{name}{n}", "qty": n})).id
+            for view, name in ((mine, "a"), (others, "b"))
+            for n in (0, 1)
+        ]
+        return mine, others, ids
+
+    async def test_a_view_stamps_what_it_stores(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            view = records.scoped(_TENANT == "mine", {"qty": 3})
+
+            made = await view.create({"code": "a"})
+            entity = await view.create(self.record(code="b", tenant="mine", qty=8))
+            await view.create_many([{"code": "c"}])
+            await view.upsert({"code": "d"}, key="code")
+
+            assert (made.tenant, made.qty, entity.qty) == ("mine", 3, 8)
+            assert await records.count((_TENANT == "mine") & (field("qty") == 3)) == 3
+
+    async def test_a_view_stores_nothing_that_it_would_not_show(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            view = records.scoped(_TENANT == "mine")
+            foreign = {"code": "a", "tenant": "others"}
+
+            with pytest.raises(ValidationError, match="scope"):
+                await view.create(foreign)
+            with pytest.raises(ValidationError, match="scope"):
+                await view.create(self.record(**foreign))
+            with pytest.raises(ValidationError, match="scope"):
+                await view.create_many([{"code": "b"}, foreign])
+            with pytest.raises(ValidationError, match="scope"):
+                await view.upsert(foreign, key="code")
+
+            assert await records.count() == 0
+
+    async def test_nothing_is_moved_out_of_its_view(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records", "transactions")
+        async with open_repository(self.record) as records:
+            mine, _, ids = await self.tenants(records)
+
+            with pytest.raises(ValidationError) as refused:
+                await mine.update(ids[0], {"tenant": "others"})
+            with pytest.raises(ValidationError):
+                await mine.update_where(ALL, {"tenant": "others"})
+            with pytest.raises(ValidationError, match="scope"):
+                async with mine.unit_of_work():
+                    (await mine.get_by_id(ids[0])).tenant = "others"
+
+            assert refused.value.detail["fields"] == ["tenant"]
+            assert await records.count(_TENANT == "mine") == 2
+
+    async def test_an_upsert_never_reaches_across(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            mine, others, ids = await self.tenants(records)
+
+            with pytest.raises(AlreadyExistsError):
+                await mine.upsert({"code": "b0", "qty": 99}, key="code")
+            with pytest.raises(AlreadyExistsError):
+                await mine.upsert_many(
+                    [{"code": "new"}, {"code": "b0", "qty": 99}], key="code"
+                )
+
+            assert (await others.get_by_id(ids[2])).qty == 0
+            assert await mine.count() == 2
+
+    async def test_a_view_of_a_view_shows_what_both_do(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            mine, _, ids = await self.tenants(records)
+
+            few = mine.scoped(field("qty") >= 1)
+
+            assert [r.id for r in await few.find(ALL)] == [ids[1]]
+            assert await few.update(ids[0], {"code": "x"}) is None
+            with pytest.raises(UsageError, match="already"):
+                mine.scoped(_TENANT == "others")
+
+    async def test_a_view_needs_a_value_to_go_by(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            with pytest.raises(UsageError, match="no tenant"):
+                records.scoped(ALL, {"tenant": None})
+            with pytest.raises(UsageError, match="nope"):
+                records.scoped(field("nope") == 1)
+            with pytest.raises(UsageError, match="Specification"):
+                records.scoped(None)
+
+    async def test_a_cursor_of_another_view_is_refused(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records", "cursors")
+        async with open_repository(self.record) as records:
+            mine, others, _ = await self.tenants(records)
+            page = await mine.paginate(size=1)
+
+            for view in (others, records, mine.with_deleted()):
+                with pytest.raises(ValidationError):
+                    await view.paginate(size=1, cursor=page.next_cursor)
+
+    async def test_a_guard_in_a_view_tells_nothing_of_others(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            mine, _, ids = await self.tenants(records)
+            never = field("qty") > 99
+
+            assert await mine.update(ids[2], {"qty": 1}, when=never) is None
+            assert await mine.update(ids[2], {"qty": 1}, expected_version=8) is None
+            assert await mine.delete(ids[2], when=never) is False
+            with pytest.raises(ConflictError):
+                await mine.delete(ids[0], when=never)
+
+    @settings(
+        max_examples=30,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,  # it opens what is empty each time
+            HealthCheck.differing_executors,  # each subclass runs it
+        ],
+    )
+    @given(verbs=st.lists(_verbs(), min_size=1, max_size=6))
+    async def test_no_verb_reaches_out_of_its_view(
+        self, open_repository: OpenRepository, verbs: list[Verb]
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            mine, _, ids = await self.tenants(records)
+            everything = records.with_deleted()
+            before = await self.state(everything)
+
+            for verb in verbs:
+                try:
+                    result = await verb(mine, ids)
+                except AppException:
+                    continue
+                assert {record.tenant for record in _entities(result)} <= {"mine"}
+
+            assert await self.state(everything) == before
+
+    async def state(self, records: Any) -> list[tuple[Any, ...]]:
+        """Return what the other tenant has, stamps included."""
+        found = await records.find(_TENANT == "others")
+        return [
+            (r.id, r.code, r.qty, r.version, r.updated_at, r.deleted_at) for r in found
+        ]

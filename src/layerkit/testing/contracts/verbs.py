@@ -1,0 +1,455 @@
+"""The six verbs, and reading by filters."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    NotSupportedError,
+    UsageError,
+    ValidationError,
+)
+from layerkit.repository import ALL, Inc, Specification, field
+from layerkit.testing.contracts.base import BaseContract
+from layerkit.testing.contracts.entities import OpenRepository
+
+
+class VerbsContract(BaseContract):
+    """Test what each repository writes for itself, and ``find``, ``count``, pages."""
+
+    # create, get_by_id, exists
+
+    async def test_create_returns_the_entity_with_its_generated_id(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=3))
+
+            assert isinstance(created.id, int)
+            assert (created.name, created.qty, created.note) == ("a", 3, None)
+
+    async def test_what_was_created_is_read_back(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("ä\u2028\U0001f600'\"%_\\", qty=-1))
+
+            found = await items.get_by_id(created.id)
+
+            assert (found.name, found.qty) == ("ä\u2028\U0001f600'\"%_\\", -1)
+
+    async def test_what_is_absent_is_none_and_does_not_exist(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("a"))
+
+            assert await items.get_by_id(999) is None
+            assert await items.exists(999) is False
+
+    async def test_what_was_created_exists(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a"))
+
+            assert await items.exists(created.id) is True
+
+    async def test_an_entity_that_was_handed_out_is_no_live_object(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            first = await items.get_by_id(created.id)
+
+            created.qty = first.qty = 99
+
+            assert (await items.get_by_id(created.id)).qty == 1
+
+    async def test_a_taken_unique_value_is_refused_with_its_fields(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("a"))
+
+            with pytest.raises(AlreadyExistsError) as refused:
+                await items.create(self.make("a"))
+
+            assert refused.value.kind == "unique"
+            assert refused.value.fields == ("name",)
+            assert await items.count() == 1
+
+    async def test_a_taken_key_is_refused(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a"))
+
+            with pytest.raises(AlreadyExistsError) as refused:
+                await items.create(self.make("b", id=created.id))
+
+            assert refused.value.fields == ("id",)
+
+    async def test_racing_creates_of_one_unique_value_leave_one(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            results = await asyncio.gather(
+                *(items.create(self.make("same", qty=n)) for n in range(5)),
+                return_exceptions=True,
+            )
+
+            refused = [r for r in results if isinstance(r, AlreadyExistsError)]
+            assert len(refused) == 4
+            assert await items.count() == 1
+
+    # update
+
+    async def test_update_changes_only_what_is_given(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1, note="kept"))
+
+            updated = await items.update(created.id, {"qty": 2})
+
+            assert (updated.name, updated.qty, updated.note) == ("a", 2, "kept")
+            stored = await items.get_by_id(created.id)
+            assert (stored.name, stored.qty, stored.note) == ("a", 2, "kept")
+
+    async def test_update_to_none_stores_a_null(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+
+            await items.update(created.id, {"qty": None})
+
+            assert (await items.get_by_id(created.id)).qty is None
+
+    async def test_update_of_nothing_returns_the_entity_as_it_is(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+
+            assert (await items.update(created.id, {})).qty == 1
+
+    async def test_update_of_what_is_absent_is_none(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            assert await items.update(999, {"qty": 1}) is None
+
+    @pytest.mark.parametrize(
+        "changes", [{"nope": 1}, {"id": 5}, {"qty": "many"}, {"name": None}]
+    )
+    async def test_a_bad_update_is_refused_and_changes_nothing(
+        self, open_repository: OpenRepository, changes: dict[str, object]
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+
+            with pytest.raises(ValidationError) as refused:
+                await items.update(created.id, changes)
+
+            assert refused.value.detail["fields"] == list(changes)
+            stored = await items.get_by_id(created.id)
+            assert (stored.name, stored.qty) == ("a", 1)
+
+    async def test_update_to_a_taken_unique_value_is_refused(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("a"))
+            other = await items.create(self.make("b"))
+
+            with pytest.raises(AlreadyExistsError):
+                await items.update(other.id, {"name": "a"})
+
+            assert (await items.get_by_id(other.id)).name == "b"
+
+    async def test_a_guarded_update_is_done_only_where_the_guard_holds(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            guard = field("qty") >= 1
+            if not self.capabilities.conditions:
+                with pytest.raises((NotSupportedError, TypeError)):
+                    await items.update(created.id, {"qty": 0}, when=guard)
+                assert (await items.get_by_id(created.id)).qty == 1
+                return
+
+            taken = await items.update(created.id, {"qty": Inc(-1)}, when=guard)
+            with pytest.raises(ConflictError):
+                await items.update(created.id, {"qty": Inc(-1)}, when=guard)
+
+            assert taken.qty == 0
+            assert await items.update(999, {"qty": 0}, when=guard) is None
+            assert (await items.get_by_id(created.id)).qty == 0
+
+    async def test_racing_increments_lose_nothing(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("conditions")
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=0))
+
+            await asyncio.gather(
+                *(items.update(created.id, {"qty": Inc(1)}) for _ in range(8))
+            )
+
+            assert (await items.get_by_id(created.id)).qty == 8
+
+    # delete
+
+    async def test_delete_removes_one_and_says_so(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            kept = await items.create(self.make("a"))
+            gone = await items.create(self.make("b"))
+
+            assert await items.delete(gone.id) is True
+
+            assert await items.get_by_id(gone.id) is None
+            assert await items.exists(kept.id) is True
+
+    async def test_delete_of_what_is_absent_is_false(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            assert await items.delete(999) is False
+
+    async def test_a_deleted_unique_value_can_be_taken_again(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            gone = await items.create(self.make("a"))
+            await items.delete(gone.id)
+
+            again = await items.create(self.make("a"))
+
+            assert await items.exists(again.id)
+
+    # get_all, find, find_one, count
+
+    async def test_get_all_goes_by_key_with_skip_and_limit(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            ids = sorted((await self.fill(items)).values())
+
+            every = [item.id for item in await items.get_all()]
+            some = [item.id for item in await items.get_all(1, 2)]
+
+            assert every == ids
+            assert some == ids[1:3]
+            assert await items.get_all(skip=99) == []
+
+    @pytest.mark.parametrize("bounds", [(-1, 10), (0, 0), (0, -5), (0, 10_001)])
+    async def test_bounds_out_of_range_are_refused(
+        self, open_repository: OpenRepository, bounds: tuple[int, int]
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            with pytest.raises(UsageError):
+                await items.find(ALL, (), *bounds)
+
+    @pytest.mark.parametrize(
+        ("where", "names"),
+        [
+            (ALL, "abcde"),
+            (~ALL, ""),
+            (field("qty") == 2, "bd"),
+            (field("qty") != 2, "ae"),
+            (field("qty") > 1, "bde"),
+            (field("qty") >= 5, "e"),
+            (field("qty") < 2, "a"),
+            (field("qty") <= 2, "abd"),
+            (field("qty").between(2, 5), "bde"),
+            (field("qty").is_null(), "c"),
+            (field("qty") == None, "c"),  # noqa: E711 - builds a filter
+            (field("qty") != None, "abde"),  # noqa: E711 - builds a filter
+            (field("qty").is_not_null(), "abde"),
+            (field("qty").in_([1, 5]), "ae"),
+            (field("qty").in_([]), ""),
+            (~field("qty").in_([]), "abcde"),
+            (field("qty").not_in([1, 5]), "bd"),
+            (~(field("qty") == 2), "ae"),
+            (~(field("qty") > 1), "a"),
+            ((field("qty") == 2) & (field("name") == "d"), "d"),
+            ((field("qty") == 1) | field("qty").is_null(), "ac"),
+            (~((field("qty") == 2) | field("qty").is_null()), "ae"),
+            (~((field("qty") == 2) & (field("name") == "d")), "abce"),
+        ],
+    )
+    async def test_filters_follow_the_logic_of_sql(
+        self, open_repository: OpenRepository, where: Specification, names: str
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            found = await items.find(where)
+
+            assert "".join(sorted(item.name for item in found)) == names
+            assert await items.count(where) == len(names)
+
+    @pytest.mark.parametrize(
+        ("where", "names"),
+        [
+            (field("name") == "Anna", ["Anna"]),
+            (field("name") == "anna", ["anna"]),
+            (field("name").in_(["ANNA", "anna"]), ["anna"]),
+            (field("name") != "anna", ["50%", "5_0", "Anna", "a nna", "Änna"]),
+            (field("name").contains("nn"), ["Anna", "a nna", "anna", "Änna"]),
+            (field("name").contains("N"), []),
+            (field("name").icontains("NN"), ["Anna", "a nna", "anna", "Änna"]),
+            (field("name").startswith("A"), ["Anna"]),
+            (field("name").istartswith("A"), ["Anna", "a nna", "anna"]),
+            (field("name").istartswith("ä"), []),
+            (field("name").endswith("a"), ["Anna", "a nna", "anna", "Änna"]),
+            (field("name").iendswith("NA"), ["Anna", "a nna", "anna", "Änna"]),
+            (field("name").contains("%"), ["50%"]),
+            (field("name").contains("_"), ["5_0"]),
+            (field("name").startswith("_"), []),
+            (field("name").endswith("%"), ["50%"]),
+            (field("note").contains(""), ["anna"]),
+            (~field("note").contains("x"), ["anna"]),
+        ],
+    )
+    async def test_texts_are_compared_exactly_and_have_no_wildcards(
+        self, open_repository: OpenRepository, where: Specification, names: list[str]
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            for name in ["Anna", "a nna", "Änna", "50%", "5_0"]:
+                await items.create(self.make(name))
+            await items.create(self.make("anna", note="y"))
+
+            found = await items.find(where)
+
+            assert sorted(item.name for item in found) == names
+
+    @pytest.mark.parametrize(
+        ("orders", "names"),
+        [
+            ((), "abcde"),
+            (field("name").desc(), "edcba"),
+            (field("qty").asc(), "abdec"),
+            (field("qty").desc(), "ebdac"),
+            (field("qty").asc(nulls_first=True), "cabde"),
+            (field("qty").desc(nulls_first=True), "cebda"),
+            ((field("qty").desc(), field("name").desc()), "edbac"),
+        ],
+    )
+    async def test_orders_put_nulls_last_and_break_ties_by_key(
+        self, open_repository: OpenRepository, orders: Any, names: str
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            found = await items.find(ALL, orders)
+
+            assert "".join(item.name for item in found) == names
+
+    async def test_find_skips_and_limits_after_sorting(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            found = await items.find(ALL, field("name").desc(), 1, 2)
+
+            assert [item.name for item in found] == ["d", "c"]
+
+    async def test_an_unknown_field_is_an_error_and_never_every_row(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            with pytest.raises(UsageError, match="nope"):
+                await items.find(field("nope") == 1)
+            with pytest.raises(UsageError, match="nope"):
+                await items.count(~(field("nope") == 1))
+            with pytest.raises(UsageError, match="nope"):
+                await items.find(ALL, field("nope").asc())
+
+    async def test_find_one_returns_the_one_or_none(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            assert (await items.find_one(field("name") == "b")).id == ids["b"]
+            assert await items.find_one(field("name") == "z") is None
+
+    async def test_find_one_refuses_two(self, open_repository: OpenRepository) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            with pytest.raises(UsageError, match="more than one"):
+                await items.find_one(field("qty") == 2)
+
+    async def test_count_stops_at_its_cap(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            assert await items.count() == 5
+            assert await items.count(cap=3) == 3
+            assert await items.count(cap=50) == 5
+            with pytest.raises(UsageError):
+                await items.count(cap=0)
+
+    # paginate
+
+    async def test_pages_hold_every_entity_once(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            order = field("qty").desc()
+
+            pages = [
+                await items.paginate(
+                    order_by=order, size=2, offset=offset, total="exact"
+                )
+                for offset in (0, 2, 4)
+            ]
+
+            names = [[item.name for item in page.items] for page in pages]
+            assert names == [["e", "b"], ["d", "a"], ["c"]]
+            assert [page.has_next for page in pages] == [True, True, False]
+            assert [page.total for page in pages] == [5, 5, 5]
+
+    async def test_a_page_past_the_end_still_knows_the_total(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+
+            page = await items.paginate(size=2, offset=50, total="exact")
+
+            assert (page.items, page.has_next, page.total) == ([], False, 5)
+
+    async def test_a_page_counts_only_when_asked_and_up_to_its_cap(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            where = field("qty").is_not_null()
+
+            uncounted = await items.paginate(where, size=1)
+            capped = await items.paginate(where, size=1, total=3)
+            counted = await items.paginate(where, size=1, total="exact")
+
+            assert (uncounted.total, capped.total, counted.total) == (None, 3, 4)
