@@ -91,3 +91,21 @@ class Capabilities:
     cursors: bool = True
     records: bool = True
     composite_keys: bool = True
+
+    @classmethod
+    def six_verbs(cls, *, unique: bool = False) -> "Capabilities":
+        """Return those of a ``BaseRepository`` with its six verbs and nothing more.
+
+        Args:
+            unique: True where unique rules are enforced.
+        """
+        return cls(
+            unique=unique,
+            conditions=False,
+            transactions=False,
+            batches=False,
+            upserts=False,
+            cursors=False,
+            records=False,
+            composite_keys=False,
+        )

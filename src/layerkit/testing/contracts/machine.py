@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -132,6 +133,11 @@ class RepositoryMachine(RuleBasedStateMachine):
         except AppException as error:
             fields = error.detail.get("fields")
             return type(error).__name__, getattr(error, "kind", None), fields
+
+    @initialize(batch=st.lists(_new, max_size=6, unique_by=lambda new: new["name"]))
+    def fill(self, batch: Any) -> None:
+        """Begin with some entities."""
+        self.create_many(batch)
 
     # Units
 
@@ -320,7 +326,7 @@ def _plain(said: Any) -> Any:
 class MachineContract(BaseContract):
     """Test the verbs together, against the reference."""
 
-    def test_random_histories_end_as_in_the_reference(
+    async def test_random_histories_end_as_in_the_reference(
         self, open_repository: OpenRepository
     ) -> None:
         self.needs("unique", "conditions", "batches")
@@ -332,7 +338,9 @@ class MachineContract(BaseContract):
         machine = type("Machine", (RepositoryMachine,), members)
         wanted = settings.default.max_examples if settings.default else 0
         long_run = wanted > _MOST_EXAMPLES
-        run_state_machine_as_test(
+        # In a thread, since the machine has an event loop of its own.
+        await asyncio.to_thread(
+            run_state_machine_as_test,
             machine,
             settings=settings(
                 max_examples=wanted // 10 if long_run else self.examples,
