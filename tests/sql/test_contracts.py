@@ -1,17 +1,18 @@
 """The contracts on SQL databases: SQLite, PostgreSQL and, where given, MariaDB."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from typing_extensions import override
 
 from layerkit.repository import Repository
 from layerkit.sql import Database, SQLRepository
-from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
+from layerkit.testing.contracts import OpenRepository, ReadRaw, UnitOfWorkContract
 from tests.support.databases import fresh_database
 from tests.support.entities import Base, MappedItem, MappedRecord, MappedSeat
 
@@ -35,6 +36,8 @@ async def new_tables(engine: AsyncEngine) -> None:
         await connection.run_sync(Base.metadata.create_all)
 
 
+# The contracts of pages, of soft deletion, of upserts and of scopes prove these.
+@pytest.mark.defect("R24", "R25", "R28", "R29", "R30", "R42", "R43")
 class TestSQLite(UnitOfWorkContract):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
@@ -43,6 +46,20 @@ class TestSQLite(UnitOfWorkContract):
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'contract.db'}"
+
+    @pytest.fixture
+    @override
+    def read_raw(self, url: str) -> ReadRaw:
+        async def read(entity: type[Any]) -> list[Mapping[str, Any]]:
+            engine = Database(url).engine
+            async with engine.connect() as connection:
+                table = entity.__tablename__
+                found = await connection.execute(text(f"SELECT * FROM {table}"))  # noqa: S608 - a name of our own
+                rows: list[Mapping[str, Any]] = list(map(dict, found.mappings()))
+            await engine.dispose()
+            return rows
+
+        return read
 
     @pytest.fixture
     @override

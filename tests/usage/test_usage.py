@@ -33,7 +33,7 @@ from layerkit.testing.contracts import (
     OpenRepository,
     RepositoryContract,
 )
-from tests.support.entities import MappedItem
+from tests.support.entities import MappedItem, MappedRecord, MappedSeat
 from tests.usage.shop import (
     Base,
     Line,
@@ -230,7 +230,9 @@ async def test_7_tests_take_doubles_and_memory() -> None:
 @asynccontextmanager
 async def open_mine(path: Path, entity: type[Any]) -> AsyncIterator[Any]:
     async with Database(f"sqlite:///{path / 'mine.db'}") as database:
-        await database.create_all(MappedItem.metadata)
+        async with database.engine.begin() as connection:
+            await connection.run_sync(MappedItem.metadata.drop_all)
+            await connection.run_sync(MappedItem.metadata.create_all)
         yield Repository(database, entity)
 
 
@@ -239,6 +241,8 @@ class TestMine(RepositoryContract):
 
     capabilities = Capabilities(transactions=False)
     entity = MappedItem
+    record = MappedRecord
+    seat = MappedSeat
 
     @pytest.fixture
     @override

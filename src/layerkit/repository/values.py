@@ -1,37 +1,52 @@
-"""Values as JSON, and back as they were: for cursors and for documents."""
+"""Values as JSON, and back as they were: what cursors and documents hold.
 
+Texts, whole numbers, booleans and null are JSON's own; any other value is an object
+with one member, which names its type.
+"""
+
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-_KINDS = {
-    "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),
-    "date": (date, date.isoformat, date.fromisoformat),
-    "time": (time, time.isoformat, time.fromisoformat),
-    "decimal": (Decimal, str, Decimal),
-    "uuid": (UUID, str, UUID),
-    "bytes": (bytes, bytes.hex, bytes.fromhex),
+from layerkit.core.errors import UsageError
+
+_Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+
+_CODECS: Final[Mapping[type, _Codec]] = {
+    float: (repr, float),  # JSON has no infinity
+    datetime: (datetime.isoformat, datetime.fromisoformat),
+    date: (date.isoformat, date.fromisoformat),
+    time: (time.isoformat, time.fromisoformat),
+    timedelta: (
+        lambda value: [value.days, value.seconds, value.microseconds],
+        lambda parts: timedelta(*parts),
+    ),
+    Decimal: (str, Decimal),
+    UUID: (str, UUID),
+    bytes: (bytes.hex, bytes.fromhex),
 }
+_BY_NAME: Final = {kind.__name__: codec for kind, codec in _CODECS.items()}
 
 
-def encode_value(value: Any) -> Any:
-    """Return *value* in the types of JSON."""
-    if isinstance(value, timedelta):
-        return {"timedelta": [value.days, value.seconds, value.microseconds]}
-    if isinstance(value, float):
-        return {"float": repr(value)}
-    for name, (kind, write, _) in _KINDS.items():
-        if isinstance(value, kind):
-            return {name: write(value)}  # type: ignore[operator]
-    return value
+def encode_value(value: object) -> Any:
+    """Return *value* in the types of JSON.
 
-
-def decode_value(value: Any) -> Any:
-    """Return what ``encode_value`` was given."""
-    if not isinstance(value, dict):
+    Raises:
+        UsageError: It is of a type that has no form in JSON here.
+    """
+    if value is None or type(value) in {str, int, bool}:
         return value
-    [(name, text)] = value.items()
-    if name == "timedelta":
-        return timedelta(*text)
-    return float(text) if name == "float" else _KINDS[name][2](text)
+    codec = _CODECS.get(type(value))
+    if codec is None:
+        raise UsageError(f"a {type(value).__name__} can't be written as JSON")
+    return {type(value).__name__: codec[0](value)}
+
+
+def decode_value(encoded: Any) -> Any:
+    """Return what ``encode_value`` was given, of the same type."""
+    if not isinstance(encoded, dict):
+        return encoded
+    [(name, written)] = encoded.items()
+    return _BY_NAME[name][1](written)

@@ -1,0 +1,46 @@
+"""Values go to JSON and come back as they were."""
+
+import json
+from datetime import UTC, timedelta, timezone
+from enum import Enum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerkit import UsageError
+from layerkit.repository.values import decode_value, encode_value
+
+ZONES = st.sampled_from([None, UTC, timezone(timedelta(hours=-9, minutes=-30))])
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(),
+    st.binary(),
+    st.uuids(),
+    st.dates(),
+    st.times(timezones=ZONES),
+    st.datetimes(timezones=ZONES),
+    st.timedeltas(),
+    st.decimals(allow_nan=False),
+)
+
+
+@given(VALUES)
+def test_a_value_comes_back_as_it_was(value: object) -> None:
+    back = decode_value(json.loads(json.dumps(encode_value(value))))
+
+    assert back == value
+    assert type(back) is type(value)
+
+
+class Tint(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize("value", [Tint.RED, object(), [1]])
+def test_what_has_no_form_in_json_is_refused(value: object) -> None:
+    with pytest.raises(UsageError, match="can't be written as JSON"):
+        encode_value(value)

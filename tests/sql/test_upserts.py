@@ -1,0 +1,151 @@
+"""Upserts where no statement returns what it has written, as on MySQL."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.dialects import mysql, oracle
+from sqlalchemy.dialects.sqlite import insert
+
+from layerkit import AlreadyExistsError, NotSupportedError, Repository, field
+from layerkit.repository import UniqueRule, Upsert, adapter_for
+from layerkit.sql import Database, MappedAdapter
+from layerkit.sql.upserts import Upserts
+from tests.support.entities import Base, MappedRecord
+
+CODE = adapter_for(MappedRecord).unique[0]
+
+
+@pytest.fixture
+async def records(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Records on a database that ignores an insert which any unique rule refuses.
+
+    That is what the statement for MySQL does with rules that are not meant.
+    """
+
+    adapter = adapter_for(MappedRecord)
+    assert isinstance(adapter, MappedAdapter)
+
+    def ignoring(
+        _: Upserts[Any], items: list[Upsert[Any]]
+    ) -> tuple[Any, list[dict[str, Any]]]:
+        rows = [adapter.inserted(item.entity) for item in items]
+        return insert(MappedRecord).on_conflict_do_nothing(), rows
+
+    monkeypatch.setattr(Upserts, "statement", ignoring)
+    monkeypatch.setattr(
+        Upserts, "returns", property(lambda _: False, lambda *_: None), raising=False
+    )
+    async with Database("sqlite://") as database:
+        await database.create_all(Base.metadata)
+        yield Repository[MappedRecord, int](database, MappedRecord)
+
+
+async def test_what_was_stored_is_found(records: Any) -> None:
+    stored = await records.upsert({"code": "a", "qty": 1}, key="code")
+    await records.upsert_many([{"code": "b"}, {"code": "c"}], key="code")
+
+    assert (stored.code, stored.qty) == ("a", 1)
+    assert await records.count() == 3
+
+
+async def test_what_the_statement_has_left_alone_is_changed_after_it(
+    records: Any,
+) -> None:
+    made = await records.create({"code": "a"})
+
+    stored = await records.upsert({"code": "a", "qty": 5}, key="code")
+    await records.upsert_many([{"code": "a", "qty": 6}, {"code": "b"}], key="code")
+
+    found = await records.get_by_id(made.id)
+    assert (stored.id, found.qty, found.version) == (made.id, 6, 3)
+
+
+async def test_another_unique_rule_that_was_in_the_way_is_reported(
+    records: Any,
+) -> None:
+    made = await records.create({"code": "a"})
+
+    with pytest.raises(AlreadyExistsError) as refused:
+        await records.upsert({"id": made.id + 1, "code": "a"}, key="id")
+    with pytest.raises(AlreadyExistsError):
+        await records.upsert_many([{"id": made.id + 1, "code": "a"}], key="id")
+
+    assert refused.value.fields == ("code",)
+    assert await records.count() == 1
+
+
+async def test_what_is_hidden_is_left_alone_and_reported(records: Any) -> None:
+    await records.create({"code": "a", "tenant": "others"})
+    mine = records.scoped(field("tenant") == "mine")
+
+    with pytest.raises(AlreadyExistsError):
+        await mine.upsert({"code": "a", "qty": 5}, key="code")
+    with pytest.raises(AlreadyExistsError):
+        await mine.upsert_many([{"code": "a", "qty": 5}], key="code")
+
+    assert (await records.find_one(field("code") == "a")).qty == 0
+
+
+def upserts(dialect: Any, rule: UniqueRule = CODE) -> Upserts[Any]:
+    adapter = adapter_for(MappedRecord)
+    assert isinstance(adapter, MappedAdapter)
+    where = MappedRecord.tenant == "mine"
+    return Upserts(adapter, dialect, rule, where, None)
+
+
+def test_mysql_changes_only_what_is_meant() -> None:
+    item = Upsert(MappedRecord(code="a", qty=1), {"qty": 1})
+
+    statement, rows = upserts(mysql.dialect()).statement([item])
+
+    text = " ".join(str(statement.compile(dialect=mysql.dialect())).split())
+    assert rows[0]["qty"] == 1
+    assert "ON DUPLICATE KEY UPDATE" in text
+    guard = "records.tenant = %s AND records.code = VALUES(code)"
+    assert f"qty = if({guard}, VALUES(qty), records.qty)" in text
+    assert f"version = if({guard}, records.version + %s, records.version)" in text
+
+
+def test_mysql_changes_nothing_where_there_is_nothing_to_change() -> None:
+    item = Upsert(MappedRecord(code="a"), {})
+
+    statement, _ = upserts(mysql.dialect()).statement([item])
+
+    text = str(statement.compile(dialect=mysql.dialect()))
+    assert text.endswith("ON DUPLICATE KEY UPDATE code = records.code")
+
+
+def test_a_dialect_without_upserts_is_named() -> None:
+    with pytest.raises(NotSupportedError, match="no upsert is known for oracle"):
+        upserts(oracle.dialect())  # type: ignore[no-untyped-call] # SQLAlchemy's
+
+
+async def test_a_lock_on_sqlite_is_one_on_everything(sqlite: Database) -> None:
+    await sqlite.create_all(Base.metadata)
+    records = Repository[MappedRecord, int](sqlite, MappedRecord)
+    made = await records.create({"code": "a"})
+
+    async with records.unit_of_work():
+        assert await records.get_by_id(made.id, lock="wait") is not None
+        with pytest.raises(NotSupportedError, match="locks the whole database"):
+            await records.find(field("id") > 0, lock="skip_locked")
+
+
+async def test_locked_rows_are_waited_for_or_left_out(database: Database) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return  # see above
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.drop_all)
+        await connection.run_sync(Base.metadata.create_all)
+    records = Repository[MappedRecord, int](database, MappedRecord)
+    await records.create_many([{"code": "a"}, {"code": "b"}])
+
+    async with database.engine.connect() as other, other.begin():
+        locked = select(MappedRecord.id).where(MappedRecord.code == "a")
+        await other.execute(locked.with_for_update())
+        async with records.unit_of_work():
+            free = await records.find(field("qty") == 0, lock="skip_locked")
+
+    assert [record.code for record in free] in (["b"], [])
