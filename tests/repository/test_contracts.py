@@ -20,6 +20,8 @@ async def open_in_memory(entity: type[Any]) -> AsyncIterator[Any]:
 
 
 class TestDataclassesInMemory(UnitOfWorkContract):
+    examples: ClassVar[int] = 60  # memory is fast
+
     @pytest.fixture
     @override
     def open_repository(self) -> OpenRepository:

@@ -58,6 +58,7 @@ EXPECTED: dict[Failure, type[AppException]] = {
     "serialization": ConflictError,
     "deadlock": ConflictError,
     "unavailable": UnavailableError,
+    "disconnected": UnavailableError,
     "timeout": TimeoutExceededError,
     "aborted": UnitOfWorkError,
     "missing": UsageError,
@@ -184,7 +185,7 @@ def test_an_unknown_code_is_a_usage_error(error: DBAPIError) -> None:
 
 
 def test_an_unknown_error_that_ended_the_connection_is_unavailable() -> None:
-    assert failure_of(wrapped(DriverError("gone"), invalidated=True)) == "unavailable"
+    assert failure_of(wrapped(DriverError("gone"), invalidated=True)) == "disconnected"
 
 
 @pytest.mark.parametrize("failure", ["serialization", "deadlock"])

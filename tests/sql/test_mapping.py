@@ -1,9 +1,11 @@
 """The user's mapping: every verb respects its rules, or refuses."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import String, event
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from layerkit import (
@@ -15,7 +17,7 @@ from layerkit import (
     UsageError,
     field,
 )
-from layerkit.sql import Database, UUIDKeyMixin, VersionMixin
+from layerkit.sql import Database, UTCDateTime, UUIDKeyMixin, VersionMixin
 from tests.support.library import (
     Author,
     Book,
@@ -218,6 +220,14 @@ async def test_a_batch_with_what_is_stored_already_is_refused(
                 await tickets.create_many([stored])
 
     assert await tickets.count() == 1
+
+
+def test_a_naive_moment_is_nobodys_time() -> None:
+    moments = UTCDateTime()
+
+    with pytest.raises(ValueError, match="naive"):
+        moments.process_bind_param(datetime(2026, 1, 1), sqlite_dialect())  # noqa: DTZ001 - the point
+    assert moments.process_bind_param(None, sqlite_dialect()) is None
 
 
 class Hidden(DeclarativeBase):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects import mysql, oracle
 from sqlalchemy.dialects.sqlite import insert
 
@@ -86,6 +86,23 @@ async def test_what_is_hidden_is_left_alone_and_reported(records: Any) -> None:
         await mine.upsert_many([{"code": "a", "qty": 5}], key="code")
 
     assert (await records.find_one(field("code") == "a")).qty == 0
+
+
+class Nothing:
+    """Stand for a statement that has done nothing."""
+
+    def values(self, _: object) -> Any:
+        return text("SELECT 1")
+
+
+async def test_what_was_in_the_way_and_is_gone_since_is_no_obstacle(
+    records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Upserts, "statement", lambda *_: (Nothing(), [{}]))
+
+    stored = await records.upsert({"code": "a", "qty": 5}, key="code")
+
+    assert (stored.code, stored.qty, await records.count()) == ("a", 5, 1)
 
 
 def upserts(dialect: Any, rule: UniqueRule = CODE) -> Upserts[Any]:

@@ -204,6 +204,16 @@ def test_random_histories_find_a_broken_backend(pytester: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["*the backend says*the reference*"])
 
 
+def test_random_histories_leave_out_what_a_backend_lacks(
+    pytester: pytest.Pytester,
+) -> None:
+    lacks = "capabilities = Capabilities(cursors=False, upserts=False)"
+
+    result = certify(pytester, "pass", "-k", "histories_end_as", more=lacks)
+
+    result.assert_outcomes(passed=1, deselected=result.parseoutcomes()["deselected"])
+
+
 def test_a_known_failure_is_expected_with_its_reason(
     pytester: pytest.Pytester,
 ) -> None:

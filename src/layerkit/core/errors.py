@@ -42,6 +42,9 @@ ConflictKind: TypeAlias = Literal[
 ]
 """What a ConflictError is about; ``None`` where an application raises its own."""
 
+UnavailableKind: TypeAlias = Literal["lock_timeout", "disconnected", "unreachable"]
+"""What an UnavailableError is about: locked by another, cut off, or never reached."""
+
 Translate: TypeAlias = Callable[[str, JSONObject, str], str | None]
 """Return the message of an error in the words of a locale, given its ``code``, its
 ``params`` and the locale; None keeps the message as it is."""
@@ -404,11 +407,25 @@ class NotSupportedError(AppException):
 
 
 class UnavailableError(_RetryLater):
-    """Report that something needed is down, locked or out of reach: 503."""
+    """Report that something needed is down, locked or out of reach: 503.
+
+    Attributes:
+        kind: Which of these, where it is known.
+    """
 
     code = "UNAVAILABLE"
     title = "Service unavailable"
     _status = 503
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: timedelta | None = None,
+        kind: UnavailableKind | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.kind = kind
 
 
 class TimeoutExceededError(AppException):

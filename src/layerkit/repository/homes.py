@@ -1,13 +1,18 @@
 """Home: where entities live, and what a repository takes in a home's place."""
 
+import asyncio
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from typing_extensions import TypeVar
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import AppException, UsageError
+from layerkit.core.logging import get_logger
 from layerkit.repository.backend import Backend
+from layerkit.repository.bounds import check_number
 from layerkit.repository.cursors import process_key
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.registry import load_sql
@@ -17,6 +22,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _SHORTEST_SECRET: Final = 16
+_FIRST_PAUSE_SECONDS: Final = 0.01
+_LONGEST_PAUSE_SECONDS: Final = 1.0
+
+logger = get_logger("layerkit.repository")
 
 
 class Home(ABC):
@@ -46,6 +55,52 @@ class Home(ABC):
         async with self.unit_of_work(read_only=not writes):
             return await verb()
 
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[R]],
+        *,
+        attempts: int = 3,
+        events: EventSink | None = None,
+    ) -> R:
+        """Run *work* in a unit of work, and all of it again where that may help.
+
+        What was written, hooks and events of an attempt that failed are gone with it.
+        Inside an open unit of this home there is one attempt: a part can't be repeated.
+
+        Args:
+            work: Takes the unit; called once an attempt.
+            attempts: How often at most, 1 or more.
+            events: Where ``emit`` sends events.
+
+        Returns:
+            What *work* returned in the attempt that committed.
+
+        Raises:
+            AppException: Not ``retryable``, or of the last attempt.
+        """
+        check_number("attempts", attempts, 1)
+        open_one = self.transaction()
+        if open_one is not None and open_one.blocks:
+            attempts = 1
+        attempt = 1
+        while True:
+            try:
+                async with self.unit_of_work(events=events) as unit:
+                    return await work(unit)
+            except AppException as error:
+                if not error.retryable or attempt >= attempts:
+                    raise
+                pause = _pause_seconds(attempt, error.retry_after)
+                logger.info(
+                    "attempt %d of %d failed by %s; the next in %.3f seconds",
+                    attempt,
+                    attempts,
+                    type(error).__name__,
+                    pause,
+                )
+            await asyncio.sleep(pause)
+            attempt += 1
+
     def cursor_key(self) -> bytes:
         """Return what cursors are signed with: the secret, or a key of this process."""
         return self._cursor_key or process_key()
@@ -65,6 +120,13 @@ class Home(ABC):
                 "being forged"
             )
         self._cursor_key = key
+
+
+def _pause_seconds(attempt: int, retry_after: timedelta | None) -> float:
+    """Return how long to wait after *attempt*: at random, so that rivals part."""
+    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+    wanted = retry_after.total_seconds() if retry_after else 0.0
+    return max(wanted, random.uniform(0, longest))  # noqa: S311 - no secret
 
 
 @runtime_checkable

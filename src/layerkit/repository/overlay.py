@@ -24,7 +24,6 @@ from typing_extensions import TypeVar, override
 from layerkit.core.errors import (
     AlreadyExistsError,
     AppException,
-    NotSupportedError,
     StaleDataError,
     UnitOfWorkError,
     UsageError,
@@ -237,6 +236,10 @@ class OverlayTransaction(Transaction):
         """Remember that *entity* stands for the row at *key*."""
         self._tracked[adapter.entity, key] = Tracked(entity, adapter, row)
 
+    def confine(self, entity: type, key: KeyTuple, fields: frozenset[str]) -> None:
+        """Refuse changes of *fields* on the object that was handed out for *key*."""
+        self._tracked[entity, key].confined |= fields
+
     @override
     def unwritten(self) -> int:
         return sum(len(tracked.changes()) for tracked in self._tracked.values())
@@ -362,8 +365,8 @@ class OverlayBackend(Backend[T], Generic[T]):
     @override
     async def create_many(self, entities: Sequence[T | Mapping[str, Any]]) -> None:
         for entity in entities:
-            if isinstance(entity, self.adapter.entity):
-                await self._insert(entity, self.adapter.values(entity))
+            given = self.adapter.values(entity)  # type: ignore[arg-type] # see takes_values
+            await self._insert(entity, given)  # type: ignore[arg-type] # see takes_values
 
     @override
     async def get(
@@ -461,20 +464,11 @@ class OverlayBackend(Backend[T], Generic[T]):
     @override
     def confine(self, entity: T, fields: frozenset[str]) -> None:
         key = tuple(getattr(entity, name) for name in self.adapter.key)
-        if tracked := self.transaction.tracked(self.adapter.entity, key):
-            tracked.confined |= fields
+        self.transaction.confine(self.adapter.entity, key, fields)
 
+    @abstractmethod
     async def lock(self, lock: Lock | None) -> None:
-        """Keep others from writing what is about to be read.
-
-        Raises:
-            NotSupportedError: The home has no such lock.
-        """
-        if lock is not None:
-            raise NotSupportedError(
-                f'lock="{lock}" has nothing to lock here: give `expected_version=` or '
-                "`when=` to the update"
-            )
+        """Keep others from writing what is about to be read."""
 
     async def _insert(self, entity: T, given: Row) -> tuple[KeyTuple, Row]:
         adapter, transaction = self.adapter, self.transaction

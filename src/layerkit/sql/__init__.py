@@ -15,6 +15,7 @@ from layerkit.sql.mixins import (
     unique_live,
 )
 from layerkit.sql.repository import SQLRepository
+from layerkit.sql.statements import Statements, TooManyStatementsError, statements
 from layerkit.sql.types import UTCDateTime
 
 register_adapter(make_adapter)
@@ -27,9 +28,12 @@ __all__ = [
     "SQLRepository",
     "SessionHome",
     "SoftDeleteMixin",
+    "Statements",
     "TimestampMixin",
+    "TooManyStatementsError",
     "UTCDateTime",
     "UUIDKeyMixin",
     "VersionMixin",
+    "statements",
     "unique_live",
 ]

@@ -1,6 +1,7 @@
 """Database: the home of entities in an SQL database; and the home that a session is."""
 
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import UnitOfWorkError, UsageError
+from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
 from layerkit.repository import Backend, EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.engine import BEGIN_OPTION, make_engine
@@ -23,6 +24,7 @@ from layerkit.sql.transaction import SQLTransaction
 from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
 
 E = TypeVar("E")
+R = TypeVar("R")
 
 
 class SQLHome(Home):
@@ -229,6 +231,27 @@ class SessionHome(SQLHome):
         return UnitOfWork(
             lambda: self._unit.for_block(read_only=read_only), events=events
         )
+
+    @override
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[R]],
+        *,
+        attempts: int = 1,
+        events: EventSink | None = None,
+    ) -> R:
+        """Run *work* in a unit of work, once: only its owner can begin a session anew.
+
+        Raises:
+            NotSupportedError: More than one attempt.
+            AppException: What *work* or the commit raises.
+        """
+        if attempts > 1:
+            raise NotSupportedError(
+                "a session of yours can't be begun again here: give the repositories a "
+                "Database or an async_sessionmaker, and run() there"
+            )
+        return await super().run(work, attempts=attempts, events=events)
 
     @override
     def transaction(self) -> SQLTransaction:

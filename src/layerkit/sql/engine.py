@@ -52,6 +52,9 @@ def make_engine(
             # One connection is one memory, so units of work take it in turns.
             given |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
             given |= {"max_overflow": 0, "pool_timeout": busy_timeout_seconds}
+    else:
+        # A server that was restarted has cut every connection in the pool.
+        given.setdefault("pool_pre_ping", True)
     try:
         engine = create_async_engine(url, **given)
     except NoSuchModuleError as error:

@@ -26,6 +26,7 @@ from layerkit.core.errors import (
     StaleDataError,
     TimeoutExceededError,
     UnavailableError,
+    UnavailableKind,
     UnitOfWorkError,
     UsageError,
     ValidationError,
@@ -35,13 +36,14 @@ from layerkit.sql.entities import MappedAdapter
 Failure: TypeAlias = Literal[
     "unique", "foreign_key", "not_null", "check", "data", "serialization",
     "deadlock", "unavailable", "timeout", "aborted", "missing",
-    "unreachable", "locked", "unopened", "nowhere",
+    "unreachable", "disconnected", "locked", "unopened", "nowhere",
 ]  # fmt: skip
 
 SQLSTATES: Final[Mapping[str, Failure]] = {
     "23505": "unique", "23P01": "unique", "23503": "foreign_key", "23502": "not_null",
     "23514": "check", "22": "data", "40001": "serialization", "40P01": "deadlock",
-    "55P03": "unavailable", "57P": "unavailable", "08": "unreachable",
+    "55P03": "locked", "57P": "disconnected", "08001": "unreachable",
+    "08004": "unreachable", "08": "disconnected",
     "53": "unavailable", "28": "unavailable", "57014": "timeout", "25P02": "aborted",
     "42P01": "missing", "42703": "missing", "3D000": "nowhere", "3F000": "missing",
 }  # fmt: skip
@@ -51,9 +53,10 @@ MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
     1062: "unique", 1586: "unique", 1451: "foreign_key", 1452: "foreign_key",
     1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
     1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
-    1213: "deadlock", 1020: "serialization", 1205: "unavailable", 1040: "unavailable",
-    1045: "unavailable", 1053: "unavailable", 2002: "unreachable", 2003: "unreachable",
-    2006: "unavailable", 2013: "unavailable", 3024: "timeout", 1969: "timeout",
+    1213: "deadlock", 1020: "serialization", 1205: "locked", 3572: "locked",
+    1040: "unavailable", 1045: "unavailable", 1053: "disconnected",
+    2002: "unreachable", 2003: "unreachable", 2006: "disconnected",
+    2013: "disconnected", 3024: "timeout", 1969: "timeout",
     1146: "missing", 1054: "missing", 1049: "nowhere",
 }  # fmt: skip
 
@@ -143,7 +146,7 @@ def _translate_driver(
             return ConflictError(
                 "another unit of work got in the way; run it again", kind=failure
             )
-        case "unavailable" | "unreachable" | "locked" | "unopened":
+        case "unavailable" | "unreachable" | "disconnected" | "locked" | "unopened":
             return _unavailable(failure, url)
         case "nowhere":
             return UsageError(
@@ -164,6 +167,13 @@ def _translate_driver(
             )
 
 
+_KINDS: Final[Mapping[Failure, UnavailableKind]] = {
+    "locked": "lock_timeout",
+    "disconnected": "disconnected",
+    "unreachable": "unreachable",
+}
+
+
 def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
     match failure:
         case "unreachable":
@@ -173,15 +183,20 @@ def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
                 f"{_database(url)} can't be opened: its folder must exist, and this "
                 "program may read and write there"
             )
+        case "disconnected":
+            text = (
+                f"the connection to {_database(url)} broke: nothing of an open unit is "
+                "stored; where it broke in the commit itself, nobody can tell"
+            )
         case "locked":
             text = (
-                "the database is locked: another connection has been writing for "
-                "longer than `busy_timeout_seconds`; keep units of work short, or try "
-                "again"
+                "the database is locked: another transaction holds what this one needs "
+                "for longer than it waits (on SQLite, `busy_timeout_seconds`); keep "
+                "units of work short, or try again"
             )
         case _:
             text = "the database is locked, busy or out of reach"
-    error = UnavailableError(text)
+    error = UnavailableError(text, kind=_KINDS.get(failure))
     error.public = False  # it names a place: for logs, not for clients
     return error
 
@@ -211,7 +226,7 @@ def failure_of(error: DBAPIError) -> Failure:
             (SQLSTATES[s] for n in (5, 3, 2) if (s := state[:n]) in SQLSTATES), None
         )
     if found is None and error.connection_invalidated:
-        return "unavailable"
+        return "disconnected"
     return found or "missing"
 
 

@@ -12,15 +12,14 @@ _AT_ONCE: Final = 500
 
 
 async def refresh_columns(session: AsyncSession, entities: Iterable[object]) -> None:
-    """Read again the columns of *entities*, and forget those that are gone.
+    """Read again the columns of stored *entities*, and forget those that are gone.
 
     Relationships stay as they are loaded. There is one statement a class for each 500.
     """
     by_mapper: dict[Mapper[Any], dict[tuple[Any, ...], Any]] = {}
     for entity in entities:
         state = instance_state(entity)
-        if state.identity is not None:
-            by_mapper.setdefault(state.mapper, {})[state.identity] = entity
+        by_mapper.setdefault(state.mapper, {})[state.identity or ()] = entity
     for mapper, by_key in by_mapper.items():
         keys = list(by_key)
         for start in range(0, len(keys), _AT_ONCE):

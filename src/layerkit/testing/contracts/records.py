@@ -7,6 +7,7 @@ import pytest
 
 from layerkit.core.errors import (
     AlreadyExistsError,
+    ConflictError,
     StaleDataError,
     UsageError,
     ValidationError,
@@ -91,7 +92,13 @@ class RecordsContract(BaseContract):
                 with pytest.raises(StaleDataError):
                     await records.delete(made.id, expected_version=stale)
 
+            with pytest.raises(ConflictError) as guarded:
+                await records.update(
+                    made.id, {"qty": 9}, expected_version=2, when=field("qty") > 1
+                )
+
             found = await records.get_by_id(made.id)
+            assert guarded.value.kind == "guard"
             assert (found.qty, found.version) == (1, 2)
             assert await records.update(999, {"qty": 9}, expected_version=1) is None
             assert await records.delete(999, expected_version=1) is False
