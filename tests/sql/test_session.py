@@ -14,11 +14,14 @@ from sqlalchemy.ext.asyncio import (
 
 from layerkit.core.errors import (
     AlreadyExistsError,
+    NotSupportedError,
     UnitOfWorkError,
     ValidationError,
 )
+from layerkit.repository import Repository, home_of
 from layerkit.service import BaseService
 from layerkit.sql import SQLRepository
+from layerkit.unit_of_work import UnitOfWork
 from tests.support.authors import (
     Authors,
     PlannedError,
@@ -492,3 +495,17 @@ async def test_a_session_that_was_ended_does_not_warn(
                 await getattr(session, end)()
 
     assert caplog.records == []
+
+
+async def test_a_session_of_the_callers_is_run_once(sessions: Sessions) -> None:
+    async with sessions() as session:
+        home = home_of(session)
+        authors = Repository[Author, int](session, Author)
+
+        async def work(_: UnitOfWork) -> str:
+            return (await authors.create({"name": "Ada"})).name
+
+        with pytest.raises(NotSupportedError, match="can't be begun again"):
+            await home.run(work, attempts=2)
+        assert await home.run(work) == "Ada"
+        assert await authors.count() == 1
