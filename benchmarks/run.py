@@ -1,7 +1,7 @@
 """Runs the benchmarks of this folder and prints ratios against their baselines.
 
-A benchmark is a module `bench_<name>.py` with an attribute `BENCHMARK`; README.md shows
-one whole.
+A benchmark is a module `bench_<name>.py` with an attribute `BENCHMARK`, one or a tuple
+of them; README.md shows one whole.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -71,8 +72,8 @@ def in_units(seconds: float) -> str:
     return f"{seconds / UNITS[-1][0]:.1f} {UNITS[-1][1]}"
 
 
-def find(names: Sequence[str] = ()) -> dict[str, Benchmark]:
-    """Return the benchmarks called *names*, or all of them.
+def find(names: Sequence[str] = ()) -> dict[str, tuple[Benchmark, ...]]:
+    """Return the benchmarks of the modules called *names*, or of all.
 
     Raises:
         SystemExit: A name is unknown.
@@ -81,15 +82,17 @@ def find(names: Sequence[str] = ()) -> dict[str, Benchmark]:
     known = [path.stem.removeprefix("bench_") for path in found]
     if unknown := set(names) - set(known):
         sys.exit(f"no benchmark {sorted(unknown)}; there are {known}")
-    return {
-        name: import_module(f"benchmarks.bench_{name}").BENCHMARK
-        for name in names or known
-    }
+    return {name: _benchmarks(name) for name in names or known}
+
+
+def _benchmarks(name: str) -> tuple[Benchmark, ...]:
+    found = import_module(f"benchmarks.bench_{name}").BENCHMARK
+    return found if isinstance(found, tuple) else (found,)
 
 
 def main(names: Sequence[str]) -> None:
     """Print the report of each benchmark."""
-    for benchmark in find(names).values():
+    for benchmark in chain(*find(names).values()):
         print(report(benchmark), end="\n\n")
 
 
