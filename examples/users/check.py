@@ -129,6 +129,9 @@ def check_lists(
     path = f"GET /users?name={tag}&sort=-name&limit=1"
     client.call(path, 200, items=[grace], total=2, has_next=True)
     client.call(f"{path}&skip=1", 200, items=[ada], total=2, has_next=False)
+    page = client.call(path, 200)
+    client.call(f"{path}&cursor={page['next_cursor']}", 200, items=[ada])
+    client.call(f"GET /users?cursor={page['next_cursor']}", 422)
     client.call(f"GET /users?email={ada['email'].upper()}", 200, items=[ada])
     client.call("GET /users?sort=password_hash", 422, code="VALIDATION_ERROR")
 

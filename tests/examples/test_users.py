@@ -255,6 +255,48 @@ async def test_list_pages_through_all_users(client: AsyncClient) -> None:
     assert (last["total"], last["has_next"]) == (3, False)
 
 
+async def test_list_pages_there_and_back_by_cursor(client: AsyncClient) -> None:
+    for name in ("Ada", "Bob", "Cy"):
+        await register(client, name)
+
+    query = {"sort": "-name", "limit": "2"}
+    first = (await client.get("/users", params=query)).json()
+    await register(client, "Dan")  # what comes meanwhile shifts nothing
+    query["cursor"] = first["next_cursor"]
+    last = (await client.get("/users", params=query)).json()
+    query["cursor"] = last["previous_cursor"]
+    back = (await client.get("/users", params=query)).json()
+    foreign = await client.get("/users", params={**query, "sort": "name"})
+
+    assert [user["name"] for user in last["items"]] == ["Ada"]
+    assert [user["name"] for user in back["items"]] == ["Cy", "Bob"]
+    assert foreign.status_code == 422
+
+
+async def test_who_has_the_version_already_gets_no_body(client: AsyncClient) -> None:
+    user = await register(client)
+    path = f"/users/{user['id']}"
+
+    shown = await client.get(path)
+    again = await client.get(path, headers={"If-None-Match": shown.headers["ETag"]})
+
+    assert (shown.headers["ETag"], again.status_code) == ('"1"', 304)
+
+
+async def test_patch_of_another_version_than_was_read_is_refused(
+    client: AsyncClient,
+) -> None:
+    user = await register(client)
+    path = f"/users/{user['id']}"
+
+    mine = await client.patch(path, json={"name": "A"}, headers={"If-Match": '"1"'})
+    late = await client.patch(path, json={"name": "B"}, headers={"If-Match": '"1"'})
+
+    assert (mine.status_code, mine.headers["ETag"]) == (200, '"2"')
+    assert late.status_code == 412
+    assert (await client.get(path)).json()["name"] == "A"
+
+
 async def test_list_sorts_by_what_is_allowed(client: AsyncClient) -> None:
     for name in ("Ada", "Grace", "Alan"):
         await register(client, name)

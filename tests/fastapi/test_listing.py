@@ -112,8 +112,8 @@ async def test_the_parameters_are_in_the_openapi_document() -> None:
     }
 
     assert names == {
-        "/": ["skip", "limit", "name", "active", "born_after", "sort"],
-        "/plain": ["skip", "limit"],
+        "/": ["skip", "limit", "cursor", "name", "active", "born_after", "sort"],
+        "/plain": ["skip", "limit", "cursor"],
     }
 
 
@@ -161,22 +161,41 @@ async def test_a_listing_goes_into_paginate_and_comes_out_as_a_page(
             asked.where,
             order_by=asked.order_by,
             size=asked.limit,
-            offset=asked.skip,
+            offset=asked.offset,
+            cursor=asked.cursor,
             total="exact",
         )
         return PageOut[PersonOut].model_validate(page)
 
     async with serve(app) as client:
-        answer = await client.get("/?sort=-name")
+        first = (await client.get("/?sort=-name")).json()
+        query = {"sort": "-name", "cursor": first["next_cursor"]}
+        second = (await client.get("/", params=query)).json()
+        by_skip = (await client.get("/?sort=-name&skip=2")).json()
 
-    assert answer.json() == {
-        "items": [{"id": 3, "name": "Cy"}, {"id": 2, "name": "Bob"}],
-        "total": 3,
-        "has_next": True,
-    }
+    cy, bob, ada = (
+        {"id": n, "name": name} for n, name in ((3, "Cy"), (2, "Bob"), (1, "Ada"))
+    )
+    assert (first["items"], first["total"], first["has_next"]) == ([cy, bob], 3, True)
+    assert (second["items"], second["next_cursor"]) == ([ada], None)
+    assert second["previous_cursor"] is not None
+    assert (by_skip["items"], by_skip["previous_cursor"]) == ([ada], None)
+
+
+async def test_a_page_begins_at_one_place(serve: Serve) -> None:
+    refused = await listing_of(serve, "skip=2&cursor=x")
+
+    assert refused["status"] == 422
+    assert "not at both" in str(refused)
 
 
 def test_a_page_without_a_total_says_null() -> None:
     page = PageOut[PersonOut].model_validate(Page(items=[]))
 
-    assert page.model_dump() == {"items": [], "total": None, "has_next": False}
+    assert page.model_dump() == {
+        "items": [],
+        "total": None,
+        "has_next": False,
+        "next_cursor": None,
+        "previous_cursor": None,
+    }

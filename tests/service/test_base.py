@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel
 from typing_extensions import override
 
 from layerkit.core.errors import (
@@ -16,6 +17,7 @@ from layerkit.core.errors import (
     AppException,
     NotFoundError,
     NotSupportedError,
+    StaleDataError,
     UnitOfWorkError,
     UsageError,
     ValidationError,
@@ -665,3 +667,25 @@ async def test_safe_execute_lets_a_cancellation_pass() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class Letter(BaseModel):
+    text: str
+    id: int | None = None
+    version: int | None = None
+
+
+async def test_update_and_delete_may_expect_the_version_that_was_read() -> None:
+    letters = BaseService[Letter, int](InMemoryRepository(model_class=Letter))
+    made = await letters.create_entity({"text": "a"})
+    assert made.id is not None
+
+    updated = await letters.update_entity(made.id, {"text": "b"}, expected_version=1)
+    with pytest.raises(StaleDataError):
+        await letters.update_entity(made.id, {"text": "c"}, expected_version=1)
+    with pytest.raises(StaleDataError):
+        await letters.delete_entity(made.id, expected_version=1)
+    await letters.delete_entity(made.id, expected_version=2)
+
+    assert (updated.text, updated.version) == ("b", 2)
+    assert await letters.list_entities() == []

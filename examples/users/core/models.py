@@ -3,13 +3,15 @@
 from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from layerkit.sql import VersionMixin
+
 
 class Base(DeclarativeBase):
     """Collect the tables of the application."""
 
 
-class User(Base):
-    """Somebody who has registered."""
+class User(VersionMixin, Base):
+    """Somebody who has registered; the version is what ETags are made of."""
 
     __tablename__ = "users"
 

@@ -11,10 +11,20 @@ from layerkit import (
     AlreadyExistsError,
     ForbiddenError,
     NotFoundError,
+    PreconditionFailedError,
     ValidationError,
     field,
 )
-from layerkit.fastapi import FilterBy, Inject, Listing, PageOut, listing, problems
+from layerkit.fastapi import (
+    ETag,
+    FilterBy,
+    IfMatch,
+    Inject,
+    Listing,
+    PageOut,
+    listing,
+    problems,
+)
 
 router = APIRouter(prefix="/users", tags=["users"])
 
@@ -56,25 +66,41 @@ async def list_users(
     wanted: UserListing, users: Inject[UserService]
 ) -> PageOut[UserOut]:
     """List users by page, filtered and sorted."""
-    page = await users.search(wanted.where, wanted.order_by, wanted.skip, wanted.limit)
+    page = await users.search(
+        wanted.where,
+        wanted.order_by,
+        wanted.limit,
+        offset=wanted.offset,
+        cursor=wanted.cursor,
+    )
     return PageOut[UserOut].model_validate(page)
 
 
 @router.get("/{user_id}", responses=problems(NotFoundError))
-async def get_user(user_id: UserId, users: Inject[UserService]) -> UserOut:
-    """Show one user."""
-    return UserOut.model_validate(await users.get_entity(user_id))
+async def get_user(user_id: UserId, users: Inject[UserService], etag: ETag) -> UserOut:
+    """Show one user, or answer 304 to who has this version already."""
+    user = await users.get_entity(user_id)
+    etag.send(user.version)
+    return UserOut.model_validate(user)
 
 
 @router.patch(
     "/{user_id}",
-    responses=problems(NotFoundError, AlreadyExistsError, ValidationError),
+    responses=problems(
+        NotFoundError, AlreadyExistsError, PreconditionFailedError, ValidationError
+    ),
 )
 async def update_user(
-    user_id: UserId, body: UserUpdate, users: Inject[UserService]
+    user_id: UserId,
+    body: UserUpdate,
+    users: Inject[UserService],
+    if_match: IfMatch,
+    etag: ETag,
 ) -> UserOut:
-    """Change some fields of a user."""
-    return UserOut.model_validate(await users.update_entity(user_id, body))
+    """Change some fields of a user; with If-Match, of the version that was read."""
+    user = await users.update_entity(user_id, body, expected_version=if_match.version)
+    etag.send(user.version)
+    return UserOut.model_validate(user)
 
 
 @router.delete("/{user_id}", status_code=204, responses=problems(NotFoundError))

@@ -46,12 +46,19 @@ class UserService(BaseService[User, int]):
         self,
         where: Specification = ALL,
         order_by: OrderBy = (),
-        skip: int = 0,
         limit: int = 50,
+        *,
+        offset: int | None = None,
+        cursor: str | None = None,
     ) -> Page[User]:
         """Return a page of users, with the number on all pages."""
         return await self.users.paginate(
-            where, order_by=order_by, offset=skip, size=limit, total="exact"
+            where,
+            order_by=order_by,
+            size=limit,
+            offset=offset,
+            cursor=cursor,
+            total="exact",
         )
 
     @override

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _HIGHEST_LIMIT: Final = 10_000
 _HIGHEST_SKIP: Final = 2**31 - 1  # beyond what any list holds, and any driver takes
-_OWN_NAMES: Final = {"skip", "limit", "sort"}
+_OWN_NAMES: Final = {"skip", "limit", "sort", "cursor"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,20 @@ class Listing:
         order_by: In the order of the client's ``sort``.
         skip: How many to leave out, 0 to 2,147,483,647.
         limit: How many at most, from 1.
+        cursor: Where the page begins, as another page has told; None for the first, or
+            where ``skip`` says it.
     """
 
     where: Specification = ALL
     order_by: tuple[Order, ...] = ()
     skip: int = 0
     limit: int = 50
+    cursor: str | None = None
+
+    @property
+    def offset(self) -> int | None:
+        """What ``paginate`` takes: ``skip``, and None where pages go by cursor."""
+        return self.skip or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,11 @@ class PageOut(BaseSchema, Generic[T]):
     items: list[T]
     total: int | None = None
     has_next: bool = False
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
 
+
+_CURSOR: Final = Query(description="next_cursor or previous_cursor of another page.")
 
 Filters: TypeAlias = Mapping[str, type | FilterBy]
 
@@ -67,7 +79,7 @@ def listing(
     limit: int = 50,
     max_limit: int = 200,
 ) -> Callable[..., Listing]:
-    """Return a dependency that reads ``skip``, ``limit``, ``sort`` and filters.
+    """Return a dependency that reads where a list begins, its limit, sort and filters.
 
     ``Annotated[Listing, Depends(listing(sort=("name",), filters={"name": str}))]``
     takes ``?name=Ada&sort=-name&skip=20&limit=10``. Whatever is not named here can't be
@@ -82,7 +94,8 @@ def listing(
         max_limit: The highest limit that a client may ask for, at most 10,000.
 
     Raises:
-        UsageError: A limit is out of bounds, or a filter is called skip, limit or sort.
+        UsageError: A limit is out of bounds, or a filter is called skip, limit, sort or
+            cursor.
     """
     sortable = tuple(sort)
     by_name = {name: _filter_by(name, how) for name, how in (filters or {}).items()}
@@ -102,11 +115,18 @@ def listing(
                 condition = how.where(query[name])
                 where = condition if where is ALL else where & condition
         order_by = _order_by(query["sort"], sortable) if sortable else ()
-        return Listing(where, order_by, query["skip"], query["limit"])
+        skip, cursor = query["skip"], query["cursor"]
+        if skip and cursor is not None:
+            raise ValidationError(
+                "a page begins at skip or at cursor, not at both",
+                fields=("skip", "cursor"),
+            )
+        return Listing(where, order_by, skip, query["limit"], cursor)
 
     parameters = [
         _parameter("skip", Annotated[int, Query(ge=0, le=_HIGHEST_SKIP)], 0),
         _parameter("limit", Annotated[int, Query(ge=1, le=max_limit)], limit),
+        _parameter("cursor", Annotated[str | None, _CURSOR], None),
         *(_parameter(name, how.type | None, None) for name, how in by_name.items()),
     ]
     if sortable:

@@ -120,36 +120,54 @@ class BaseService(Generic[T, ID]):
         return [await self._apply_business_rules(copy_of(entity)) for entity in found]
 
     async def update_entity(
-        self, entity_id: ID, data: BaseModel | Mapping[str, Any]
+        self,
+        entity_id: ID,
+        data: BaseModel | Mapping[str, Any],
+        *,
+        expected_version: int | None = None,
     ) -> T:
         """Check *data*, change the entity and return it.
 
         Args:
             entity_id: Which entity.
             data: The changes; of a schema, the fields that were set.
+            expected_version: The version that the caller has read.
 
         Raises:
             NotFoundError: There is none with this id.
+            StaleDataError: It is there in another version.
             AppException: What a hook or the repository refuses; nothing is stored.
         """
         async with self.unit_of_work():
             await self._validate_update_data(entity_id, data)
-            entity = await self.repository.update(entity_id, _changes(data))
+            entity = await self.repository.update(
+                entity_id, _changes(data), **_expecting(expected_version)
+            )
             if entity is None:
                 raise self._not_found(entity_id)
             await self._post_update_actions(entity)
         return entity
 
-    async def delete_entity(self, entity_id: ID) -> None:
+    async def delete_entity(
+        self, entity_id: ID, *, expected_version: int | None = None
+    ) -> None:
         """Remove the entity.
+
+        Args:
+            entity_id: Which entity.
+            expected_version: The version that the caller has read.
 
         Raises:
             NotFoundError: There is none with this id.
+            StaleDataError: It is there in another version.
             AppException: What a hook or the repository refuses; nothing is removed.
         """
         async with self.unit_of_work():
             await self._validate_delete(entity_id)
-            if not await self.repository.delete(entity_id):
+            deleted = await self.repository.delete(
+                entity_id, **_expecting(expected_version)
+            )
+            if not deleted:
                 raise self._not_found(entity_id)
             await self._post_delete_actions(entity_id)
 
@@ -253,6 +271,11 @@ class BaseService(Generic[T, ID]):
                 "service, or inside `async with self.unit_of_work():`"
             )
         return unit.transaction
+
+
+def _expecting(version: int | None) -> dict[str, Any]:
+    """Return what to pass on: a repository with six verbs takes no such keyword."""
+    return {} if version is None else {"expected_version": version}
 
 
 def _changes(data: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
