@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from layerkit.core.errors import UsageError
-from layerkit.repository import ALL, Field, Inc, Order, comparisons, field
+from layerkit.repository import ALL, Field, Inc, Order, comparisons, field, fields
 from layerkit.repository.query import Comparison, Not, Specification
+from layerkit.testing.contracts import Item
 
 A, B, C = field("a") == 1, field("b") > 2, field("c").contains("x")
 
@@ -141,3 +142,15 @@ def test_orders_put_nulls_last_unless_told() -> None:
 
 def test_an_increment_is_a_value() -> None:
     assert Inc(2) == Inc(2) != Inc(3)
+
+
+def test_fields_of_a_class_are_its_attributes() -> None:
+    item = fields(Item)
+
+    assert (item.qty >= 1) == (field("qty") >= 1)
+    assert dir(item) == ["id", "name", "note", "qty"]
+    assert not hasattr(item, "__wrapped__")
+    with pytest.raises(UsageError, match="Item has no field 'nope'"):
+        _ = item.nope
+    with pytest.raises(UsageError, match="is no entity"):
+        fields(int)

@@ -38,7 +38,13 @@ from layerkit.repository.query import (
     comparisons,
     field,
 )
-from layerkit.repository.registry import adapter_for, copy_of, register_adapter
+from layerkit.repository.registry import (
+    Fields,
+    adapter_for,
+    copy_of,
+    fields,
+    register_adapter,
+)
 from layerkit.repository.repository import Repository
 
 register_adapter(make_adapter)
@@ -54,6 +60,7 @@ __all__ = [
     "Everything",
     "Field",
     "FieldInfo",
+    "Fields",
     "Home",
     "InMemoryRepository",
     "Inc",
@@ -81,6 +88,7 @@ __all__ = [
     "comparisons",
     "copy_of",
     "field",
+    "fields",
     "home_of",
     "register_adapter",
     "register_home",

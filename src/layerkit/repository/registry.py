@@ -10,10 +10,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeAlias
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.query import Field
 
 T = TypeVar("T")
 
@@ -62,6 +63,39 @@ def copy_of(entity: T) -> T:
     except UsageError:
         return copy.deepcopy(entity)
     return adapter.copy(entity)
+
+
+class Fields:
+    """Have the fields of an entity class as attributes; made by ``fields(User)``."""
+
+    def __init__(self, adapter: EntityAdapter[Any]) -> None:
+        self._adapter = adapter
+
+    def __getattr__(self, name: str) -> Field:
+        """Return the field *name*.
+
+        Raises:
+            UsageError: The entity has no such field.
+            AttributeError: The name is one of Python's own.
+        """
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Field(self._adapter.info(name).name)
+
+    @override
+    def __dir__(self) -> list[str]:
+        return list(self._adapter.fields)
+
+
+def fields(entity: type) -> Fields:
+    """Return the fields of *entity* as attributes: ``fields(User).email == "..."``.
+
+    A name that the class does not have is an error where it is written.
+
+    Raises:
+        UsageError: *entity* is no entity class.
+    """
+    return Fields(adapter_for(entity))
 
 
 def load_sql() -> None:
