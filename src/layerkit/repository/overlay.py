@@ -118,9 +118,20 @@ class OverlayTransaction(Transaction):
 
     @abstractmethod
     async def stored_rows(
-        self, adapter: EntityAdapter[Any], where: Specification
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order],
+        limit: int | None,
     ) -> Iterable[tuple[KeyTuple, Row]]:
-        """Return stored rows with their keys: those that *where* means, or more."""
+        """Return stored rows with their keys: those that *where* means, or more.
+
+        Args:
+            adapter: What is known of the entity class.
+            where: The filter.
+            orders: What the rows will be sorted by.
+            limit: How many are enough: the first ones by *orders*; None for all.
+        """
 
     @abstractmethod
     async def stored_holder(
@@ -156,12 +167,24 @@ class OverlayTransaction(Transaction):
         return await self.stored(adapter, key)
 
     async def rows(
-        self, adapter: EntityAdapter[Any], where: Specification
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order] = (),
+        limit: int | None = None,
     ) -> list[tuple[KeyTuple, Row]]:
-        """Return every row that *where* means and this transaction sees, by its key."""
+        """Return what *where* means and this transaction sees, with its keys, unsorted.
+
+        Args:
+            adapter: What is known of the entity class.
+            where: The filter.
+            orders: What the rows will be sorted by.
+            limit: How many are enough: the first ones by *orders*; None for all.
+        """
         await self.flush()
         written = self.written(adapter.entity)
-        stored = await self.stored_rows(adapter, where)
+        enough = None if limit is None else limit + len(written)  # it may hide as many
+        stored = await self.stored_rows(adapter, where, orders, enough)
         under = ((key, row) for key, row in stored if key not in written)
         over = ((key, row) for key, row in written.items() if row is not None)
         return [(k, row) for k, row in chain(under, over) if matches(where, row)]
@@ -386,7 +409,7 @@ class OverlayBackend(Backend[T], Generic[T]):
         lock: Lock | None = None,
     ) -> list[T]:
         await self.lock(lock)
-        found = await self.transaction.rows(self.adapter, where)
+        found = await self.transaction.rows(self.adapter, where, orders, skip + limit)
         rows = sorted_by((row for _, row in found), orders)
         keys = self.adapter.key
         return [
@@ -396,7 +419,7 @@ class OverlayBackend(Backend[T], Generic[T]):
 
     @override
     async def count(self, where: Specification, cap: int | None) -> int:
-        found = len(await self.transaction.rows(self.adapter, where))
+        found = len(await self.transaction.rows(self.adapter, where, (), cap))
         return found if cap is None else min(found, cap)
 
     @override
