@@ -176,8 +176,14 @@ class MemoryTransaction(OverlayTransaction):
         return table.last_id
 
     @override
-    async def write(self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row) -> None:
-        await super().write(adapter, key, row)
+    async def write(
+        self,
+        adapter: EntityAdapter[Any],
+        key: KeyTuple,
+        row: Row,
+        old: Row | None = None,
+    ) -> None:
+        await super().write(adapter, key, row, old)
         if adapter.integer_key:
             table = self._tables[adapter.entity]
             table.last_id = max(table.last_id, key[0])
