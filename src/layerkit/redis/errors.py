@@ -8,14 +8,14 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     ClusterDownError,
-    ConnectionError,  # noqa: A004 - redis-py's, which is not the builtin one
     MaxConnectionsError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    TimeoutError,  # noqa: A004 - redis-py's, which is not the builtin one
 )
+from redis.exceptions import ConnectionError as LostConnectionError
+from redis.exceptions import TimeoutError as LateAnswerError
 
 from layerkit.core.errors import (
     AppException,
@@ -24,7 +24,7 @@ from layerkit.core.errors import (
     UsageError,
 )
 
-DRIVER_ERRORS: Final = (RedisError, OSError, TimeoutError)
+DRIVER_ERRORS: Final = (RedisError, OSError)
 """What a command may raise."""
 
 _DENIED: Final = (
@@ -33,7 +33,8 @@ _DENIED: Final = (
     AuthorizationError,
     NoPermissionError,
 )
-_LOST: Final = (ConnectionError, TimeoutError, OSError)
+_LATE: Final = (LateAnswerError, TimeoutError)
+_LOST: Final = (*_LATE, LostConnectionError, OSError)
 _BUSY: Final = (BusyLoadingError, MaxConnectionsError)
 _FULL: Final = (OutOfMemoryError, ReadOnlyError, ClusterDownError)
 _UNABLE: Final = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY", "TRYAGAIN", "OOM")
@@ -74,7 +75,7 @@ def translate(error: Exception, *, commits: bool = False) -> AppException:
 
 
 def _lost(error: Exception, *, commits: bool) -> AppException:
-    timed_out = isinstance(error, TimeoutError)
+    timed_out = isinstance(error, _LATE)
     if commits:
         lost: AppException
         lost = (

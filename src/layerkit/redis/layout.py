@@ -80,7 +80,7 @@ class Layout:
 
     def indexes(self, row: Row) -> set[bytes]:
         """Return the names of the sets that *row* is in."""
-        return {self.index(n, row[n]) for n in self.indexed if not _is_nan(row[n])}
+        return {self.index(n, row[n]) for n in self.indexed if not is_nan(row[n])}
 
     def claims(self, row: Row) -> dict[bytes, UniqueRule]:
         """Return what *row* holds under each unique rule, by the name of its key."""
@@ -88,7 +88,7 @@ class Layout:
         return {
             self.unique(rule, value): rule
             for rule, value in held
-            if value is not None and not any(map(_is_nan, value))
+            if value is not None and not any(map(is_nan, value))
         }
 
     def check(self, row: Row) -> None:
@@ -109,6 +109,6 @@ class Layout:
         return f"{self._base}:{rest}".encode()
 
 
-def _is_nan(value: object) -> bool:
+def is_nan(value: object) -> bool:
     """Tell whether *value* equals nothing, so that no look-up would find it."""
     return value != value  # noqa: PLR0124 - what NaN alone is

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import AlreadyExistsError, ConflictError, StaleDataError
 from layerkit.redis.documents import Documents
-from layerkit.redis.layout import Layout
+from layerkit.redis.layout import Layout, is_nan
 from layerkit.redis.planner import (
     Every,
     Holders,
@@ -208,10 +208,10 @@ class RedisTransaction(OverlayTransaction):
         self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
     ) -> KeyTuple | None:
         kind = self._kinds[adapter.entity]
-        holder = await self._server.call("GET", kind.layout.unique(rule, value))
-        if holder is None:
+        if any(map(is_nan, value)):
             return None
-        rows = await self._fetch(kind, [holder])
+        holder = await self._server.call("GET", kind.layout.unique(rule, value))
+        rows = [] if holder is None else await self._fetch(kind, [holder])
         return rows[0][0] if rows else None
 
     async def count_all(self, adapter: EntityAdapter[Any]) -> int:
