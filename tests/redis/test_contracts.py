@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -14,7 +15,7 @@ from layerkit.core.errors import ConflictError
 from layerkit.redis import RedisDatabase
 from layerkit.repository import Inc, Repository, Unique
 from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
-from tests.support.entities import MappedItem
+from tests.support.entities import MappedItem, MappedRecord, MappedSeat
 
 
 class TestDataclassesInRedis(UnitOfWorkContract):
@@ -23,12 +24,14 @@ class TestDataclassesInRedis(UnitOfWorkContract):
     @pytest.fixture
     @override
     def open_repository(self, redis_url: str, redis_prefix: str) -> OpenRepository:
+        prefixes = (f"{redis_prefix}{number}" for number in count())
+
         @asynccontextmanager
         async def open_redis(entity: type[Any]) -> AsyncIterator[Any]:
             async with Redis.from_url(
                 redis_url, decode_responses=self.decode_responses
             ) as client:
-                database = RedisDatabase(client, prefix=redis_prefix, allow_scan=True)
+                database = RedisDatabase(client, prefix=next(prefixes), allow_scan=True)
                 yield Repository(database, entity)
 
         return open_redis
@@ -73,3 +76,5 @@ class TestPydanticModelsInRedis(TestDataclassesInRedis):
 
 class TestMappedClassesInRedis(TestDataclassesInRedis):
     entity: ClassVar[type[Any]] = MappedItem
+    record: ClassVar[type[Any]] = MappedRecord
+    seat: ClassVar[type[Any]] = MappedSeat

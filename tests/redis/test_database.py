@@ -588,9 +588,9 @@ async def test_a_read_only_unit_reads_and_does_not_write(
             await books.delete(1)
 
 
-async def test_there_is_nothing_to_lock(books: RedisRepository[Book, int]) -> None:
+async def test_a_lock_is_refused(books: RedisRepository[Book, int]) -> None:
     async with books.unit_of_work():
-        with pytest.raises(NotSupportedError, match="nothing to lock"):
+        with pytest.raises(NotSupportedError, match="locks nothing"):
             await books.get_by_id(1, lock="wait")
 
 

@@ -90,7 +90,7 @@ class Cut(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         result: Any = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis-py's
-        if args[0] == "EVALSHA":
+        if args[0] in {"EVAL", "EVALSHA"}:
             raise self.error
         return result
 
@@ -120,7 +120,7 @@ async def test_a_connection_lost_in_the_commit_leaves_the_outcome_unknown(
 async def test_a_wrong_password_names_no_password(
     redis_url: str, redis_prefix: str
 ) -> None:
-    async with Redis.from_url(redis_url, password="hunter2") as client:
+    async with Redis.from_url(redis_url, username="nobody", password="hunter2") as client:
         with pytest.raises(UnavailableError) as refused:
             await RedisDatabase(client, prefix=redis_prefix).ping()
 

@@ -37,6 +37,8 @@ class Mortal(ValkeyServer):
     def kill(self) -> None:
         """Kill the server and the shell that keeps it: they have a session."""
         assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(10)
 
@@ -56,7 +58,7 @@ def server() -> Iterator[Mortal]:
 
 @pytest.fixture
 async def letters(server: Mortal) -> AsyncIterator[RedisRepository[Letter, int]]:
-    retry = Retry(NoBackoff(), 0)
+    retry = Retry(NoBackoff(), 1)  # for a connection that died in the pool
     async with Redis.from_url(server.url, retry=retry) as client:
         database = RedisDatabase(client, prefix="post")
         yield RedisRepository[Letter, int](database, Letter)

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import (
     ConflictError,
+    NotSupportedError,
     StaleDataError,
     UsageError,
 )
@@ -27,7 +28,7 @@ from layerkit.repository import (
     Specification,
     UniqueRule,
 )
-from layerkit.repository.backend import Upsert
+from layerkit.repository.backend import Lock, Upsert
 from layerkit.repository.base import ID, T
 from layerkit.repository.fields import KeyTuple
 from layerkit.repository.overlay import OverlayBackend
@@ -158,11 +159,10 @@ class RedisDatabase(Home):
                     result = await verb()
                     is_done = True
             except ConflictError as error:
-                lost = (
-                    isinstance(error, StaleDataError) or error.kind == "serialization"
-                )
-                if not (is_done and lost):
-                    raise  # the verb's own answer, or what another attempt would be told
+                # A stale version at the commit is a race; in the verb it is its answer.
+                is_stale = is_done and isinstance(error, StaleDataError)
+                if not is_stale and error.kind != "serialization":
+                    raise
             else:
                 return result
             most = _PAUSE_SECONDS * min(attempt, 10)
@@ -214,6 +214,19 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
         if not isinstance(transaction, RedisTransaction):
             raise TypeError("a backend works inside a transaction of its database")
         return transaction
+
+    @override
+    async def lock(self, lock: Lock | None) -> None:
+        """Keep nobody from writing: a unit learns at its commit that it was too late.
+
+        Raises:
+            NotSupportedError: There is a lock to take.
+        """
+        if lock is not None:
+            raise NotSupportedError(
+                f"lock={lock!r}: a RedisDatabase locks nothing, and refuses the commit "
+                "of a unit that was overtaken; repeat it by `await database.run(...)`"
+            )
 
     @override
     async def count(self, where: Specification, cap: int | None) -> int:

@@ -119,14 +119,18 @@ class Documents:
         Raises:
             ValueError: It has none.
         """
-        is_open = not issubclass(kind, Enum)
-        if is_open and issubclass(kind, _PLAIN):
-            return self._encoded(_base(value))  # as any database takes it
-        held = bytes(value) if isinstance(value, _BINARY) else value
-        encoded = encode_value(held) if is_open else held
-        if encoded is held:
+        if issubclass(kind, Enum):
             raise ValueError(_foreign(kind))
-        return encoded
+        if issubclass(kind, _PLAIN):
+            return self._encoded(_base(value))  # as any database takes it
+        if isinstance(value, _BINARY):
+            value = bytes(value)
+        elif isinstance(value, datetime):
+            value = datetime.combine(value, value.timetz())  # past a subclass
+        try:
+            return encode_value(value)
+        except UsageError as error:
+            raise ValueError(_foreign(kind)) from error
 
     def _object(self, value: Any, kind: type) -> Any:
         """Return the form of an object of one of the entity's classes.

@@ -4,11 +4,11 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
-from layerkit.core.errors import AlreadyExistsError, ConflictError, StaleDataError
+from layerkit.core.errors import ConflictError, StaleDataError
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout, is_nan
 from layerkit.redis.planner import (
@@ -286,7 +286,7 @@ class RedisTransaction(OverlayTransaction):
             await self._server.run(RAISE, [name], [given], commits=False)
 
     def expect_race(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> None:
-        """Take a collision under *rule* at the commit for a race, to be tried again.
+        """Take a collision under *rule* from now on for a race, to be tried again.
 
         An upsert that found nothing would find it at the next attempt.
         """
@@ -323,23 +323,26 @@ class RedisTransaction(OverlayTransaction):
             self._refuse_changed(kind, key, reply[2])
         if reply[0] == b"taken":
             kind, rule, _ = list(steps.claims.values())[reply[1] - 1]
-            self._refuse_taken(kind.adapter, rule)
+            self.refuse(kind.adapter, rule)
 
-    def _refuse_changed(self, kind: Kind, key: KeyTuple, document: bytes) -> None:
+    def _refuse_changed(self, kind: Kind, key: KeyTuple, document: bytes) -> NoReturn:
         adapter = kind.adapter
         read = self._seen[adapter.entity, key].row
         if read is None:
-            self._refuse_taken(adapter, UniqueRule("primary key", adapter.key))
-        elif version := adapter.version:
+            self.refuse(adapter, UniqueRule("primary key", adapter.key))
+        if version := adapter.version:
             now = kind.documents.read(document) if document else None
             if now is None or now[version] != read[version]:
                 raise StaleDataError
         raise _lost_race(adapter)
 
-    def _refuse_taken(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> None:
+    @override
+    def refuse(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> NoReturn:
         if (adapter.entity, rule.fields) in self._raced:
-            raise _lost_race(adapter)
-        raise AlreadyExistsError(constraint=rule.name, fields=rule.fields)
+            error = _lost_race(adapter)
+            self.doom(error)
+            raise error
+        super().refuse(adapter, rule)
 
     @override
     async def _release(self) -> None:

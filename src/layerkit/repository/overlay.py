@@ -235,7 +235,7 @@ class OverlayTransaction(Transaction):
             if value is not None and not is_held:
                 holder = await self.holder(adapter, rule, value)
                 if holder not in (None, key):
-                    self.refuse(rule)
+                    self.refuse(adapter, rule)
         self._layers[-1].put(adapter.entity, key, row, adapter.unique)
         self.rows_written += 1
         if tracked := self._tracked.get((adapter.entity, key)):
@@ -248,7 +248,11 @@ class OverlayTransaction(Transaction):
         self.rows_written += 1
         self._tracked.pop((adapter.entity, key), None)
 
-    def refuse(self, rule: UniqueRule) -> NoReturn:
+    def refuse(
+        self,
+        adapter: EntityAdapter[Any],  # noqa: ARG002 - for subclasses
+        rule: UniqueRule,
+    ) -> NoReturn:
         """Doom the transaction, as a server does, and report the rule that is taken.
 
         Raises:
@@ -533,7 +537,7 @@ class OverlayBackend(Backend[T], Generic[T]):
         await transaction.claim()
         await transaction.flush()  # it may give up a value that the new one takes
         if await transaction.row(adapter, key) is not None:
-            transaction.refuse(UniqueRule("primary key", adapter.key))
+            transaction.refuse(adapter, UniqueRule("primary key", adapter.key))
         await transaction.write(adapter, key, row)
         return key, row
 
