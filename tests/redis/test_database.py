@@ -1,6 +1,7 @@
 """RedisDatabase: indexes and what they serve, races, keys, and what is refused."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.crc import key_slot
+from typing_extensions import override
 
 from layerkit.core.errors import (
     AlreadyExistsError,
@@ -204,6 +206,7 @@ class Counting(Redis):
 
     documents = 0
 
+    @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         asked = [arg for arg in args if isinstance(arg, bytes) and b":doc:" in arg]
         if args[0] in {"GET", "MGET"}:
@@ -216,6 +219,7 @@ async def test_a_page_reads_its_own_documents_only(
     redis_url: str, redis_prefix: str
 ) -> None:
     async with Counting.from_url(redis_url) as client:
+        assert isinstance(client, Counting)
         books = RedisRepository[Book, int](
             RedisDatabase(client, prefix=redis_prefix), Book
         )
@@ -384,8 +388,6 @@ async def elsewhere(verb: Callable[[], Any]) -> None:
     async def run() -> None:
         await verb()
 
-    import contextvars
-
     await asyncio.create_task(run(), context=contextvars.Context())
 
 
@@ -536,6 +538,7 @@ async def test_a_commit_that_the_client_sends_twice_is_stored_once(
     redis_url: str, redis_prefix: str
 ) -> None:
     class Doubling(Redis):
+        @override
         async def execute_command(self, *args: Any, **options: Any) -> Any:
             if args[0] == "EVALSHA":
                 await super().execute_command(*args, **dict(options))  # type: ignore[no-untyped-call] # redis-py's
@@ -644,7 +647,7 @@ def test_a_prefix_that_is_no_hash_tag_is_refused(client: Redis, prefix: str) -> 
 def test_a_synchronous_client_is_refused() -> None:
     client: Any = SyncRedis()
 
-    with pytest.raises(UsageError, match=r"needs|made from a redis\.asyncio\.Redis"):
+    with pytest.raises(UsageError, match=r"made from a redis\.asyncio\.Redis"):
         RedisDatabase(client, prefix="a")
 
 
@@ -659,7 +662,8 @@ def test_two_classes_of_one_name_do_not_share_their_keys(
     database: RedisDatabase,
 ) -> None:
     RedisRepository(database, Book)
-    other = dataclass(type("Book", (), {"__annotations__": {"id": int}}))
+    RedisRepository(database, Book)
+    other: type[Any] = dataclass(type("Book", (), {"__annotations__": {"id": int}}))
 
     with pytest.raises(UsageError, match="Book would share the keys"):
         RedisRepository(database, other)
@@ -671,7 +675,7 @@ def test_a_collection_can_not_be_indexed(database: RedisDatabase) -> None:
         tags: Annotated[list, Indexed()]  # type: ignore[type-arg] # its kind is list
         id: int | None = None
 
-    with pytest.raises(UsageError, match="Tagged.tags is looked up by, and holds a li"):
+    with pytest.raises(UsageError, match=r"Tagged\.tags is looked up by"):
         RedisRepository(database, Tagged)
 
 

@@ -8,6 +8,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from typing_extensions import override
 
 from layerkit.core.errors import (
     AppException,
@@ -68,9 +69,7 @@ def test_refused_credentials_are_no_client_s_business() -> None:
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
-    client = Redis(
-        port=free_port(), password="hunter2", retry=Retry(NoBackoff(), 0)
-    )
+    client = Redis(port=free_port(), password="hunter2", retry=Retry(NoBackoff(), 0))
     database = RedisDatabase(client, prefix="a")
     pages = RedisRepository[Page, int](database, Page)
 
@@ -88,6 +87,7 @@ class Cut(Redis):
 
     error: Exception
 
+    @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         result: Any = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis-py's
         if args[0] in {"EVAL", "EVALSHA"}:
@@ -106,6 +106,7 @@ async def test_a_connection_lost_in_the_commit_leaves_the_outcome_unknown(
     redis_url: str, redis_prefix: str, error: Exception, kind: type[AppException]
 ) -> None:
     async with Cut.from_url(redis_url) as client:
+        assert isinstance(client, Cut)
         client.error = error
         pages = RedisRepository[Page, int](
             RedisDatabase(client, prefix=redis_prefix), Page
@@ -120,7 +121,9 @@ async def test_a_connection_lost_in_the_commit_leaves_the_outcome_unknown(
 async def test_a_wrong_password_names_no_password(
     redis_url: str, redis_prefix: str
 ) -> None:
-    async with Redis.from_url(redis_url, username="nobody", password="hunter2") as client:
+    async with Redis.from_url(
+        redis_url, username="nobody", password="hunter2"
+    ) as client:
         with pytest.raises(UnavailableError) as refused:
             await RedisDatabase(client, prefix=redis_prefix).ping()
 

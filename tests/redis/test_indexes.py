@@ -1,4 +1,4 @@
-"""Indexes: after any writes they are what the documents say, and nothing is left over."""
+"""Indexes: after any writes they are what the documents ask for, and no more."""
 
 import asyncio
 import json
@@ -29,7 +29,9 @@ class Undone(Exception):  # noqa: N818 - a signal
 
 SMALL = st.none() | st.integers(0, 2)
 GUESTS = st.none() | st.sampled_from("ab")
-VALUES = st.fixed_dictionaries({}, optional={"row": SMALL, "place": SMALL, "guest": GUESTS})
+VALUES = st.fixed_dictionaries(
+    {}, optional={"row": SMALL, "place": SMALL, "guest": GUESTS}
+)
 IDS = st.integers(1, 6)
 WRITE = (
     st.tuples(st.just("create"), VALUES)
@@ -58,6 +60,11 @@ async def write(seats: RedisRepository[Seat, int], step: tuple[Any, ...]) -> Non
             await seats.delete_where(field("row") == row)
 
 
+def undo(is_undone: bool) -> None:
+    if is_undone:
+        raise Undone
+
+
 async def run(url: str, prefix: str, units: list[Any]) -> dict[int | None, Seat]:
     async with Redis.from_url(url) as client:
         seats = RedisRepository[Seat, int](RedisDatabase(client, prefix=prefix), Seat)
@@ -68,12 +75,10 @@ async def run(url: str, prefix: str, units: list[Any]) -> dict[int | None, Seat]
                         try:
                             async with unit.savepoint():
                                 await write(seats, step)
-                                if is_undone:
-                                    raise Undone
+                                undo(is_undone)
                         except (AlreadyExistsError, Undone):
                             pass
-                    if not is_kept:
-                        raise Undone
+                    undo(not is_kept)
             except Undone:
                 pass
         return {seat.id: seat for seat in await seats.find(ALL)}

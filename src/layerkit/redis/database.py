@@ -18,7 +18,8 @@ from layerkit.core.errors import (
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.redis.server import Server
-from layerkit.redis.transaction import Kind, RedisTransaction
+from layerkit.redis.steps import Kind
+from layerkit.redis.transaction import RedisTransaction
 from layerkit.repository import (
     ALL,
     Backend,

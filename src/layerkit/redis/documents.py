@@ -64,7 +64,7 @@ class Documents:
         for name, value in row.items():
             try:
                 text = json.dumps(self._encoded(value), separators=(",", ":"))
-            except (ValueError, RecursionError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise ValidationError(
                     f"{name} of a {self._adapter.name} can't be stored: {error}",
                     fields=(name,),
@@ -117,10 +117,10 @@ class Documents:
         """Return the form of a value of no class of the entity's.
 
         Raises:
-            ValueError: It has none.
+            TypeError: It has none.
         """
         if issubclass(kind, Enum):
-            raise ValueError(_foreign(kind))
+            raise TypeError(_foreign(kind))
         if issubclass(kind, _PLAIN):
             return self._encoded(_base(value))  # as any database takes it
         if isinstance(value, _BINARY):
@@ -130,17 +130,17 @@ class Documents:
         try:
             return encode_value(value)
         except UsageError as error:
-            raise ValueError(_foreign(kind)) from error
+            raise TypeError(_foreign(kind)) from error
 
     def _object(self, value: Any, kind: type) -> Any:
         """Return the form of an object of one of the entity's classes.
 
         Raises:
-            ValueError: It is of another class of the same name.
+            TypeError: It is of another class of the same name.
         """
         name = kind.__qualname__
         if self._classes[name] is not kind:
-            raise ValueError(_foreign(kind))
+            raise TypeError(_foreign(kind))
         if isinstance(value, Enum):
             return {"enum": [name, self._encoded(value.value)]}
         if isinstance(value, BaseModel):

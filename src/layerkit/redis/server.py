@@ -87,7 +87,7 @@ local function value() a = a + 1; return ARGV[a] end
 for i = 1, tonumber(ARGV[1]) do
   local document = redis.call('GET', key())
   local digest = document and redis.sha1hex(document) or ''
-  if digest ~= value() then return {'changed', i, document or ''} end
+  if digest ~= value() then return {'changed', i} end
 end
 -- 2. Each unique value is free, or held by one that has it or gives it up here.
 for i = 1, tonumber(ARGV[2]) do

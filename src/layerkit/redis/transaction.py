@@ -3,13 +3,11 @@
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
 from layerkit.core.errors import ConflictError, StaleDataError
-from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout, is_nan
 from layerkit.redis.planner import (
     Every,
@@ -18,13 +16,13 @@ from layerkit.redis.planner import (
     Some,
     Source,
     Span,
-    Union,
     check_walk,
     direction_of,
     source_of,
     span_of,
 )
 from layerkit.redis.server import COMMIT, RAISE, Server
+from layerkit.redis.steps import Kind, Seen, Steps
 from layerkit.repository import EntityAdapter, Order, Specification, UniqueRule
 from layerkit.repository.evaluate import matches
 from layerkit.repository.fields import KeyTuple
@@ -34,91 +32,6 @@ from layerkit.repository.tables import Layer, Row
 _CHUNK: Final = 500
 _LAST_ID: Final = 2**63 - 1
 """The last one that Redis counts to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Know how one entity class is kept.
-
-    Attributes:
-        adapter: What is known of the class.
-        layout: The names of its keys.
-        documents: The form of its documents.
-    """
-
-    adapter: EntityAdapter[Any]
-    layout: Layout
-    documents: Documents
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Remember a document as the unit has last read it.
-
-    Attributes:
-        digest: Its SHA-1, by which the script at the commit knows it; "" for none.
-        row: What it held.
-    """
-
-    digest: str = ""
-    row: Row | None = None
-
-
-@dataclass(slots=True)
-class Steps:
-    """Gather what the script at the commit is told.
-
-    Attributes:
-        documents: Those that must be as they were read, by the name of each.
-        places: The class and key of each of them.
-        claims: For each unique value: its rule, who will hold it.
-        released: Who gives a unique value up.
-        writes: Command, key and value.
-    """
-
-    documents: dict[bytes, str] = field(default_factory=dict)
-    places: list[tuple[Kind, KeyTuple]] = field(default_factory=list)
-    claims: dict[bytes, tuple[Kind, UniqueRule, bytes]] = field(default_factory=dict)
-    released: dict[bytes, bytes] = field(default_factory=dict)
-    writes: list[tuple[bytes, ...]] = field(default_factory=list)
-
-    def add(self, kind: Kind, key: KeyTuple, seen: Seen, row: Row | None) -> None:
-        """Add that the document at *key*, which was *seen*, is to hold *row*."""
-        layout, old = kind.layout, seen.row
-        member = layout.member(key)
-        name = layout.document(member)
-        self.documents[name] = seen.digest
-        self.places.append((kind, key))
-        was = set() if old is None else layout.indexes(old)
-        now = set() if row is None else layout.indexes(row)
-        held = {} if old is None else layout.claims(old)
-        claimed = {} if row is None else layout.claims(row)
-        for value, rule in claimed.items():
-            if value not in held:
-                self.claims[value] = kind, rule, member
-        self.released |= dict.fromkeys(held.keys() - claimed.keys(), member)
-        self.writes += [(b"SREM", index, member) for index in sorted(was - now)]
-        self.writes += [(b"SADD", index, member) for index in sorted(now - was)]
-        if row is None:
-            self.writes += [(b"DEL", name), (b"ZREM", layout.keys, member)]
-        else:
-            self.writes.append((b"SET", name, kind.documents.write(row)))
-            if old is None:
-                self.writes.append((b"ZADD", layout.keys, member))
-
-    def for_script(self, mark: bytes) -> tuple[list[bytes], list[Any]]:
-        """Return the keys and the values of the script."""
-        free = self.released.keys() - self.claims.keys()
-        writes = [(b"DEL", name) for name in sorted(free)] + self.writes
-        writes += [(b"SET", name, holder) for name, (*_, holder) in self.claims.items()]
-        values: list[Any] = [len(self.documents), len(self.claims), len(writes)]
-        values += self.documents.values()
-        for name, (*_, holder) in self.claims.items():
-            values += [holder, self.released.get(name, b"")]
-        for command, _, *rest in writes:
-            values += [command, *rest]
-        names = [*self.documents, *self.claims, *(name for _, name, *_ in writes)]
-        return [mark, *names], values
 
 
 class RedisTransaction(OverlayTransaction):
@@ -230,9 +143,8 @@ class RedisTransaction(OverlayTransaction):
                 return set(await self._server.call("SINTER", *names))
             case Some(names):
                 return set(await self._server.call("SUNION", *names))
-            case Union(parts):
-                members = [await self._members(part) for part in parts]
-                return set[bytes]().union(*members)
+        members = [await self._members(part) for part in source.parts]
+        return set[bytes]().union(*members)
 
     async def _walk(
         self, layout: Layout, span: Span, limit: int | None, *, backward: bool
@@ -320,20 +232,16 @@ class RedisTransaction(OverlayTransaction):
         reply = await self._server.run(COMMIT, names, values, commits=True)
         if reply[0] == b"changed":
             kind, key = steps.places[reply[1] - 1]
-            self._refuse_changed(kind, key, reply[2])
+            self._refuse_changed(kind.adapter, self._seen[kind.adapter.entity, key])
         if reply[0] == b"taken":
             kind, rule, _ = list(steps.claims.values())[reply[1] - 1]
             self.refuse(kind.adapter, rule)
 
-    def _refuse_changed(self, kind: Kind, key: KeyTuple, document: bytes) -> NoReturn:
-        adapter = kind.adapter
-        read = self._seen[adapter.entity, key].row
-        if read is None:
+    def _refuse_changed(self, adapter: EntityAdapter[Any], seen: Seen) -> NoReturn:
+        if seen.row is None:
             self.refuse(adapter, UniqueRule("primary key", adapter.key))
-        if version := adapter.version:
-            now = kind.documents.read(document) if document else None
-            if now is None or now[version] != read[version]:
-                raise StaleDataError
+        if adapter.version:
+            raise StaleDataError
         raise _lost_race(adapter)
 
     @override
