@@ -17,6 +17,7 @@ from layerkit.core.errors import (
 )
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
+from layerkit.redis.plans import check_plan, reindex
 from layerkit.redis.server import Server
 from layerkit.redis.steps import Kind
 from layerkit.redis.transaction import RedisTransaction
@@ -28,6 +29,7 @@ from layerkit.repository import (
     Repository,
     Specification,
     UniqueRule,
+    adapter_for,
 )
 from layerkit.repository.backend import Lock, Upsert
 from layerkit.repository.base import ID, T
@@ -100,6 +102,7 @@ class RedisDatabase(Home):
         self._prefix = prefix
         self._allow_scan = allow_scan
         self._kinds: dict[type, Kind] = {}
+        self._planned: set[type] = set()
 
     async def __aenter__(self) -> Self:
         """Return the database; the client connects by itself."""
@@ -139,12 +142,34 @@ class RedisDatabase(Home):
 
     @override
     def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
-        adapter.check_portable()
-        if adapter.entity not in self._kinds:
-            self._check_name(adapter)
-            layout = Layout(self._prefix, adapter)
-            self._kinds[adapter.entity] = Kind(adapter, layout, Documents(adapter))
+        self._kind(adapter)
         return RedisBackend(adapter, self)
+
+    async def reindex(self, model_class: type[Any]) -> int:
+        """Write the indexes of a class anew, and return how many documents it has.
+
+        To be run once after the class was given another ``Indexed()`` or ``Unique()``,
+        or lost one; until then its repositories refuse to work. Every document is read
+        and written, one at a time.
+
+        Raises:
+            AlreadyExistsError: Two documents break a unique rule that is new; change
+                one with the older class, and run it again.
+        """
+        return await reindex(
+            self._server, self._kind(adapter_for(model_class)), self._prefix
+        )
+
+    async def check_plan(self, adapter: EntityAdapter[Any], *, writes: bool) -> None:
+        """Make sure once that what is stored has the indexes of the class.
+
+        Raises:
+            UsageError: It has others.
+        """
+        if adapter.entity not in self._planned:
+            kind = self._kinds[adapter.entity]
+            if await check_plan(self._server, kind, writes=writes):
+                self._planned.add(adapter.entity)
 
     @override
     async def alone(self, verb: Callable[[], Awaitable[R]], *, writes: bool) -> R:
@@ -180,12 +205,16 @@ class RedisDatabase(Home):
             read_only=read_only,
         )
 
-    def _check_name(self, adapter: EntityAdapter[Any]) -> None:
-        """Refuse a second class of the same name: they would share their keys.
+    def _kind(self, adapter: EntityAdapter[Any]) -> Kind:
+        """Return how a class is kept.
 
         Raises:
-            UsageError: There is one.
+            UsageError: Another class has its name, and would share its keys.
         """
+        found = self._kinds.get(adapter.entity)
+        if found is not None:
+            return found
+        adapter.check_portable()
         for other in self._kinds:
             if other.__name__ == adapter.name:
                 raise UsageError(
@@ -194,6 +223,9 @@ class RedisDatabase(Home):
                     f"of prefix {self._prefix!r}: rename one, or give it a "
                     "RedisDatabase with another prefix"
                 )
+        made = Kind(adapter, Layout(self._prefix, adapter), Documents(adapter))
+        self._kinds[adapter.entity] = made
+        return made
 
 
 class RedisBackend(OverlayBackend[T], Generic[T]):
@@ -215,6 +247,21 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
         if not isinstance(transaction, RedisTransaction):
             raise TypeError("a backend works inside a transaction of its database")
         return transaction
+
+    @override
+    async def run(
+        self,
+        transaction: Transaction,
+        verb: str,
+        work: Callable[[], Awaitable[R]],
+        *,
+        writes: bool,
+    ) -> R:
+        async def checked() -> R:
+            await self._database.check_plan(self.adapter, writes=writes)
+            return await work()
+
+        return await super().run(transaction, verb, checked, writes=writes)
 
     @override
     async def lock(self, lock: Lock | None) -> None:

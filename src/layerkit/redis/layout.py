@@ -1,11 +1,14 @@
 """The names of the keys that hold one entity class, and what a row puts into each."""
 
+import json
+import re
 from collections.abc import Collection, Mapping, Set
 from typing import Any, Final
 
 from layerkit.core.errors import UsageError
 from layerkit.redis.sortable import joined, sortable
 from layerkit.repository import EntityAdapter, UniqueRule
+from layerkit.repository.cursors import describe
 from layerkit.repository.fields import KeyTuple
 from layerkit.repository.tables import Row, unique_value
 
@@ -20,6 +23,7 @@ class Layout:
     ``{shop}:Order:unique:<rule>:<value>`` the key that holds it, and
     ``{shop}:Order:last`` the last generated key. The braces make the prefix the hash
     tag of all of them: a unit of work is one script, and a script stays in one slot.
+    ``{shop}:Order:plan`` says what is indexed.
 
     Args:
         prefix: The home's prefix.
@@ -34,6 +38,7 @@ class Layout:
         self._base = f"{{{prefix}}}:{adapter.name}"
         self.keys = self._name("keys")
         self.last = self._name("last")
+        self.plan_name = self._name("plan")
         self.indexed = tuple(n for n, f in adapter.fields.items() if f.indexed)
         unique = [name for rule in adapter.unique for name in rule.fields]
         for name in (*adapter.key, *unique, *self.indexed):
@@ -43,6 +48,24 @@ class Layout:
                     f"{adapter.name}.{name} is looked up by, and holds a "
                     f"{kind.__name__}, which has no place in an index"
                 )
+
+    @property
+    def pattern(self) -> str:
+        """What every key of the class matches, for SCAN."""
+        return re.sub(r"([\\*?\[\]])", r"\\\1", self._base) + ":*"
+
+    @property
+    def plan(self) -> bytes:
+        """What is indexed and unique; what another plan has written lacks some."""
+        rules = [
+            (rule.name, rule.fields, "" if rule.where is None else describe(rule.where))
+            for rule in self.adapter.unique
+        ]
+        return json.dumps([sorted(self.indexed), sorted(rules)]).encode()
+
+    def is_index(self, name: bytes) -> bool:
+        """Tell whether a key of the class is made from its documents."""
+        return name.startswith((self._name("index:"), self._name("unique:")))
 
     def member(self, key: KeyTuple) -> bytes:
         """Return *key* as it stands in every set; in the order of the keys.

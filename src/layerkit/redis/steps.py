@@ -1,5 +1,7 @@
 """The steps of a commit: what the script looks at, and what it writes."""
 
+import hashlib
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,3 +95,13 @@ class Steps:
             values += [command, *rest]
         names = [*self.documents, *self.claims, *(name for _, name, *_ in writes)]
         return [mark, *names], values
+
+
+def mark_of(prefix: str) -> bytes:
+    """Return a name by which the server knows that it has seen a unit before."""
+    return f"{{{prefix}}}:unit:{secrets.token_hex(16)}".encode()
+
+
+def digest_of(document: bytes) -> str:
+    """Return what the script knows *document* by."""
+    return hashlib.sha1(document, usedforsecurity=False).hexdigest()

@@ -1,7 +1,5 @@
 """A unit of work on Redis: read at once, written by one script at the commit."""
 
-import hashlib
-import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -22,7 +20,7 @@ from layerkit.redis.planner import (
     span_of,
 )
 from layerkit.redis.server import COMMIT, RAISE, Server
-from layerkit.redis.steps import Kind, Seen, Steps
+from layerkit.redis.steps import Kind, Seen, Steps, digest_of, mark_of
 from layerkit.repository import EntityAdapter, Order, Specification, UniqueRule
 from layerkit.repository.evaluate import matches
 from layerkit.repository.fields import KeyTuple
@@ -181,7 +179,7 @@ class RedisTransaction(OverlayTransaction):
         entity = kind.adapter.entity
         is_for_writing = not (self.read_only or self._is_peeking)
         if is_for_writing and not self.is_written(entity, key):
-            self._seen[entity, key] = Seen(_digest(document), row)
+            self._seen[entity, key] = Seen(digest_of(document), row)
         return key, row
 
     # Writing
@@ -227,8 +225,7 @@ class RedisTransaction(OverlayTransaction):
                     steps.add(self._kinds[entity], key, seen, row)
         if not steps.documents:
             return
-        mark = f"{{{self._prefix}}}:unit:{secrets.token_hex(16)}".encode()
-        names, values = steps.for_script(mark)
+        names, values = steps.for_script(mark_of(self._prefix))
         reply = await self._server.run(COMMIT, names, values, commits=True)
         if reply[0] == b"changed":
             kind, key = steps.places[reply[1] - 1]
@@ -264,10 +261,6 @@ def _lost_race(adapter: EntityAdapter[Any]) -> ConflictError:
         "nothing of this one is stored: run it again",
         kind="serialization",
     )
-
-
-def _digest(document: bytes) -> str:
-    return hashlib.sha1(document, usedforsecurity=False).hexdigest()
 
 
 async def _chunks(
