@@ -45,7 +45,7 @@ def fresh_prefix(server_url: str) -> Iterator[str]:
     prefix = f"layerkit:{uuid4().hex}:"
     yield prefix
     with Redis.from_url(server_url) as client:
-        left = list(client.scan_iter(match=f"{prefix}*", count=1000))
+        left = list(client.scan_iter(match=f"*{prefix}*", count=1000))
         if left:
             client.unlink(*left)
 

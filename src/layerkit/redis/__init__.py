@@ -1,7 +1,6 @@
-"""Redis and Valkey backends: a home, repositories, the cache, the event bus, rooms.
+"""Redis and Valkey backends: a home and repositories; later the cache, bus and rooms.
 
-Needs the extra ``redis``. This release holds the import guard alone; ``RedisDatabase``,
-``RedisRepository``, ``RedisCache``, ``RedisEventBus`` and the backplane of
+Needs the extra ``redis``. ``RedisCache``, ``RedisEventBus`` and the backplane of
 ``ConnectionManager`` arrive here.
 """
 
@@ -9,4 +8,6 @@ from layerkit.core.extras import require_extra
 
 require_extra("redis", package=__name__, extra="redis")
 
-__all__: list[str] = []
+from layerkit.redis.database import RedisDatabase, RedisRepository
+
+__all__ = ["RedisDatabase", "RedisRepository"]

@@ -1,7 +1,7 @@
 """MemoryDatabase and InMemoryRepository: the reference that other backends equal."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self
 
@@ -14,7 +14,7 @@ from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.homes import Home
 from layerkit.repository.overlay import OverlayBackend, OverlayTransaction
-from layerkit.repository.query import Specification
+from layerkit.repository.query import Order, Specification
 from layerkit.repository.repository import Repository
 from layerkit.repository.tables import Layer, Row, Table
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
@@ -155,7 +155,11 @@ class MemoryTransaction(OverlayTransaction):
 
     @override
     async def stored_rows(
-        self, adapter: EntityAdapter[Any], where: Specification
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order],
+        limit: int | None,
     ) -> Iterable[tuple[KeyTuple, Row]]:
         return self._tables[adapter.entity].rows.items()
 
@@ -172,8 +176,14 @@ class MemoryTransaction(OverlayTransaction):
         return table.last_id
 
     @override
-    async def write(self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row) -> None:
-        await super().write(adapter, key, row)
+    async def write(
+        self,
+        adapter: EntityAdapter[Any],
+        key: KeyTuple,
+        row: Row,
+        old: Row | None = None,
+    ) -> None:
+        await super().write(adapter, key, row, old)
         if adapter.integer_key:
             table = self._tables[adapter.entity]
             table.last_id = max(table.last_id, key[0])

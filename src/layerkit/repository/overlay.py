@@ -109,6 +109,7 @@ class OverlayTransaction(Transaction):
         super().__init__(home, read_only=read_only)
         self._layers = [Layer()]
         self._tracked: dict[tuple[type, KeyTuple], Tracked] = {}
+        self.rows_written = 0
 
     # What lies under the overlay
 
@@ -118,9 +119,20 @@ class OverlayTransaction(Transaction):
 
     @abstractmethod
     async def stored_rows(
-        self, adapter: EntityAdapter[Any], where: Specification
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order],
+        limit: int | None,
     ) -> Iterable[tuple[KeyTuple, Row]]:
-        """Return stored rows with their keys: those that *where* means, or more."""
+        """Return stored rows with their keys: those that *where* means, or more.
+
+        Args:
+            adapter: What is known of the entity class.
+            where: The filter.
+            orders: What the rows will be sorted by.
+            limit: How many are enough: the first ones by *orders*; None for all.
+        """
 
     @abstractmethod
     async def stored_holder(
@@ -155,13 +167,29 @@ class OverlayTransaction(Transaction):
                 return written[key]
         return await self.stored(adapter, key)
 
+    def is_written(self, entity: type, key: KeyTuple) -> bool:
+        """Tell whether the transaction has written or deleted the row at *key*."""
+        return any(key in layer.rows.get(entity, {}) for layer in self._layers)
+
     async def rows(
-        self, adapter: EntityAdapter[Any], where: Specification
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order] = (),
+        limit: int | None = None,
     ) -> list[tuple[KeyTuple, Row]]:
-        """Return every row that *where* means and this transaction sees, by its key."""
+        """Return what *where* means and this transaction sees, with its keys, unsorted.
+
+        Args:
+            adapter: What is known of the entity class.
+            where: The filter.
+            orders: What the rows will be sorted by.
+            limit: How many are enough: the first ones by *orders*; None for all.
+        """
         await self.flush()
         written = self.written(adapter.entity)
-        stored = await self.stored_rows(adapter, where)
+        enough = None if limit is None else limit + len(written)  # it may hide as many
+        stored = await self.stored_rows(adapter, where, orders, enough)
         under = ((key, row) for key, row in stored if key not in written)
         over = ((key, row) for key, row in written.items() if row is not None)
         return [(k, row) for k, row in chain(under, over) if matches(where, row)]
@@ -181,8 +209,20 @@ class OverlayTransaction(Transaction):
                 return key  # and no row that has given the value up since
         return None
 
-    async def write(self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row) -> None:
+    async def write(
+        self,
+        adapter: EntityAdapter[Any],
+        key: KeyTuple,
+        row: Row,
+        old: Row | None = None,
+    ) -> None:
         """Put *row* at *key* in the overlay.
+
+        Args:
+            adapter: What is known of the entity class.
+            key: Where.
+            row: What is there from now on.
+            old: What was there; the unique values that it holds need no look.
 
         Raises:
             AlreadyExistsError: A unique rule is taken; the transaction is doomed.
@@ -191,11 +231,13 @@ class OverlayTransaction(Transaction):
         await self.claim()
         for rule in adapter.unique:
             value = unique_value(row, rule)
-            if value is not None:
+            is_held = old is not None and unique_value(old, rule) == value
+            if value is not None and not is_held:
                 holder = await self.holder(adapter, rule, value)
                 if holder not in (None, key):
-                    self.refuse(rule)
+                    self.refuse(adapter, rule)
         self._layers[-1].put(adapter.entity, key, row, adapter.unique)
+        self.rows_written += 1
         if tracked := self._tracked.get((adapter.entity, key)):
             tracked.refresh(row)
 
@@ -203,9 +245,14 @@ class OverlayTransaction(Transaction):
         """Delete the row at *key* in the overlay."""
         await self.claim()
         self._layers[-1].rows.setdefault(adapter.entity, {})[key] = None
+        self.rows_written += 1
         self._tracked.pop((adapter.entity, key), None)
 
-    def refuse(self, rule: UniqueRule) -> NoReturn:
+    def refuse(
+        self,
+        adapter: EntityAdapter[Any],  # noqa: ARG002 - for subclasses
+        rule: UniqueRule,
+    ) -> NoReturn:
         """Doom the transaction, as a server does, and report the rule that is taken.
 
         Raises:
@@ -254,6 +301,7 @@ class OverlayTransaction(Transaction):
             StaleDataError: Another unit has removed the row, or moved its version on.
             AppException: What ``write`` refuses; each of these dooms the transaction.
         """
+        before = self.rows_written
         suspects = [
             (key, tracked)
             for (_, key), tracked in self._tracked.items()
@@ -267,6 +315,7 @@ class OverlayTransaction(Transaction):
             except AppException as error:
                 self.doom(error)  # as a server does with a statement that failed
                 raise
+        self.rows_written = before  # these are complete, whatever the verb does next
 
     async def _write_changes(
         self, tracked: Tracked, key: KeyTuple, changes: Row
@@ -282,7 +331,8 @@ class OverlayTransaction(Transaction):
         row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
             raise StaleDataError
-        await self.write(adapter, key, {**row, **adapter.on_update(row), **changes})
+        fresh = {**row, **adapter.on_update(row), **changes}
+        await self.write(adapter, key, fresh, row)
         self.writes += 1
 
     # The steps of a home
@@ -351,7 +401,13 @@ class OverlayBackend(Backend[T], Generic[T]):
     ) -> R:
         with transaction.verb(verb, writes=writes):
             await asyncio.sleep(0)
-            return await work()
+            before = self.transaction.rows_written
+            try:
+                return await work()
+            except Exception as error:
+                if self.transaction.rows_written > before:
+                    transaction.doom(error)  # it was refused in the middle of its rows
+                raise
 
     @override
     async def create(self, entity: T) -> T:
@@ -386,7 +442,7 @@ class OverlayBackend(Backend[T], Generic[T]):
         lock: Lock | None = None,
     ) -> list[T]:
         await self.lock(lock)
-        found = await self.transaction.rows(self.adapter, where)
+        found = await self.transaction.rows(self.adapter, where, orders, skip + limit)
         rows = sorted_by((row for _, row in found), orders)
         keys = self.adapter.key
         return [
@@ -396,7 +452,7 @@ class OverlayBackend(Backend[T], Generic[T]):
 
     @override
     async def count(self, where: Specification, cap: int | None) -> int:
-        found = len(await self.transaction.rows(self.adapter, where))
+        found = len(await self.transaction.rows(self.adapter, where, (), cap))
         return found if cap is None else min(found, cap)
 
     @override
@@ -481,7 +537,7 @@ class OverlayBackend(Backend[T], Generic[T]):
         await transaction.claim()
         await transaction.flush()  # it may give up a value that the new one takes
         if await transaction.row(adapter, key) is not None:
-            transaction.refuse(UniqueRule("primary key", adapter.key))
+            transaction.refuse(adapter, UniqueRule("primary key", adapter.key))
         await transaction.write(adapter, key, row)
         return key, row
 
@@ -490,7 +546,7 @@ class OverlayBackend(Backend[T], Generic[T]):
             return row
         applied = self.adapter.validated(row, _applied(row, changes))
         fresh = {**row, **self.adapter.on_update(row), **applied}
-        await self.transaction.write(self.adapter, key, fresh)
+        await self.transaction.write(self.adapter, key, fresh, row)
         return fresh
 
     async def _row(self, key: KeyTuple, where: Specification) -> Row | None:

@@ -1,0 +1,322 @@
+"""RedisDatabase and RedisRepository: entities as JSON documents in Redis or Valkey."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Final, Generic, Self
+
+from redis.asyncio import Redis
+from typing_extensions import TypeVar, override
+
+from layerkit.core.errors import (
+    ConflictError,
+    NotSupportedError,
+    StaleDataError,
+    UsageError,
+)
+from layerkit.redis.documents import Documents
+from layerkit.redis.layout import Layout
+from layerkit.redis.plans import check_plan, reindex
+from layerkit.redis.server import Server
+from layerkit.redis.steps import Kind
+from layerkit.redis.transaction import RedisTransaction
+from layerkit.repository import (
+    ALL,
+    Backend,
+    EntityAdapter,
+    Home,
+    Repository,
+    Specification,
+    UniqueRule,
+    adapter_for,
+)
+from layerkit.repository.backend import Lock, Upsert
+from layerkit.repository.base import ID, T
+from layerkit.repository.fields import KeyTuple
+from layerkit.repository.overlay import OverlayBackend
+from layerkit.repository.tables import Row
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+_ATTEMPTS: Final = 50
+_PAUSE_SECONDS: Final = 0.001
+_RESERVED: Final = frozenset("{}\0\r\n")
+
+
+class RedisDatabase(Home):
+    """Keep entities in Redis or Valkey, as JSON documents with indexes beside them.
+
+    A unit of work reads what is committed, keeps what it writes to itself, and stores
+    all of it at the commit by one script: first a look whether every document that it
+    read and changed is still the same, and every unique value free; then all writes, or
+    none. So nothing is locked: of two units that change one document, the second
+    raises a ConflictError that is ``retryable``, or StaleDataError where the entity
+    counts versions. A verb outside of a unit is repeated by itself instead.
+
+    A read sees each document as it was at some moment of the call. Keys, unique fields
+    and fields marked ``Indexed()`` are looked up by index; what no index serves is
+    refused. All keys have the hash tag ``{prefix}``: a home lives in one slot of a
+    cluster, since a script does, and another prefix in another.
+
+    The server must keep what it is given: set ``appendonly yes``, and a
+    ``maxmemory-policy`` of ``noeviction``.
+
+    Args:
+        client: A client of redis-py, with any ``decode_responses``. It stays the
+            caller's, to close too.
+        prefix: What every key begins with, in braces.
+        allow_scan: True lets a filter or an order without an index read every document
+            of the class.
+        cursor_secret: What cursors of pages are signed with; left out, each process
+            makes a key of its own.
+
+    Raises:
+        UsageError: *client* is no asynchronous client, or *prefix* is empty or has
+            braces or line ends.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        prefix: str,
+        allow_scan: bool = False,
+        cursor_secret: str | bytes | None = None,
+    ) -> None:
+        given: object = client
+        if not isinstance(given, Redis):
+            raise UsageError(
+                "a RedisDatabase is made from a redis.asyncio.Redis, got a "
+                f"{type(given).__module__}.{type(given).__name__}"
+            )
+        if not prefix or _RESERVED & set(prefix):
+            raise UsageError(
+                f"prefix={prefix!r} names no keys: give it one or more characters, "
+                "none of them a brace or a line end"
+            )
+        self._set_cursor_secret(cursor_secret)
+        self._server = Server(client)
+        self._prefix = prefix
+        self._allow_scan = allow_scan
+        self._kinds: dict[type, Kind] = {}
+        self._planned: set[type] = set()
+
+    async def __aenter__(self) -> Self:
+        """Return the database; the client connects by itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the client open: it is the caller's."""
+
+    async def close(self) -> None:
+        """Leave the client open: it is the caller's."""
+
+    async def ping(self) -> None:
+        """Make sure that the server answers.
+
+        Raises:
+            UnavailableError: It can't be reached.
+            TimeoutExceededError: It does not answer in time.
+        """
+        await self._server.call("PING")
+
+    @override
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork:
+        return UnitOfWork(
+            lambda: self.transaction() or self._new(read_only=read_only), events=events
+        )
+
+    @override
+    def transaction(self) -> Transaction | None:
+        return transaction_of(self)
+
+    @override
+    def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
+        self._kind(adapter)
+        return RedisBackend(adapter, self)
+
+    async def reindex(self, model_class: type[Any]) -> int:
+        """Write the indexes of a class anew, and return how many documents it has.
+
+        To be run once after the class was given another ``Indexed()`` or ``Unique()``,
+        or lost one; until then its repositories refuse to work. Every document is read
+        and written, one at a time.
+
+        Raises:
+            AlreadyExistsError: Two documents break a unique rule that is new; change
+                one with the older class, and run it again.
+        """
+        return await reindex(
+            self._server, self._kind(adapter_for(model_class)), self._prefix
+        )
+
+    async def check_plan(self, adapter: EntityAdapter[Any], *, writes: bool) -> None:
+        """Make sure once that what is stored has the indexes of the class.
+
+        Raises:
+            UsageError: It has others.
+        """
+        if adapter.entity not in self._planned:
+            kind = self._kinds[adapter.entity]
+            if await check_plan(self._server, kind, writes=writes):
+                self._planned.add(adapter.entity)
+
+    @override
+    async def alone(self, verb: Callable[[], Awaitable[R]], *, writes: bool) -> R:
+        """Run *verb* in a unit of its own, and again where another was faster.
+
+        Raises:
+            ConflictError: Others were faster fifty times.
+        """
+        for attempt in range(1, _ATTEMPTS):
+            is_done = False
+            try:
+                async with self.unit_of_work(read_only=not writes):
+                    result = await verb()
+                    is_done = True
+            except ConflictError as error:
+                # A stale version at the commit is a race; in the verb it is its answer.
+                is_stale = is_done and isinstance(error, StaleDataError)
+                if not is_stale and error.kind != "serialization":
+                    raise
+            else:
+                return result
+            most = _PAUSE_SECONDS * min(attempt, 10)
+            await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - no secret
+        return await super().alone(verb, writes=writes)
+
+    def _new(self, *, read_only: bool) -> RedisTransaction:
+        return RedisTransaction(
+            self,
+            self._server,
+            self._kinds,
+            self._prefix,
+            allow_scan=self._allow_scan,
+            read_only=read_only,
+        )
+
+    def _kind(self, adapter: EntityAdapter[Any]) -> Kind:
+        """Return how a class is kept.
+
+        Raises:
+            UsageError: Another class has its name, and would share its keys.
+        """
+        found = self._kinds.get(adapter.entity)
+        if found is not None:
+            return found
+        adapter.check_portable()
+        for other in self._kinds:
+            if other.__name__ == adapter.name:
+                raise UsageError(
+                    f"{other.__module__}.{adapter.name} and "
+                    f"{adapter.entity.__module__}.{adapter.name} would share the keys "
+                    f"of prefix {self._prefix!r}: rename one, or give it a "
+                    "RedisDatabase with another prefix"
+                )
+        made = Kind(adapter, Layout(self._prefix, adapter), Documents(adapter))
+        self._kinds[adapter.entity] = made
+        return made
+
+
+class RedisBackend(OverlayBackend[T], Generic[T]):
+    """Store entities of one class in a RedisDatabase.
+
+    Args:
+        adapter: What is known of the entity class.
+        database: Where the documents are.
+    """
+
+    def __init__(self, adapter: EntityAdapter[T], database: RedisDatabase) -> None:
+        super().__init__(adapter)
+        self._database = database
+
+    @property
+    @override
+    def transaction(self) -> RedisTransaction:
+        transaction = self._database.transaction()
+        if not isinstance(transaction, RedisTransaction):
+            raise TypeError("a backend works inside a transaction of its database")
+        return transaction
+
+    @override
+    async def run(
+        self,
+        transaction: Transaction,
+        verb: str,
+        work: Callable[[], Awaitable[R]],
+        *,
+        writes: bool,
+    ) -> R:
+        async def checked() -> R:
+            await self._database.check_plan(self.adapter, writes=writes)
+            return await work()
+
+        return await super().run(transaction, verb, checked, writes=writes)
+
+    @override
+    async def lock(self, lock: Lock | None) -> None:
+        """Keep nobody from writing: a unit learns at its commit that it was too late.
+
+        Raises:
+            NotSupportedError: There is a lock to take.
+        """
+        if lock is not None:
+            raise NotSupportedError(
+                f"lock={lock!r}: a RedisDatabase locks nothing, and refuses the commit "
+                "of a unit that was overtaken; repeat it by `await database.run(...)`"
+            )
+
+    @override
+    async def count(self, where: Specification, cap: int | None) -> int:
+        transaction = self.transaction
+        await transaction.flush()
+        if where != ALL or transaction.written(self.adapter.entity):
+            return await super().count(where, cap)
+        found = await transaction.count_all(self.adapter)
+        return found if cap is None else min(found, cap)
+
+    @override
+    async def upsert(
+        self, item: Upsert[T], rule: UniqueRule, where: Specification
+    ) -> T | None:
+        self.transaction.expect_race(self.adapter, rule)
+        return await super().upsert(item, rule, where)
+
+    @override
+    async def _insert(self, entity: T, given: Row) -> tuple[KeyTuple, Row]:
+        key, row = await super()._insert(entity, given)
+        name = self.adapter.integer_key
+        if name is not None and given.get(name) is not None:
+            await self.transaction.keep_id(self.adapter, row[name])
+        return key, row
+
+
+class RedisRepository(Repository[T, ID], Generic[T, ID]):
+    """Store entities in Redis: ``Repository`` that insists on a ``RedisDatabase``.
+
+    Args:
+        home: The database.
+        model_class: The entity class, where the class itself does not say it.
+
+    Raises:
+        UsageError: *home* is another one, or there is no entity class.
+    """
+
+    def __init__(self, home: RedisDatabase, model_class: type[T] | None = None) -> None:
+        given: object = home
+        if not isinstance(given, RedisDatabase):
+            raise UsageError(
+                f"a {type(self).__name__} needs a RedisDatabase, got a "
+                f"{type(given).__name__}"
+            )
+        super().__init__(home, model_class)

@@ -1,0 +1,278 @@
+"""Rows as JSON documents, and back with every value as it was.
+
+What JSON has is written as it is, everything else as an object of one member, which
+names the type: ``{"decimal": "1.10"}``. Classes are named, never imported by name: only
+those in the entity's own annotations come back, so that no document can make others.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final, NewType, TypeVar, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
+from typing_extensions import TypeAliasType, is_typeddict
+
+from layerkit.core.errors import UsageError, ValidationError
+from layerkit.repository import EntityAdapter
+from layerkit.repository.objects import ObjectAdapter
+from layerkit.repository.tables import Row
+from layerkit.repository.values import decode_value, encode_value
+
+_AS_IT_IS: Final = frozenset({str, int, bool, type(None)})
+_CONTAINERS: Final[Mapping[str, type]] = MappingProxyType(
+    {"tuple": tuple, "set": set, "frozenset": frozenset}
+)
+_BINARY: Final = (bytes, bytearray)
+_PLAIN: Final = (str, int, float)
+_OWN_FORM: Final = frozenset(
+    {*_AS_IT_IS, *_CONTAINERS.values(), *_BINARY, *_PLAIN, list, dict, object}
+    | {datetime, date, time, timedelta, Decimal, UUID}
+)
+"""Classes that need no name in a document."""
+
+
+class Documents:
+    """Write and read the documents of one entity class.
+
+    Args:
+        adapter: What is known of the class.
+    """
+
+    def __init__(self, adapter: EntityAdapter[Any]) -> None:
+        self._adapter = adapter
+        self._classes: dict[str, type] = {}
+        self._blank: Row = dict.fromkeys(adapter.fields)
+        self._learn([info.kind for info in adapter.fields.values()])
+        if isinstance(adapter, ObjectAdapter):
+            self._learn(list(get_type_hints(adapter.entity).values()))
+
+    def write(self, row: Row) -> bytes:
+        """Return *row* as a document of ASCII.
+
+        Raises:
+            ValidationError: A value has no form in JSON that it could be read from; it
+                names the field.
+        """
+        texts = []
+        for name, value in row.items():
+            try:
+                text = json.dumps(self._encoded(value), separators=(",", ":"))
+            except (TypeError, ValueError, RecursionError) as error:
+                raise ValidationError(
+                    f"{name} of a {self._adapter.name} can't be stored: {error}",
+                    fields=(name,),
+                ) from error
+            texts.append(f"{json.dumps(name)}:{text}")
+        return ("{" + ",".join(texts) + "}").encode("ascii")
+
+    def read(self, document: bytes) -> Row:
+        """Return the row that *document* holds; fields that it lacks get a default.
+
+        Raises:
+            UsageError: It is none of this class.
+        """
+        try:
+            held = json.loads(document)
+            row = {n: self._decoded(v) for n, v in held.items() if n in self._blank}
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise UsageError(
+                f"a document of {self._adapter.name} can't be read; was the class "
+                f"changed since it was written? {error!r}"
+            ) from error
+        if len(row) < len(self._blank):
+            row = self._blank | _defaults(self._adapter.entity, row) | row
+        return row
+
+    def _encoded(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _AS_IT_IS:
+            return value
+        if kind is float:
+            return value if math.isfinite(value) else encode_value(value)
+        if kind is list:
+            return [self._encoded(item) for item in value]
+        if kind is dict:
+            return self._mapping(value)
+        for name, container in _CONTAINERS.items():
+            if kind is container:
+                return {name: [self._encoded(item) for item in value]}
+        if kind.__qualname__ in self._classes:
+            return self._object(value, kind)
+        return self._scalar(value, kind)
+
+    def _mapping(self, value: dict[Any, Any]) -> Any:
+        pairs = value.items()
+        if all(type(name) is str for name in value):
+            return {"dict": {name: self._encoded(item) for name, item in pairs}}
+        return {"map": [[self._encoded(k), self._encoded(v)] for k, v in pairs]}
+
+    def _scalar(self, value: Any, kind: type) -> Any:
+        """Return the form of a value of no class of the entity's.
+
+        Raises:
+            TypeError: It has none.
+        """
+        if issubclass(kind, Enum):
+            raise TypeError(_foreign(kind))
+        if issubclass(kind, _PLAIN):
+            return self._encoded(_base(value))  # as any database takes it
+        if isinstance(value, _BINARY):
+            value = bytes(value)
+        elif isinstance(value, datetime):
+            value = datetime.combine(value, value.timetz())  # past a subclass
+        try:
+            return encode_value(value)
+        except UsageError as error:
+            raise TypeError(_foreign(kind)) from error
+
+    def _object(self, value: Any, kind: type) -> Any:
+        """Return the form of an object of one of the entity's classes.
+
+        Raises:
+            TypeError: It is of another class of the same name.
+        """
+        name = kind.__qualname__
+        if self._classes[name] is not kind:
+            raise TypeError(_foreign(kind))
+        if isinstance(value, Enum):
+            return {"enum": [name, self._encoded(value.value)]}
+        if isinstance(value, BaseModel):
+            held = {n: value.__dict__[n] for n in kind.model_fields}  # type: ignore[attr-defined] # a BaseModel's
+            held |= value.__pydantic_extra__ or {}
+            return {"object": [name, {n: self._encoded(v) for n, v in held.items()}]}
+        if issubclass(kind, _PLAIN):
+            return {"made": [name, self._encoded(_base(value))]}
+        if dataclasses.is_dataclass(kind):
+            fields = [field.name for field in dataclasses.fields(kind)]
+            parts = {n: self._encoded(getattr(value, n)) for n in fields}
+            return {"object": [name, parts]}
+        return {"other": [name, _as_json(value, kind)]}
+
+    def _decoded(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._decoded(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        [(tag, body)] = value.items()
+        if tag == "dict":
+            return {name: self._decoded(item) for name, item in body.items()}
+        if tag == "map":
+            return {self._decoded(k): self._decoded(v) for k, v in body}
+        if tag in _CONTAINERS:
+            return _CONTAINERS[tag](self._decoded(item) for item in body)
+        if tag in {"enum", "made", "object", "other"}:
+            return self._made(tag, self._classes[body[0]], body[1])
+        return decode_value(value)
+
+    def _made(self, tag: str, kind: type, body: Any) -> Any:
+        if tag == "other":
+            return TypeAdapter(kind).validate_python(body)
+        if tag == "object":
+            held = {name: self._decoded(item) for name, item in body.items()}
+            return _holding(kind, held)
+        return kind(self._decoded(body))
+
+    def _learn(self, waiting: list[Any]) -> None:
+        """Note every class in these annotations, and those in the fields of each.
+
+        Raises:
+            UsageError: Two of them have one name.
+        """
+        known: list[Any] = []
+        while waiting:
+            hint = waiting.pop()
+            if hint in known:  # classes and aliases may name themselves
+                continue
+            known.append(hint)
+            waiting += _parts(hint)
+            kind = get_origin(hint) or hint
+            if not isinstance(kind, type) or kind in _OWN_FORM:
+                continue
+            if self._classes.setdefault(kind.__qualname__, kind) is not kind:
+                raise UsageError(
+                    f"{self._adapter.name} holds two classes named "
+                    f"{kind.__qualname__}, which its documents could not tell apart"
+                )
+
+
+def _parts(hint: Any) -> list[Any]:
+    """Return the annotations that *hint*, an annotation or a class, is made of."""
+    if isinstance(hint, TypeAliasType):
+        return [hint.__value__]
+    if isinstance(hint, NewType):
+        return [hint.__supertype__]
+    if isinstance(hint, TypeVar):
+        return [hint.__bound__]
+    parts = [type(p) if isinstance(p, Enum) else p for p in get_args(hint)]
+    kind = get_origin(hint) or hint
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        parts += [field.annotation for field in kind.model_fields.values()]
+    elif dataclasses.is_dataclass(kind) or is_typeddict(kind):
+        parts += get_type_hints(kind).values()
+    return parts
+
+
+def _base(value: Any) -> Any:
+    """Return what a text or number of a class of its own is for JSON."""
+    return next(base for base in _PLAIN if isinstance(value, base))(value)
+
+
+def _foreign(kind: type) -> str:
+    return (
+        f"a {kind.__qualname__} is no JSON, and no annotation of the class names it to "
+        "read it back"
+    )
+
+
+def _as_json(value: Any, kind: type) -> Any:
+    """Return what pydantic makes of *value*, where it can read the same from it.
+
+    Raises:
+        ValueError: It can't.
+    """
+    try:
+        known: TypeAdapter[Any] = TypeAdapter(kind)
+        made = known.dump_python(value, mode="json")
+        is_same = known.validate_python(json.loads(json.dumps(made))) == value
+    except (PydanticSchemaGenerationError, ValueError, TypeError) as error:
+        raise ValueError(f"a {kind.__qualname__} has no form in JSON") from error
+    if not is_same:
+        raise ValueError(f"the JSON of a {kind.__qualname__} loses a part of it")
+    return made
+
+
+def _holding(kind: Any, held: dict[str, Any]) -> Any:
+    """Return an object of *kind* that holds these values, past its own checks."""
+    if issubclass(kind, BaseModel):
+        return kind.model_construct(**held)
+    made = object.__new__(kind)
+    for name, value in {**_defaults(kind, held), **held}.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def _defaults(kind: Any, held: Mapping[str, object]) -> dict[str, Any]:
+    """Return the class's defaults of the fields that *held* lacks."""
+    if issubclass(kind, BaseModel):
+        return {
+            name: field.get_default(call_default_factory=True)
+            for name, field in kind.model_fields.items()
+            if name not in held and not field.is_required()
+        }
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    made: dict[str, Any] = {}
+    for field in fields:
+        if field.name in held:
+            continue
+        if field.default_factory is not dataclasses.MISSING:
+            made[field.name] = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            made[field.name] = field.default
+    return made

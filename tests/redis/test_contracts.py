@@ -1,0 +1,80 @@
+"""The contracts on Redis: dataclasses, pydantic models, mapped classes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Annotated, Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from typing_extensions import override
+
+from layerkit.core.errors import ConflictError
+from layerkit.redis import RedisDatabase
+from layerkit.repository import Inc, Repository, Unique
+from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
+from tests.support.entities import MappedItem, MappedRecord, MappedSeat
+
+
+class TestDataclassesInRedis(UnitOfWorkContract):
+    decode_responses: ClassVar[bool] = False
+
+    @pytest.fixture
+    @override
+    def open_repository(self, redis_url: str, redis_prefix: str) -> OpenRepository:
+        prefixes = (f"{redis_prefix}{number}" for number in count())
+
+        @asynccontextmanager
+        async def open_redis(entity: type[Any]) -> AsyncIterator[Any]:
+            async with Redis.from_url(
+                redis_url, decode_responses=self.decode_responses
+            ) as client:
+                database = RedisDatabase(client, prefix=next(prefixes), allow_scan=True)
+                yield Repository(database, entity)
+
+        return open_redis
+
+    @override
+    async def test_racing_units_lose_no_update(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=0))
+            lost: list[ConflictError] = []
+
+            async def work() -> None:
+                while True:
+                    try:
+                        async with items.unit_of_work():
+                            await items.update(created.id, {"qty": Inc(1)})
+                            await items.update(created.id, {"qty": Inc(1)})
+                    except ConflictError as error:
+                        lost.append(error)
+                    else:
+                        return
+
+            await asyncio.gather(*(work() for _ in range(5)))
+
+            assert (await items.get_by_id(created.id)).qty == 10
+            assert lost
+            assert all(error.retryable for error in lost)
+
+
+class PydanticItem(BaseModel):
+    name: Annotated[str, Unique()]
+    qty: int | None = None
+    note: str | None = None
+    id: int | None = None
+
+
+class TestPydanticModelsInRedis(TestDataclassesInRedis):
+    decode_responses: ClassVar[bool] = True
+    entity: ClassVar[type[Any]] = PydanticItem
+
+
+class TestMappedClassesInRedis(TestDataclassesInRedis):
+    entity: ClassVar[type[Any]] = MappedItem
+    record: ClassVar[type[Any]] = MappedRecord
+    seat: ClassVar[type[Any]] = MappedSeat

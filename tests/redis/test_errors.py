@@ -1,0 +1,131 @@
+"""Errors of redis-py: translated, without an address, and honest about commits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from typing_extensions import override
+
+from layerkit.core.errors import (
+    AppException,
+    TimeoutExceededError,
+    UnavailableError,
+    UsageError,
+)
+from layerkit.redis import RedisDatabase, RedisRepository
+from layerkit.redis.errors import translate
+from tests.support.servers import free_port
+
+
+@dataclass
+class Page:
+    text: str
+    id: int | None = None
+
+
+SECRET = "hunter2@10.1.2.3:6379"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable"),
+    [
+        (exceptions.ConnectionError(SECRET), UnavailableError, True),
+        (ConnectionResetError(SECRET), UnavailableError, True),
+        (exceptions.BusyLoadingError(SECRET), UnavailableError, True),
+        (exceptions.MaxConnectionsError(SECRET), UnavailableError, True),
+        (exceptions.TimeoutError(SECRET), TimeoutExceededError, True),
+        (TimeoutError(SECRET), TimeoutExceededError, True),
+        (exceptions.OutOfMemoryError(SECRET), UnavailableError, True),
+        (exceptions.ReadOnlyError(SECRET), UnavailableError, True),
+        (exceptions.ResponseError(f"MISCONF {SECRET}"), UnavailableError, True),
+        (exceptions.ResponseError(f"OOM {SECRET}"), UnavailableError, True),
+        (exceptions.AuthenticationError(SECRET), UnavailableError, False),
+        (exceptions.NoPermissionError(SECRET), UnavailableError, False),
+        (exceptions.ResponseError("WRONGTYPE a key"), UsageError, False),
+        (exceptions.ResponseError("unknown command"), UsageError, False),
+    ],
+)
+def test_an_error_of_the_driver_becomes_one_of_ours(
+    error: Exception, kind: type[AppException], retryable: bool
+) -> None:
+    translated = translate(error)
+
+    assert type(translated) is kind
+    assert translated.retryable is retryable
+    assert "hunter2" not in str(translated.to_dict())
+    assert "10.1.2.3" not in str(translated)
+
+
+def test_refused_credentials_are_no_client_s_business() -> None:
+    translated = translate(exceptions.AuthenticationError("WRONGPASS"))
+
+    assert not translated.public
+    assert "password" in str(translated)
+    assert "password" not in str(translated.to_dict())
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    client = Redis(port=free_port(), password="hunter2", retry=Retry(NoBackoff(), 0))
+    database = RedisDatabase(client, prefix="a")
+    pages = RedisRepository[Page, int](database, Page)
+
+    with pytest.raises(UnavailableError, match="can't be reached") as refused:
+        await pages.create(Page("a"))
+    with pytest.raises(UnavailableError):
+        await database.ping()
+
+    assert "hunter2" not in str(refused.value)
+    await client.aclose()
+
+
+class Cut(Redis):
+    """Lose the connection where a unit is to be stored."""
+
+    error: Exception
+
+    @override
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        result: Any = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis-py's
+        if args[0] in {"EVAL", "EVALSHA"}:
+            raise self.error
+        return result
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (exceptions.ConnectionError("reset"), UnavailableError),
+        (exceptions.TimeoutError("late"), TimeoutExceededError),
+    ],
+)
+async def test_a_connection_lost_in_the_commit_leaves_the_outcome_unknown(
+    redis_url: str, redis_prefix: str, error: Exception, kind: type[AppException]
+) -> None:
+    async with Cut.from_url(redis_url) as client:
+        assert isinstance(client, Cut)
+        client.error = error
+        pages = RedisRepository[Page, int](
+            RedisDatabase(client, prefix=redis_prefix), Page
+        )
+
+        with pytest.raises(kind, match="whether it is stored is unknown") as lost:
+            await pages.create(Page("a"))
+
+        assert not lost.value.retryable
+
+
+async def test_a_wrong_password_names_no_password(
+    redis_url: str, redis_prefix: str
+) -> None:
+    async with Redis.from_url(
+        redis_url, username="nobody", password="hunter2"
+    ) as client:
+        with pytest.raises(UnavailableError) as refused:
+            await RedisDatabase(client, prefix=redis_prefix).ping()
+
+    assert "hunter2" not in str(refused.value)
+    assert not refused.value.public
