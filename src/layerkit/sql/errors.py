@@ -317,7 +317,7 @@ def _owner(
 ) -> MappedAdapter[Any] | None:
     """Return what knows the table that was written, which may be another's."""
     if written := _WRITTEN.match(error.statement or ""):
-        table = written.group(1).rpartition(".")[2].strip("`\"")
+        table = written.group(1).rpartition(".")[2].strip('`"')
     else:
         table = getattr(getattr(error.orig, "__cause__", None), "table_name", None)
     own: tuple[Mapper[Any], ...] = () if adapter is None else (adapter.mapper,)
