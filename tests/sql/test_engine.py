@@ -107,6 +107,29 @@ def test_an_address_that_the_dialect_refuses_is_a_usage_error() -> None:
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.parametrize("mode", ["disable", "require"])
+def test_libpqs_sslmode_is_asyncpgs_ssl(mode: str) -> None:
+    query = Database(f"postgres://u@h/d?sslmode={mode}&timeout=5").engine.url.query
+
+    assert query == {"ssl": mode, "timeout": "5"}
+
+
+async def test_an_address_for_libpq_is_connected_to(postgres_server: str) -> None:
+    address = f"{postgres_server}?sslmode=disable&application_name=shop"
+
+    async with Database(address) as opened, opened.engine.connect() as connection:
+        name = await connection.scalar(text("SHOW application_name"))
+
+    assert name == "shop"
+
+
+def test_what_asyncpg_has_no_word_for_is_refused_by_its_name() -> None:
+    with pytest.raises(UsageError, match="no channel_binding, sslkey in") as refused:
+        Database(f"postgres://u@h/d?sslkey={SECRET}&channel_binding={SECRET}")
+
+    assert SECRET not in str(refused.value)
+
+
 # SQLite
 
 

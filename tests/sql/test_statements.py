@@ -1,6 +1,7 @@
 """Statements are counted where they are sent, and held to a budget."""
 
 import asyncio
+import contextvars
 
 import pytest
 from sqlalchemy import text
@@ -74,3 +75,29 @@ async def test_statements_of_ones_own_count_too(items: Items) -> None:
             await connection.execute(text("\n select 1"))
 
     assert seen.sql == ["select 1"]
+
+
+async def test_a_task_that_outlives_the_block_counts_no_more(items: Items) -> None:
+    counted, ended = asyncio.Event(), asyncio.Event()
+
+    async def later() -> None:
+        await items.count()
+        counted.set()
+        await ended.wait()
+        await items.count()
+
+    with statements() as seen:
+        task = asyncio.create_task(later())
+        await counted.wait()
+    ended.set()
+    await task
+
+    assert seen.count == 1
+
+
+def test_a_block_is_left_in_another_context_than_it_was_entered_in() -> None:
+    block = statements(max=1)
+
+    contextvars.Context().run(block.__enter__)
+
+    assert contextvars.Context().run(block.__exit__, None, None, None) is False

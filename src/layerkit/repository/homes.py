@@ -66,6 +66,7 @@ class Home(ABC):
 
         What was written, hooks and events of an attempt that failed are gone with it.
         Inside an open unit of this home there is one attempt: a part can't be repeated.
+        A commit that the connection broke in is not repeated: the unit may be stored.
 
         Args:
             work: Takes the unit; called once an attempt.

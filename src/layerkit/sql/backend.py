@@ -53,7 +53,7 @@ from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
 from layerkit.sql.refresh import forget, refresh_columns
 from layerkit.sql.session import SessionUnit
-from layerkit.sql.transaction import CHECKED
+from layerkit.sql.transaction import CHECKED, REGISTRIES
 from layerkit.sql.upserts import Upserts
 from layerkit.unit_of_work import Transaction
 
@@ -122,6 +122,7 @@ class SQLBackend(Backend[T], Generic[T]):
         with transaction.verb(verb, writes=writes):
             await asyncio.sleep(0)
             session = self._home.session().sync_session
+            session.info[REGISTRIES].add(self._mapped.mapper.registry)
             autoflush = session.autoflush
             # Tracked changes are written before statements, also where the session
             # itself would not.

@@ -22,6 +22,14 @@ _DRIVERS: Final = {
     "mariadb": ("mariadb+asyncmy", "asyncmy", "mysql"),
 }
 
+_LIBPQ_ONLY: Final = frozenset(
+    {
+        *("channel_binding", "connect_timeout", "gssencmode", "options"),
+        *("sslcert", "sslcrl", "sslkey", "sslpassword", "sslrootcert"),
+    }
+)
+"""What libpq reads from an address, and asyncpg does not take."""
+
 _OURS: Final = "leave the driver out, and it is aiosqlite, asyncpg or asyncmy"
 
 
@@ -36,11 +44,14 @@ def make_engine(
         options: For SQLAlchemy's ``create_async_engine``; None is left out.
 
     Raises:
-        UsageError: *address* is none, or names an unknown or synchronous driver; its
-            text never shows the address, which may hold a password.
+        UsageError: *address* is none, or names an unknown or synchronous driver, or a
+            parameter that the driver does not take; its text never shows the address,
+            which may hold a password.
         MissingExtraError: The driver is not installed.
     """
     url = _with_driver(address)
+    if url.drivername == "postgresql+asyncpg":
+        url, options["connect_args"] = _for_asyncpg(url)
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("pool_size", "max_overflow"):
         if not isinstance(given.get(name, 0), int):
@@ -55,8 +66,15 @@ def make_engine(
     else:
         # A server that was restarted has cut every connection in the pool.
         given.setdefault("pool_pre_ping", True)
+    engine = _create(url, given)
+    if url.get_backend_name() == "sqlite":
+        _set_up_sqlite(engine)
+    return engine
+
+
+def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
     try:
-        engine = create_async_engine(url, **given)
+        return create_async_engine(url, **options)
     except NoSuchModuleError as error:
         raise UsageError(f"no database driver {url.drivername!r}") from error
     except ModuleNotFoundError as error:
@@ -69,9 +87,6 @@ def make_engine(
         raise UsageError(
             f"{url.drivername!r} is not usable here: {str(error).partition(':')[0]}"
         ) from error
-    if url.get_backend_name() == "sqlite":
-        _set_up_sqlite(engine)
-    return engine
 
 
 def _with_driver(address: str | URL) -> URL:
@@ -88,6 +103,25 @@ def _with_driver(address: str | URL) -> URL:
             require_extra(module, package=f"a {name} database", extra=extra)
             return url.set(drivername=driver)
     return url
+
+
+def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:
+    """Return *url* in the words of asyncpg, and what goes to it beside the address.
+
+    Raises:
+        UsageError: A parameter of libpq that asyncpg has no word for.
+    """
+    query = dict(url.query)
+    if unknown := sorted(_LIBPQ_ONLY & query.keys()):
+        raise UsageError(
+            f"asyncpg takes no {', '.join(unknown)} in an address: leave it out, or "
+            "pass an engine made by create_async_engine(..., connect_args=...)"
+        )
+    if "sslmode" in query:
+        query.setdefault("ssl", query.pop("sslmode"))
+    name = query.pop("application_name", None)
+    settings = {"server_settings": {"application_name": name}} if name else {}
+    return url.set(query=query), settings
 
 
 def _is_in_memory(url: URL) -> bool:

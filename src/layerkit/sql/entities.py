@@ -66,11 +66,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         )
         if mapper.version_id_col is not None:
             self.version = self.names[mapper.version_id_col]
-        elif issubclass(entity, VersionMixin):
-            raise UsageError(
-                f"{entity.__name__} has __mapper_args__ of its own, which hide "
-                "VersionMixin's: write {**VersionMixin.__mapper_args__, ...}"
-            )
+        _check_mapper_args(mapper)
         self.stamps = frozenset(self._marked(STAMP))
         self.deleted = next(iter(self._marked(DELETED)), None)
         self.fields = {
@@ -276,6 +272,26 @@ def make_adapter(entity: type) -> EntityAdapter[Any] | None:
     except NoInspectionAvailable:
         return None
     return MappedAdapter(entity, mapper) if isinstance(mapper, Mapper) else None
+
+
+def _check_mapper_args(mapper: Mapper[Any]) -> None:
+    """Refuse a class whose ``__mapper_args__`` hide others that it means to have.
+
+    Raises:
+        UsageError: They hide those of VersionMixin, or VersionMixin's those of a base.
+    """
+    entity = mapper.class_
+    if not issubclass(entity, VersionMixin):
+        return
+    owners = [cls for cls in entity.__mro__ if "__mapper_args__" in vars(cls)]
+    hides = owners[0] is VersionMixin and owners[1:]
+    if mapper.version_id_col is None or hides:
+        shown, hidden = owners[0], hides[0] if hides else VersionMixin
+        raise UsageError(
+            f"{entity.__name__} has __mapper_args__ of {shown.__name__}, which hide "
+            f"{hidden.__name__}'s: write them together, "
+            f"__mapper_args__ = {{**{hidden.__name__}.__mapper_args__, ...}}"
+        )
 
 
 def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:

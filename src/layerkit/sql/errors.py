@@ -5,8 +5,8 @@ are read for names only, never for their words, which a server may translate.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from sqlalchemy import URL, Column, Constraint, PrimaryKeyConstraint, Table
 from sqlalchemy.exc import (
@@ -17,6 +17,7 @@ from sqlalchemy.exc import (
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Mapper, registry
 from sqlalchemy.orm.exc import StaleDataError as ORMStaleDataError
 
 from layerkit.core.errors import (
@@ -31,6 +32,7 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
+from layerkit.repository import adapter_for
 from layerkit.sql.entities import MappedAdapter
 
 Failure: TypeAlias = Literal[
@@ -71,6 +73,9 @@ SQLITE_CODES: Final[Mapping[int, Failure]] = {
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
 
+_WRITTEN: Final = re.compile(
+    r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+([^\s(]+)", re.IGNORECASE
+)
 _QUOTED: Final = re.compile(r"['`]([^'`]+)['`]")
 # The last quotes of a text: those before it may hold a value, with quotes of its own.
 _LAST_QUOTED: Final = re.compile(r"['`]([^'`]+)['`][^'`]*$")
@@ -113,6 +118,7 @@ def translate(
     error: Exception,
     adapter: MappedAdapter[Any] | None = None,
     url: URL | None = None,
+    registries: Iterable[registry] = (),
 ) -> AppException:
     """Return what SQLAlchemy or the network raised as one of layerkit's errors.
 
@@ -120,17 +126,41 @@ def translate(
         error: What was raised.
         adapter: What is known of the entity, which names the fields.
         url: Where the database is; its user and password are never shown.
+        registries: Where other classes are mapped, which a flush or a COMMIT may be
+            about; the adapter's own is looked in as well.
     """
     if isinstance(error, StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
     if isinstance(error, DBAPIError):
-        return _translate_driver(error, adapter, url)
+        owner = _owner(error, adapter, registries)
+        return _translate_driver(error, owner, url)
     if isinstance(error, OSError):
         return _unavailable("unreachable", url)
     for kind, make in _MEANINGS:
         if isinstance(error, kind):
             return make(error)
     return UsageError(f"{type(error).__name__}: {error}")
+
+
+def translate_commit(
+    error: Exception, registries: Iterable[registry] = ()
+) -> AppException:
+    """Return what a COMMIT raised as one of layerkit's errors.
+
+    Where the connection broke, the error is not ``retryable``: the server may have
+    committed before, and to do the work again would do it twice.
+    """
+    failure = translate(error, registries=registries)
+    is_cut = isinstance(failure, UnavailableError) and failure.kind in _CUT_OFF
+    if not is_cut:
+        return failure
+    doubt = UnavailableError(
+        "the connection broke in the commit, so nobody can tell whether the unit is "
+        "stored: look before you run it again",
+        kind="disconnected",
+    )
+    doubt.retryable = doubt.public = False
+    return doubt
 
 
 def _translate_driver(
@@ -167,6 +197,8 @@ def _translate_driver(
             )
 
 
+_CUT_OFF: Final = frozenset({"disconnected", "unreachable"})
+
 _KINDS: Final[Mapping[Failure, UnavailableKind]] = {
     "locked": "lock_timeout",
     "disconnected": "disconnected",
@@ -185,8 +217,8 @@ def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
             )
         case "disconnected":
             text = (
-                f"the connection to {_database(url)} broke: nothing of an open unit is "
-                "stored; where it broke in the commit itself, nobody can tell"
+                f"the connection to {_database(url)} broke; nothing of the open unit "
+                "is stored"
             )
         case "locked":
             text = (
@@ -276,6 +308,24 @@ def _subject(error: DBAPIError, failure: Failure) -> tuple[str | None, tuple[str
         return None, tuple(_QUOTED.findall(text)[:1])
     quoted = _LAST_QUOTED.search(text)
     return (quoted.group(1).rpartition(".")[2] if quoted else None), ()
+
+
+def _owner(
+    error: DBAPIError,
+    adapter: MappedAdapter[Any] | None,
+    registries: Iterable[registry],
+) -> MappedAdapter[Any] | None:
+    """Return what knows the table that was written, which may be another's."""
+    if written := _WRITTEN.match(error.statement or ""):
+        table = written.group(1).rpartition(".")[2].strip('`"')
+    else:
+        table = getattr(getattr(error.orig, "__cause__", None), "table_name", None)
+    own: tuple[Mapper[Any], ...] = () if adapter is None else (adapter.mapper,)
+    known = {*registries, *(mapper.registry for mapper in own)}
+    for mapper in (*own, *(m for found in known for m in found.mappers)):
+        if table in {t.name for t in mapper.tables if isinstance(t, Table)}:
+            return cast(MappedAdapter[Any], adapter_for(mapper.class_))
+    return adapter
 
 
 def _fields(

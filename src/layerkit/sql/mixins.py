@@ -1,15 +1,20 @@
 """Mixins for mapped classes: keys, stamps, versions and soft deletion.
 
 Fields of the same names mean the same on pydantic models and dataclasses.
+
+Columns have no annotation: SQLAlchemy takes ``Mapped`` for a field of a dataclass, and
+refuses it in a mixin that is none itself. So the mixins fit plain classes and
+MappedAsDataclass alike, where they stay out of ``__init__``.
 """
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from uuid import UUID
 
-from sqlalchemy import DDL, Index, Integer, Table, event, text
-from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+from sqlalchemy import DDL, Connection, Index, Integer, Table, Uuid, event, text
+from sqlalchemy.orm import MappedColumn, Mapper, mapped_column, object_session
 
+from layerkit.core.errors import UsageError
 from layerkit.core.types import uuid7
 from layerkit.sql.compile import MYSQL
 from layerkit.sql.types import UTCDateTime
@@ -37,10 +42,10 @@ class UUIDKeyMixin:
     inserted in one statement.
     """
 
-    @declared_attr
-    def id(cls) -> Mapped[UUID]:  # noqa: N805 - declared_attr passes the class
-        """The key."""
-        return mapped_column(primary_key=True, default=uuid7, sort_order=-1)
+    id = cast(
+        MappedColumn[UUID],
+        mapped_column(Uuid, primary_key=True, insert_default=uuid7, sort_order=-1),
+    )
 
 
 class TimestampMixin:
@@ -49,17 +54,22 @@ class TimestampMixin:
     Every write moves ``updated_at``, bulk verbs included; no caller sets either.
     """
 
-    @declared_attr
-    def created_at(cls) -> Mapped[datetime]:  # noqa: N805 - declared_attr passes the class
-        """When the entity was stored."""
-        return mapped_column(UTCDateTime, default=_now, info={STAMP: True})
-
-    @declared_attr
-    def updated_at(cls) -> Mapped[datetime]:  # noqa: N805 - declared_attr passes the class
-        """When the entity was stored or last changed."""
-        return mapped_column(
-            UTCDateTime, default=_now, onupdate=_now, info={STAMP: True}
-        )
+    created_at = cast(
+        MappedColumn[datetime],
+        mapped_column(
+            UTCDateTime, nullable=False, insert_default=_now, info={STAMP: True}
+        ),
+    )
+    updated_at = cast(
+        MappedColumn[datetime],
+        mapped_column(
+            UTCDateTime,
+            nullable=False,
+            insert_default=_now,
+            onupdate=_now,
+            info={STAMP: True},
+        ),
+    )
 
 
 class VersionMixin:
@@ -70,7 +80,7 @@ class VersionMixin:
         __mapper_args__ = {**VersionMixin.__mapper_args__, "eager_defaults": True}
     """
 
-    version: Mapped[int] = mapped_column(Integer, nullable=False)
+    version = cast(MappedColumn[int], mapped_column(Integer, nullable=False))
     __mapper_args__: ClassVar[Any] = {"version_id_col": version}
 
 
@@ -80,10 +90,10 @@ class SoftDeleteMixin:
     Unique columns keep their values taken, unless ``unique_live`` declares them.
     """
 
-    @declared_attr
-    def deleted_at(cls) -> Mapped[datetime | None]:  # noqa: N805 - declared_attr passes the class
-        """When the entity was deleted; None while it is not."""
-        return mapped_column(UTCDateTime, info={STAMP: True, DELETED: True})
+    deleted_at = cast(
+        MappedColumn[datetime | None],
+        mapped_column(UTCDateTime, nullable=True, info={STAMP: True, DELETED: True}),
+    )
 
 
 def unique_live(*columns: str, name: str | None = None) -> Index:
@@ -100,6 +110,9 @@ def unique_live(*columns: str, name: str | None = None) -> Index:
     Args:
         columns: The names of one or several columns.
         name: The rule's name; ``uq_live_`` and the columns when not given.
+
+    Raises:
+        UsageError: At the definition of the class: it has no ``deleted_at``.
     """
     chosen = name or "_".join(("uq_live", *columns))
     alive = text(f"{_DELETED_AT} IS NULL")
@@ -116,6 +129,11 @@ def unique_live(*columns: str, name: str | None = None) -> Index:
 
 
 def _add_for_mysql(index: Index, table: Table) -> None:
+    if _DELETED_AT not in table.c:
+        raise UsageError(
+            f"{table.name} has no column {_DELETED_AT}, which unique_live goes by: add "
+            "SoftDeleteMixin to its class"
+        )
     live = f"{index.name}_live"
     names = ", ".join(f"`{column}`" for column in (*index.columns.keys(), live))
     statement = DDL(  # type: ignore[no-untyped-call] # SQLAlchemy's
@@ -125,3 +143,16 @@ def _add_for_mysql(index: Index, table: Table) -> None:
     )
     for dialect in sorted(MYSQL):
         event.listen(table, "after_create", statement.execute_if(dialect=dialect))
+
+
+@event.listens_for(Mapper, "after_mapper_constructed")
+def _touch_parents(mapper: Mapper[Any], entity: type) -> None:
+    """Move ``updated_at`` where only the table of a subclass is written."""
+    if mapper.inherits is not None and issubclass(entity, TimestampMixin):
+        event.listen(mapper, "before_update", _touch)
+
+
+def _touch(_mapper: object, _connection: Connection, entity: Any) -> None:
+    session = object_session(entity)
+    if session is not None and session.is_modified(entity):
+        entity.updated_at = _now()

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm import SessionTransactionOrigin as Origin
@@ -21,7 +20,6 @@ from typing_extensions import override
 
 from layerkit.core.errors import UnitOfWorkError
 from layerkit.core.logging import get_logger
-from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.transaction import (
     WROTE,
     Loaded,
@@ -92,9 +90,7 @@ class SessionUnit(SQLTransaction):
             self._check_read_only()
         expires, session.expire_on_commit = session.expire_on_commit, False
         try:
-            await (self.session.flush() if self._joined else self.session.commit())
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            raise translate(error) from error
+            await (self._flush() if self._joined else self._send_commit())
         finally:
             session.expire_on_commit = expires
 

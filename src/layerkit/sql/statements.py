@@ -19,10 +19,12 @@ class Statements:
 
     Attributes:
         sql: Their texts, on one line each and without parameters.
+        is_open: False once the block has ended, which tasks of its may outlive.
     """
 
     def __init__(self) -> None:
         self.sql: list[str] = []
+        self.is_open = True
 
     @property
     def count(self) -> int:
@@ -54,11 +56,13 @@ def statements(*, max: int | None = None) -> Iterator[Statements]:  # noqa: A002
             inside the block passes in its place.
     """
     seen = Statements()
-    token = _open.set((*_open.get(), seen))
+    _open.set((*_open.get(), seen))
     try:
         yield seen
     finally:
-        _open.reset(token)
+        seen.is_open = False
+        # No reset: a fixture may be left in another context than it was entered in.
+        _open.set(tuple(block for block in _open.get() if block.is_open))
     if max is not None and seen.count > max:
         listed = "\n".join(f"  {n}. {sql}" for n, sql in enumerate(seen.sql, 1))
         raise TooManyStatementsError(
@@ -70,5 +74,5 @@ def statements(*, max: int | None = None) -> Iterator[Statements]:  # noqa: A002
 @event.listens_for(Engine, "before_cursor_execute")
 def _note(_connection: object, _cursor: object, statement: str, *_others: Any) -> None:
     for block in _open.get():
-        if not statement.lstrip().upper().startswith(_CONTROL):
+        if block.is_open and not statement.lstrip().upper().startswith(_CONTROL):
             block.sql.append(" ".join(statement.split()))

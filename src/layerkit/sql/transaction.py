@@ -8,14 +8,14 @@ from sqlalchemy import event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
-from sqlalchemy.orm import InstanceState, Session
+from sqlalchemy.orm import InstanceState, Session, registry
 from sqlalchemy.orm.attributes import set_committed_value
 from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.entities import check_changes
-from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
 from layerkit.sql.loading import WATCHED
 from layerkit.sql.refresh import refresh_columns
 from layerkit.unit_of_work import Transaction, shielded
@@ -26,6 +26,9 @@ WROTE: Final = "layerkit.wrote"
 
 CHECKED: Final = "layerkit.checked"
 """A key of ``session.info``: what is flushed now was checked by the verb at work."""
+
+REGISTRIES: Final = "layerkit.registries"
+"""A key of ``session.info``: where the classes that verbs work on are mapped."""
 
 _KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
 
@@ -68,10 +71,31 @@ class SQLTransaction(Transaction):
     @override
     async def _commit(self) -> None:
         self._check_read_only()
+        await self._send_commit()
+
+    async def _send_commit(self) -> None:
+        """Write what is left to write, and commit the session.
+
+        Raises:
+            AppException: It failed, and nothing is stored; see ``translate_commit``.
+        """
+        await self._flush()
         try:
             await self.session.commit()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            raise translate(error) from error
+            told = translate if self.read_only else translate_commit
+            raise told(error, registries=self._registries) from error
+
+    async def _flush(self) -> None:
+        try:
+            await self.session.flush()
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            raise translate(error, registries=self._registries) from error
+
+    @property
+    def _registries(self) -> set[registry]:
+        found: set[registry] = self.session.sync_session.info[REGISTRIES]
+        return found
 
     @override
     async def _rollback(self) -> None:
@@ -98,7 +122,7 @@ class SQLTransaction(Transaction):
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
                 self.doom(error)
-                raise translate(error) from error
+                raise translate(error, registries=self._registries) from error
         try:
             yield
         except BaseException as error:
@@ -115,7 +139,7 @@ class SQLTransaction(Transaction):
             await shielded(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             await shielded(self._undo_savepoint(nested))
-            raise translate(error) from error
+            raise translate(error, registries=self._registries) from error
         except BaseException:
             await shielded(self._undo_savepoint(nested))
             raise
@@ -130,7 +154,7 @@ class SQLTransaction(Transaction):
             held = list(self.session.sync_session.identity_map.values())
             await refresh_columns(self.session, held)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            raise translate(error) from error
+            raise translate(error, registries=self._registries) from error
 
     def _check_read_only(self) -> None:
         if self.read_only and has_writes(self.session.sync_session):
@@ -139,7 +163,8 @@ class SQLTransaction(Transaction):
 
 def watch(session: AsyncSession) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    session.sync_session.info.update({WATCHED: True, _KEPT: []})
+    info = {WATCHED: True, _KEPT: [], REGISTRIES: set()}
+    session.sync_session.info.update(info)
 
 
 def has_writes(session: Session) -> bool:

@@ -31,6 +31,13 @@ class UTCDateTime(TypeDecorator[datetime]):
         return super().load_dialect_impl(dialect)
 
     @override
+    def coerce_compared_value(self, op: Any, value: object) -> TypeEngine[Any]:
+        # `moment + timedelta(days=1)`: what is added is no moment itself.
+        if value is None or isinstance(value, datetime):
+            return self
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    @override
     def process_bind_param(
         self, value: datetime | None, dialect: Dialect
     ) -> datetime | None:
