@@ -3,7 +3,7 @@ VENV ?= .venv
 ARGS ?=
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-COMPILE := $(PY) -m piptools compile -q --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+COMPILE := $(PY) -m piptools compile -q --upgrade --generate-hashes --no-strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 export PORT ?= 8000
 export EXAMPLE ?= users
 export CHECK
