@@ -1,5 +1,7 @@
 """Filters and orders as data: what they are, and what they refuse to be."""
 
+import functools
+import operator
 from collections.abc import Callable
 
 import pytest
@@ -28,12 +30,12 @@ OPERATORS: dict[str, Callable[[Field], Specification]] = {
 
 
 @pytest.mark.defect("R3")
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_each_operator_is_itself(operator: str) -> None:
-    made = OPERATORS[operator](field("x"))
+@pytest.mark.parametrize("name", OPERATORS)
+def test_each_operator_is_itself(name: str) -> None:
+    made = OPERATORS[name](field("x"))
 
     assert isinstance(made, Comparison)
-    assert (made.field, made.operator, made.value) == ("x", operator, "v")
+    assert (made.field, made.operator, made.value) == ("x", name, "v")
 
 
 def test_between_includes_both_bounds() -> None:
@@ -60,10 +62,10 @@ def test_in_keeps_what_an_iterator_gave() -> None:
     assert field("x").not_in([1]) == ~field("x").in_([1])
 
 
-@pytest.mark.parametrize("operator", ["__lt__", "__le__", "__gt__", "__ge__"])
-def test_nothing_is_ordered_against_none(operator: str) -> None:
+@pytest.mark.parametrize("name", ["__lt__", "__le__", "__gt__", "__ge__"])
+def test_nothing_is_ordered_against_none(name: str) -> None:
     with pytest.raises(UsageError, match="is_null"):
-        getattr(field("x"), operator)(None)
+        getattr(field("x"), name)(None)
 
 
 @pytest.mark.parametrize("bounds", [(None, 1), (1, None)])
@@ -72,11 +74,11 @@ def test_a_range_has_two_bounds(bounds: tuple[object, object]) -> None:
         field("x").between(*bounds)
 
 
-@pytest.mark.parametrize("operator", list(OPERATORS)[6:])
+@pytest.mark.parametrize("name", list(OPERATORS)[6:])
 @pytest.mark.parametrize("text", [None, 5, b"x"])
-def test_a_text_is_searched_by_a_text(operator: str, text: object) -> None:
-    with pytest.raises(UsageError, match=operator):
-        getattr(field("x"), operator)(text)
+def test_a_text_is_searched_by_a_text(name: str, text: object) -> None:
+    with pytest.raises(UsageError, match=name):
+        getattr(field("x"), name)(text)
 
 
 @pytest.mark.parametrize("name", [None, 5, "", field("x")])
@@ -110,6 +112,27 @@ def test_all_is_neutral_to_and() -> None:
     assert A & ALL == A
     assert ALL & A == A
     assert ALL & ALL == ALL
+
+
+@pytest.mark.parametrize("combine", [operator.and_, operator.or_])
+def test_filters_are_combined_flat(
+    combine: Callable[[Specification, Specification], Specification],
+) -> None:
+    one_by_one = functools.reduce(combine, [field("x") == n for n in range(3000)])
+
+    assert combine(combine(A, B), C) == combine(A, combine(B, C))
+    assert combine(A, ~combine(B, C)) != combine(combine(A, ~B), C)
+    assert len({one_by_one}) == 1
+    assert len(list(comparisons(one_by_one))) == 3000
+
+
+@pytest.mark.defect("R2")
+@pytest.mark.parametrize("other", [None, True, "x", field("b")])
+def test_a_filter_is_combined_with_nothing_but_a_filter(other: object) -> None:
+    with pytest.raises(UsageError, match=r"& combines two filters .* parentheses"):
+        _ = A & other  # type: ignore[operator] # what is tested
+    with pytest.raises(UsageError, match=r"\| combines two filters"):
+        _ = A | other  # type: ignore[operator] # what is tested
 
 
 def test_all_shows_as_it_is_spelled() -> None:

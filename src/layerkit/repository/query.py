@@ -7,6 +7,7 @@ is neither true nor false, and its negation is not true either.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from typing_extensions import override
@@ -30,14 +31,33 @@ class Specification:
     __slots__ = ()
 
     def __and__(self, other: "Specification") -> "Specification":
-        """Return what both sides accept."""
+        """Return what both sides accept.
+
+        Raises:
+            UsageError: *other* is no Specification.
+        """
+        _check_side(other, "&")
         if self == ALL:
             return other
-        return self if other == ALL else And((self, other))
+        if other == ALL:
+            return self
+        # Flat, so that a loop may add a thousand parts.
+        sides = (
+            side.parts if isinstance(side, And) else (side,) for side in (self, other)
+        )
+        return And(tuple(chain.from_iterable(sides)))
 
     def __or__(self, other: "Specification") -> "Specification":
-        """Return what either side accepts."""
-        return Or((self, other))
+        """Return what either side accepts.
+
+        Raises:
+            UsageError: *other* is no Specification.
+        """
+        _check_side(other, "|")
+        sides = (
+            side.parts if isinstance(side, Or) else (side,) for side in (self, other)
+        )
+        return Or(tuple(chain.from_iterable(sides)))
 
     def __invert__(self) -> "Specification":
         """Return what this refuses; what is unknown because of a null stays out."""
@@ -234,6 +254,14 @@ class Field:
         if not isinstance(text, str):
             raise UsageError(f"{self!r}.{operator}(...) needs a text, got {text!r}")
         return Comparison(self.name, operator, text)
+
+
+def _check_side(other: object, operator: str) -> None:
+    if not isinstance(other, Specification):
+        raise UsageError(
+            f"{operator} combines two filters such as field(...) == ..., and met a "
+            f"{type(other).__name__}: put a comparison in parentheses"
+        )
 
 
 def _hashable(subject: Field, value: object) -> object:
