@@ -644,6 +644,21 @@ def test_a_prefix_that_is_no_hash_tag_is_refused(client: Redis, prefix: str) -> 
         RedisDatabase(client, prefix=prefix)
 
 
+async def test_a_home_needs_no_prefix_of_its_own(client: Redis) -> None:
+    books = RedisRepository[Book, int](RedisDatabase(client), Book)
+    plan = "{layerkit}:Book:plan"
+
+    assert await books.get_by_id(1) is None
+
+    assert [key async for key in client.scan_iter("{layerkit}:Book:*")] == []
+    await client.set(plan, "[[], []]")
+    try:
+        with pytest.raises(UsageError, match="reindex"):
+            await RedisRepository[Book, int](RedisDatabase(client), Book).count()
+    finally:
+        await client.delete(plan)
+
+
 def test_a_synchronous_client_is_refused() -> None:
     client: Any = SyncRedis()
 

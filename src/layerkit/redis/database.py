@@ -67,7 +67,8 @@ class RedisDatabase(Home):
     Args:
         client: A client of redis-py, with any ``decode_responses``. It stays the
             caller's, to close too.
-        prefix: What every key begins with, in braces.
+        prefix: What every key begins with, in braces. Applications that share a server
+            take one each, or they share their entities too.
         allow_scan: True lets a filter or an order without an index read every document
             of the class.
         cursor_secret: What cursors of pages are signed with; left out, each process
@@ -82,7 +83,7 @@ class RedisDatabase(Home):
         self,
         client: Redis,
         *,
-        prefix: str,
+        prefix: str = "layerkit",
         allow_scan: bool = False,
         cursor_secret: str | bytes | None = None,
     ) -> None:
