@@ -1,8 +1,9 @@
 """BaseService: operations, hooks, events, and what stands or falls together."""
 
 import asyncio
+import inspect
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,36 @@ def make_service(**options: Any) -> UserService:
 def test_a_service_needs_a_repository() -> None:
     with pytest.raises(UsageError, match="UserService needs a repository, got None"):
         UserService(None)  # type: ignore[arg-type] # what is tested
+
+
+class Forgetful(BaseService[User, int]):
+    def __init__(self, users: Users) -> None:
+        self.users = users
+
+
+@pytest.mark.parametrize(
+    "need",
+    [
+        lambda service: service.create_entity({"name": "Ada"}),
+        lambda service: service.get_entity(1),
+        lambda service: service.unit_of_work(),
+        lambda service: service.emit("news"),
+        lambda service: service.logger,
+    ],
+    ids=["create", "get", "unit", "emit", "logger"],
+)
+async def test_a_constructor_that_has_forgotten_the_base_is_told_to_call_it(
+    need: Callable[[BaseService[User, int]], Any],
+) -> None:
+    service = Forgetful(Users())
+
+    with pytest.raises(UsageError, match=r"Forgetful .* super\(\).__init__\(reposit"):
+        if inspect.isawaitable(needed := need(service)):
+            await needed
+
+
+def test_the_class_of_a_service_can_be_looked_into() -> None:
+    assert "repository" in dict(inspect.getmembers(BaseService))
 
 
 def test_events_need_an_entity_name() -> None:

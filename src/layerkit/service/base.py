@@ -1,8 +1,9 @@
 """BaseService: business rules around a repository, each call one unit of work."""
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, Self, cast, runtime_checkable
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -36,6 +37,18 @@ class _HasUnitOfWork(Protocol):
     def unit_of_work(self, *, events: EventSink | None = None) -> UnitOfWork: ...
 
 
+class _SetByInit:
+    """Stand for what ``BaseService.__init__`` sets, and say so until it has."""
+
+    def __get__(self, service: object | None, owner: type) -> Self:
+        if service is None:
+            return self
+        raise UsageError(
+            f"{owner.__name__} has no repository yet: its __init__ must call "
+            "super().__init__(repository) first"
+        )
+
+
 class BaseService(Generic[T, ID]):
     """Put an application's rules around the verbs of a repository.
 
@@ -58,10 +71,13 @@ class BaseService(Generic[T, ID]):
         logger: Named after the class.
 
     Raises:
-        UsageError: No repository, or *events* without an ``entity_name``.
+        UsageError: No repository, or *events* without an ``entity_name``; also from
+            whatever needs the repository, where a subclass has not called this.
     """
 
     entity_name: ClassVar[str | None] = None
+    repository: BaseRepository[T, ID] = cast(Any, _SetByInit())
+    logger: logging.Logger = cast(Any, _SetByInit())
 
     def __init__(
         self, repository: BaseRepository[T, ID], *, events: EventSink | None = None
