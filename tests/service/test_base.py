@@ -196,6 +196,75 @@ def test_every_other_attribute_of_the_base_is_underscored() -> None:
     assert {name for name in dir(service) if not name.startswith("_")} == public
 
 
+# Hooks that name a schema
+
+
+class NamedUsers(UserService):
+    """A service whose hooks say which schema they take."""
+
+    given: object = None
+
+    @override
+    async def _validate_create_data(self, data: UserCreate) -> None:
+        self.given = data
+
+    @override
+    async def _validate_update_data(self, entity_id: int, data: UserUpdate) -> None:
+        self.given = data
+
+
+async def test_a_hook_that_names_a_schema_gets_a_mapping_as_that_schema() -> None:
+    service = NamedUsers(Users())
+
+    created = await service.create_entity({"name": "Ada"})
+    asked = service.given
+    changed = await service.update_entity(1, {"email": "a@x"})
+
+    assert (created.name, asked) == ("Ada", UserCreate(name="Ada"))
+    assert (changed.name, changed.email) == ("Ada", "a@x")
+    assert service.given == UserUpdate(email="a@x")
+
+
+async def test_a_hook_that_names_a_schema_gets_anything_else_as_it_is() -> None:
+    service = NamedUsers(Users())
+    ada = User("Ada")
+
+    await service.create_entity(ada)
+
+    assert service.given is ada
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"name": 1}, {"name": "s3cret", "age": 1}], ids=str
+)
+async def test_a_mapping_that_the_named_schema_refuses_is_a_validation_error(
+    data: dict[str, Any],
+) -> None:
+    service = NamedUsers(Users())
+
+    with pytest.raises(ValidationError, match="a UserCreate can't be made") as refused:
+        await service.create_entity(data)
+
+    assert refused.value.detail["errors"]
+    assert "s3cret" not in str(refused.value.detail)
+    assert await service.users.count() == 0
+
+
+async def test_a_schema_that_can_not_be_found_by_its_name_is_not_asked_for() -> None:
+    class Strange(UserService):
+        given: object = None
+
+        @override
+        async def _validate_create_data(self, data: "Nowhere") -> None:  # type: ignore[name-defined] # noqa: F821 - what is tested
+            self.given = data
+
+    service = Strange(Users())
+
+    await service.create_entity({"name": "Ada"})
+
+    assert service.given == {"name": "Ada"}
+
+
 # Operations
 
 

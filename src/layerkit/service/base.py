@@ -17,6 +17,7 @@ from layerkit.core.errors import (
 from layerkit.core.logging import get_logger, name_of
 from layerkit.events import Event
 from layerkit.repository import BaseRepository, Home, copy_of
+from layerkit.service.schemas import as_asked
 from layerkit.unit_of_work import (
     EventSink,
     Hook,
@@ -101,14 +102,16 @@ class BaseService(Generic[T, ID]):
         """Check *create_data*, store a new entity and return it.
 
         Args:
-            create_data: What the repository's ``create`` takes.
+            create_data: What the repository's ``create`` takes. A mapping becomes the
+                schema that ``_validate_create_data(self, data: UserCreate)`` names.
 
         Raises:
             AppException: What a hook or the repository refuses; nothing is stored.
         """
+        data = as_asked(type(self), "_validate_create_data", create_data)
         async with self.unit_of_work() as unit:
-            await self._validate_create_data(create_data)
-            entity = await self.repository.create(create_data)  # type: ignore[arg-type] # schemas and mappings too, where the repository takes them
+            await self._validate_create_data(data)
+            entity = await self.repository.create(data)
             await self._post_create_actions(entity)
             if self._events is not None:
                 unit.emit(self._event("created", entity))
@@ -146,7 +149,8 @@ class BaseService(Generic[T, ID]):
 
         Args:
             entity_id: Which entity.
-            data: The changes; of a schema, the fields that were set.
+            data: The changes; of a schema, the fields that were set. A mapping becomes
+                the schema that ``_validate_update_data`` names for its data.
             expected_version: The version that the caller has read.
 
         Raises:
@@ -154,10 +158,11 @@ class BaseService(Generic[T, ID]):
             StaleDataError: It is there in another version.
             AppException: What a hook or the repository refuses; nothing is stored.
         """
+        asked = as_asked(type(self), "_validate_update_data", data)
         async with self.unit_of_work():
-            await self._validate_update_data(entity_id, data)
+            await self._validate_update_data(entity_id, asked)
             entity = await self.repository.update(
-                entity_id, _changes(data), **_expecting(expected_version)
+                entity_id, _changes(asked), **_expecting(expected_version)
             )
             if entity is None:
                 raise self._not_found(entity_id)
@@ -237,13 +242,13 @@ class BaseService(Generic[T, ID]):
     # Hooks
 
     async def _validate_create_data(self, data: Any) -> None:
-        """Refuse *data* by raising; it is what ``create_entity`` was given."""
+        """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
     async def _post_create_actions(self, entity: T) -> None:
         """Do what belongs to the creation, in the same unit of work."""
 
     async def _validate_update_data(self, entity_id: ID, data: Any) -> None:
-        """Refuse *data* by raising; it is what ``update_entity`` was given."""
+        """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
     async def _post_update_actions(self, entity: T) -> None:
         """Do what belongs to the change, in the same unit of work."""
