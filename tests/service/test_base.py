@@ -134,6 +134,12 @@ def test_a_service_needs_a_repository() -> None:
         UserService(None)  # type: ignore[arg-type] # what is tested
 
 
+@pytest.mark.parametrize("mistaken", [Users, MemoryDatabase()], ids=["class", "home"])
+def test_neither_a_class_nor_a_home_is_a_repository(mistaken: Any) -> None:
+    with pytest.raises(UsageError, match="UserService needs a repository, got <"):
+        UserService(mistaken)
+
+
 class Forgetful(BaseService[User, int]):
     def __init__(self, users: Users) -> None:
         self.users = users

@@ -85,8 +85,8 @@ class BaseService(Generic[T, ID]):
     ) -> None:
         name = type(self).__name__
         given: object = repository
-        if given is None:
-            raise UsageError(f"{name} needs a repository, got None")
+        if given is None or isinstance(given, type | Home):
+            raise UsageError(f"{name} needs a repository, got {given!r}")
         if events is not None and not self.entity_name:
             raise UsageError(
                 f'{name} has events= and no entity_name: set entity_name = "user" on '
