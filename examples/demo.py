@@ -1,6 +1,7 @@
 """Serve an example: ``make demo``, or ``python examples/demo.py``.
 
 The variable EXAMPLE names it, ``users`` when not given; PORT is 8000 when not given.
+An example of one file, ``EXAMPLE=quickstart``, is run, prints what it does, and ends.
 ``CHECK=1`` serves it on a free port, acts as its client would, and ends, with an error
 if an answer was wrong. The database is a temporary one unless DATABASE_URL names one.
 """
@@ -24,6 +25,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
+MAX_PORT: Final = 65_535
 
 TO_TRY: Final = {
     "users": (
@@ -31,15 +33,25 @@ TO_TRY: Final = {
         """'{{"email": "ada@example.org", "name": "Ada", "password": "engine no 1"}}'"""
     ),
 }
-"""A line for the command line, for each example."""
+"""A line for the command line, for each example that is served."""
+
+SCRIPTS: Final = {
+    path.stem: path
+    for path in sorted((ROOT / "examples").glob("[!_]*.py"))
+    if path.stem != "demo"
+}
+"""The examples of one file, which run and end."""
 
 
 def main() -> None:
     """Do what the environment variables ask for."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # cleans up, too
     example = os.environ.get("EXAMPLE") or "users"
+    if example in SCRIPTS:
+        sys.exit(subprocess.call([sys.executable, SCRIPTS[example]]))  # noqa: S603 - a program of our own
     if example not in TO_TRY:
-        sys.exit(f"There is no example {example!r}; there is: {', '.join(TO_TRY)}.")
+        known = ", ".join((*TO_TRY, *SCRIPTS))
+        sys.exit(f"There is no example {example!r}; there is: {known}.")
     is_check = os.environ.get("CHECK", "") not in {"", "0"}
     with tempfile.TemporaryDirectory(prefix="layerkit-demo-") as folder:
         try:
@@ -53,7 +65,7 @@ def main() -> None:
 
 def serve(example: str, folder: Path) -> None:
     """Serve *example* until interrupted."""
-    port = free_port(int(os.environ.get("PORT") or 8000))
+    port = free_port(wanted_port())
     with running(example, port, folder, log=None) as server:
         url = f"http://{HOST}:{port}"
         print(f"\nThe API page: {url}/docs\n")
@@ -127,6 +139,14 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
+
+
+def wanted_port() -> int:
+    """Return what PORT says; exit where that is no port."""
+    text = os.environ.get("PORT") or "8000"
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        sys.exit(f"PORT={text} is no port: it takes a number up to {MAX_PORT}.")
+    return int(text)
 
 
 def free_port(wanted: int) -> int:

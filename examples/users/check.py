@@ -27,6 +27,7 @@ class Client:
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
+        self.etag = ""  # of the last answer
 
     def call(
         self,
@@ -34,6 +35,7 @@ class Client:
         status: int,
         *,
         body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
         **expected: object,
     ) -> Any:
         """Send *request*, such as ``GET /users``, and return the JSON of the answer.
@@ -42,9 +44,11 @@ class Client:
             WrongAnswerError: The status or an *expected* member is another.
         """
         method, path = request.split(maxsplit=1)
-        response = self.http.request(method, path, json=body)
-        print(f"{request} -> {response.status_code} {response.text}".rstrip())
+        response = self.http.request(method, path, json=body, headers=headers)
+        sent = "".join(f" ({name}: {value})" for name, value in (headers or {}).items())
+        print(f"{request}{sent} -> {response.status_code} {response.text}".rstrip())
         expect("status", response.status_code, status)
+        self.etag = response.headers.get("ETag", "")
         answer = response.json() if response.content else {}
         for member, value in expected.items():
             expect(member, answer.get(member), value)
@@ -140,9 +144,13 @@ def check_changes(client: Client, ada: dict[str, Any], grace: dict[str, Any]) ->
     """Change and remove, also what is gone."""
     path = f"/users/{ada['id']}"
     client.call(f"GET {path}", 200, **ada)
+    read = client.etag
+    client.call(f"GET {path}", 304, headers={"If-None-Match": read})
     changed = ada | {"name": "Ada L.", "is_active": False}
     changes = {"name": "Ada L.", "is_active": False}
-    client.call(f"PATCH {path}", 200, body=changes, **changed)
+    as_read = {"If-Match": read}
+    client.call(f"PATCH {path}", 200, body=changes, headers=as_read, **changed)
+    client.call(f"PATCH {path}", 412, body={"name": "Eve"}, headers=as_read)
     client.call(f"PATCH {path}", 409, body={"email": grace["email"]})
     client.call(f"GET {path}", 200, **changed)
     client.call(f"DELETE {path}", 204)

@@ -87,4 +87,47 @@ def test_unknown_example_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     run = run_demo(tmp_path, EXAMPLE="nothing")
 
     assert run.returncode != 0
-    assert run.stderr == "There is no example 'nothing'; there is: users.\n"
+    assert run.stderr.startswith("There is no example 'nothing'; there is: users, ")
+    assert "quickstart" in run.stderr
+
+
+def test_quickstart_runs_and_ends(tmp_path: Path) -> None:
+    run = run_demo(tmp_path, EXAMPLE="quickstart")
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("at example.org: ada@example.org\n")
+
+
+@pytest.mark.parametrize("port", ["eighty", "-1", "65536", "8e3"])
+def test_what_is_no_port_is_refused_with_what_is(tmp_path: Path, port: str) -> None:
+    run = run_demo(tmp_path, CHECK="", PORT=port)
+
+    assert run.returncode != 0
+    assert run.stderr == f"PORT={port} is no port: it takes a number up to 65535.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SECRET_KEY", "short", "is not valid (too_short, min_length 16)"),
+        ("PORT", "65536", "is not valid (less_than_equal, le 65535)"),
+        ("ENVIRONMENT", "prod", "looks like production"),
+    ],
+)
+def test_application_names_the_setting_that_is_wrong_without_a_traceback(
+    tmp_path: Path, name: str, value: str, problem: str
+) -> None:
+    good = {"DATABASE_URL": "memory://", "SECRET_KEY": "k" * 32}
+
+    run = subprocess.run(
+        [sys.executable, "-m", "examples.users"],
+        cwd=ROOT,
+        env=os.environ | good | {"TMPDIR": str(tmp_path), name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode != 0
+    assert f"- {name} {problem}" in run.stderr
+    assert "Traceback" not in run.stderr

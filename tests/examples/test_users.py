@@ -391,6 +391,19 @@ async def test_deleted_user_is_gone(client: AsyncClient) -> None:
     problem(await client.get(f"/users/{user['id']}"), 404, "NOT_FOUND")
 
 
+async def test_delete_of_another_version_than_was_read_is_refused(
+    client: AsyncClient,
+) -> None:
+    user = await register(client)
+    path = f"/users/{user['id']}"
+    await client.patch(path, json={"name": "Ada L."})
+
+    late = await client.delete(path, headers={"If-Match": '"1"'})
+    current = await client.delete(path, headers={"If-Match": '"2"'})
+
+    assert (late.status_code, current.status_code) == (412, 204)
+
+
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_unknown_id_is_not_found(client: AsyncClient, method: str) -> None:
     json = {"name": "Ada"} if method == "PATCH" else None

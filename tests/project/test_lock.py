@@ -1,6 +1,6 @@
 """The lock installs anywhere, whatever has been released since it was made."""
 
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -16,10 +16,12 @@ def pins() -> dict[str, Requirement]:
 
 
 def needs(pin: Requirement) -> list[Requirement]:
-    """Return what the installed release of *pin* needs here, with its extras."""
+    """Return what the pinned release needs here, with its extras, where installed."""
     try:
         texts = requires(pin.name) or []
     except PackageNotFoundError:  # for another Python than this one
+        return []
+    if not pin.specifier.contains(version(pin.name)):  # `make lowest` has older ones
         return []
     extras = ["", *pin.extras]
     return [

@@ -473,6 +473,12 @@ def test_a_class_of_another_kind_is_no_entity(entity: type) -> None:
         adapter_for(entity)
 
 
+@pytest.mark.parametrize("thing", ["Plain", Plain("a"), None], ids=type)
+def test_what_is_no_class_is_refused_by_its_kind(thing: Any) -> None:
+    with pytest.raises(UsageError, match="an entity class is needed, got a"):
+        adapter_for(thing)
+
+
 def test_the_adapter_of_a_class_is_made_once() -> None:
     assert adapter_for(Plain) is adapter_for(Plain)
 

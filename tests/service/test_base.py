@@ -1,8 +1,9 @@
 """BaseService: operations, hooks, events, and what stands or falls together."""
 
 import asyncio
+import inspect
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,42 @@ def test_a_service_needs_a_repository() -> None:
         UserService(None)  # type: ignore[arg-type] # what is tested
 
 
+@pytest.mark.parametrize("mistaken", [Users, MemoryDatabase()], ids=["class", "home"])
+def test_neither_a_class_nor_a_home_is_a_repository(mistaken: Any) -> None:
+    with pytest.raises(UsageError, match="UserService needs a repository, got <"):
+        UserService(mistaken)
+
+
+class Forgetful(BaseService[User, int]):
+    def __init__(self, users: Users) -> None:
+        self.users = users
+
+
+@pytest.mark.parametrize(
+    "need",
+    [
+        lambda service: service.create_entity({"name": "Ada"}),
+        lambda service: service.get_entity(1),
+        lambda service: service.unit_of_work(),
+        lambda service: service.emit("news"),
+        lambda service: service.logger,
+    ],
+    ids=["create", "get", "unit", "emit", "logger"],
+)
+async def test_a_constructor_that_has_forgotten_the_base_is_told_to_call_it(
+    need: Callable[[BaseService[User, int]], Any],
+) -> None:
+    service = Forgetful(Users())
+
+    with pytest.raises(UsageError, match=r"Forgetful .* super\(\).__init__\(reposit"):
+        if inspect.isawaitable(needed := need(service)):
+            await needed
+
+
+def test_the_class_of_a_service_can_be_looked_into() -> None:
+    assert "repository" in dict(inspect.getmembers(BaseService))
+
+
 def test_events_need_an_entity_name() -> None:
     class Nameless(BaseService[User, int]):
         pass
@@ -163,6 +200,75 @@ def test_every_other_attribute_of_the_base_is_underscored() -> None:
     service: BaseService[User, int] = BaseService(Users())
 
     assert {name for name in dir(service) if not name.startswith("_")} == public
+
+
+# Hooks that name a schema
+
+
+class NamedUsers(UserService):
+    """A service whose hooks say which schema they take."""
+
+    given: object = None
+
+    @override
+    async def _validate_create_data(self, data: UserCreate) -> None:
+        self.given = data
+
+    @override
+    async def _validate_update_data(self, entity_id: int, data: UserUpdate) -> None:
+        self.given = data
+
+
+async def test_a_hook_that_names_a_schema_gets_a_mapping_as_that_schema() -> None:
+    service = NamedUsers(Users())
+
+    created = await service.create_entity({"name": "Ada"})
+    asked = service.given
+    changed = await service.update_entity(1, {"email": "a@x"})
+
+    assert (created.name, asked) == ("Ada", UserCreate(name="Ada"))
+    assert (changed.name, changed.email) == ("Ada", "a@x")
+    assert service.given == UserUpdate(email="a@x")
+
+
+async def test_a_hook_that_names_a_schema_gets_anything_else_as_it_is() -> None:
+    service = NamedUsers(Users())
+    ada = User("Ada")
+
+    await service.create_entity(ada)
+
+    assert service.given is ada
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"name": 1}, {"name": "s3cret", "age": 1}], ids=str
+)
+async def test_a_mapping_that_the_named_schema_refuses_is_a_validation_error(
+    data: dict[str, Any],
+) -> None:
+    service = NamedUsers(Users())
+
+    with pytest.raises(ValidationError, match="a UserCreate can't be made") as refused:
+        await service.create_entity(data)
+
+    assert refused.value.detail["errors"]
+    assert "s3cret" not in str(refused.value.detail)
+    assert await service.users.count() == 0
+
+
+async def test_a_schema_that_can_not_be_found_by_its_name_is_not_asked_for() -> None:
+    class Strange(UserService):
+        given: object = None
+
+        @override
+        async def _validate_create_data(self, data: "Nowhere") -> None:  # type: ignore[name-defined] # noqa: F821 - what is tested
+            self.given = data
+
+    service = Strange(Users())
+
+    await service.create_entity({"name": "Ada"})
+
+    assert service.given == {"name": "Ada"}
 
 
 # Operations

@@ -57,6 +57,11 @@ def test_a_bad_address_is_refused_and_never_shown(address: str) -> None:
         error = error.__cause__
 
 
+def test_an_unknown_kind_of_database_is_told_how_addresses_begin() -> None:
+    with pytest.raises(UsageError, match=r"driver 'memory': .* begins with sqlite://"):
+        Database("memory://")
+
+
 @pytest.mark.parametrize("name", ["pool_size", "max_overflow"])
 def test_a_pool_is_sized_by_a_number(name: str) -> None:
     sizes: Any = {name: "a"}
@@ -69,7 +74,8 @@ def test_a_pool_is_sized_by_a_number(name: str) -> None:
     ("address", "reason"),
     [
         (f"sqlite+pysqlite:///{SECRET}.db", "synchronous"),
-        (f"postgresql+psycopg2://u:{SECRET}@host/db", "psycopg2"),
+        ("sqlite+pysqlite://", "synchronous"),
+        (f"postgresql+psycopg2://u:{SECRET}@host/db", "psycopg2. is synchronous"),
         (f"mysql+aiomysql://u:{SECRET}@host/db", "aiomysql"),
     ],
 )

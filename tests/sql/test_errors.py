@@ -66,6 +66,7 @@ EXPECTED: dict[Failure, type[AppException]] = {
     "locked": UnavailableError,
     "unopened": UnavailableError,
     "nowhere": UsageError,
+    "denied": UnavailableError,
 }
 
 
@@ -248,6 +249,8 @@ def test_what_is_raised_beside_drivers_is_translated(
         (from_mysql(2003), "mysql://u:{}@h", "the database at h/ can't be reached"),
         (from_postgres("3D000"), "postgresql://u:{}@h/d", "at h/d does not exist"),
         (from_mysql(1049), "mysql://u:{}@h/d", "create the database first"),
+        (from_postgres("28P01"), "postgresql://u:{}@h/d", "at h/d does not let"),
+        (from_mysql(1044), "mysql://u:{}@h/d", "look at the user and the password"),
         (from_sqlite(14), "sqlite:///a/b.db", "the file a/b.db can't be opened: its"),
         (from_sqlite(5), "sqlite:///a/b.db", "busy_timeout_seconds"),
     ],

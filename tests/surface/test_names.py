@@ -19,7 +19,11 @@ EVERYDAY = """
 """
 
 PACKAGES = {
-    "layerkit.sql": "Database SQLRepository",
+    "layerkit.sql": (
+        "Database SQLRepository statements "
+        "UUIDKeyMixin TimestampMixin VersionMixin SoftDeleteMixin"
+    ),
+    "layerkit.redis": "RedisDatabase RedisRepository",
     "layerkit.settings": "Settings get_settings",
     "layerkit.fastapi": "Inject app_exception_handler install problems",
     "layerkit.testing": (

@@ -173,6 +173,7 @@ def test_the_base_leaves_attribute_names_to_its_users(users: UserService) -> Non
     assert taken == {
         "entity_name", "create_entity", "get_entity", "list_entities", "update_entity",
         "delete_entity", "safe_execute", "unit_of_work", "after_commit", "emit",
+        "repository", "logger",
     }  # fmt: skip
 
 

@@ -1,10 +1,8 @@
 """The code of the promises: a model, repositories and services as users write them."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator
 from uuid import UUID
 
-from pydantic import BaseModel
 from sqlalchemy import ForeignKey, String, func
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -13,7 +11,6 @@ from sqlalchemy.orm import (
     relationship,
     selectinload,
 )
-from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import override
 
 from layerkit import (
@@ -90,7 +87,7 @@ class StockRepository(Repository[Stock, int]):
 
 
 class OrderRepository(SQLRepository[Order, UUID]):
-    load: ClassVar[Sequence[ORMOption]] = (selectinload(Order.lines),)
+    load = (selectinload(Order.lines),)
 
     async def largest(self) -> list[Order]:
         return await self.all(
@@ -107,9 +104,8 @@ class UserService(BaseService[User, int]):
         self.users, self.mail = users, mail
 
     @override
-    async def _validate_create_data(self, data: Any) -> None:
-        email = data.email if isinstance(data, BaseModel) else data["email"]  # type: ignore[attr-defined] # a UserCreate
-        if await self.users.get_by_email(email):
+    async def _validate_create_data(self, data: UserCreate) -> None:
+        if await self.users.get_by_email(data.email):
             raise AlreadyExistsError("E-mail already registered", fields=("email",))
 
     @override

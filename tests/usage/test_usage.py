@@ -62,7 +62,9 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def test_1_a_repository_and_a_service_of_ones_own(database: Database) -> None:
     mail = MockNotification()
 
-    ada = await UserService(UserRepository(database), mail).create_entity(ADA)
+    ada = await UserService(UserRepository(database), mail).create_entity(
+        {"email": "ada@example.org"}
+    )
 
     assert (ada.id, ada.email, ada.active) == (1, "ada@example.org", True)
     mail.assert_sent(to="ada@example.org", type="welcome")

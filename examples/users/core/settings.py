@@ -1,5 +1,9 @@
 """The settings of the application, read from its environment."""
 
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
 from layerkit.settings import Settings
 
 
@@ -12,7 +16,9 @@ class AppSettings(Settings):
 
     APP_NAME: str = "Users"
     HOST: str = "127.0.0.1"
-    PORT: int = 8000
+    PORT: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    SECRET_KEY: Annotated[SecretStr, Field(min_length=16)]
+    """What the cursors of pages are signed with."""
     ALLOWED_ORIGINS: tuple[str, ...] = (
         "http://127.0.0.1:8000",
         "http://localhost:8000",

@@ -103,7 +103,13 @@ async def update_user(
     return UserOut.model_validate(user)
 
 
-@router.delete("/{user_id}", status_code=204, responses=problems(NotFoundError))
-async def delete_user(user_id: UserId, users: Inject[UserService]) -> None:
-    """Remove a user."""
-    await users.delete_entity(user_id)
+@router.delete(
+    "/{user_id}",
+    status_code=204,
+    responses=problems(NotFoundError, PreconditionFailedError),
+)
+async def delete_user(
+    user_id: UserId, users: Inject[UserService], if_match: IfMatch
+) -> None:
+    """Remove a user; with If-Match, in the version that was read."""
+    await users.delete_entity(user_id, expected_version=if_match.version)

@@ -1,13 +1,15 @@
 """Pydantic bases for what goes in and out of an application."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Generic
 from uuid import UUID
 
+import pydantic
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import UsageError, ValidationError
 
 ID = TypeVar("ID", default=int | str | UUID)
 
@@ -63,3 +65,29 @@ class ResponseSchema(BaseSchema, Generic[ID]):
     id: ID
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+def refusal(
+    message: str,
+    *errors: pydantic.ValidationError,
+    named: Callable[[str], str] = str,
+) -> ValidationError:
+    """Return pydantic's refusals as ours: fields and messages, never the input.
+
+    Args:
+        message: What can't be made or changed.
+        errors: What pydantic has raised.
+        named: Returns the field that pydantic calls so.
+    """
+    details = [
+        entry
+        for error in errors
+        for entry in error.errors(
+            include_url=False, include_context=False, include_input=False
+        )
+    ]
+    fields = dict.fromkeys(named(str(e["loc"][0])) for e in details if e["loc"])
+    messages = [
+        {"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in details
+    ]
+    return ValidationError(message, {"errors": messages}, fields=fields)

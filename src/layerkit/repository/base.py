@@ -8,6 +8,7 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import ConflictError, NotSupportedError, UsageError
 from layerkit.repository.bounds import (
+    MAX_LIMIT,
     OrderBy,
     Total,
     check_bounds,
@@ -170,7 +171,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         Yields:
             The entities.
         """
-        check_bounds(0, batch_size)
+        check_number("batch_size", batch_size, 1, MAX_LIMIT)
         for entity in await self._sorted(where, order_by):
             yield entity
 

@@ -177,7 +177,7 @@ def home_of(source: object) -> Home:
     home = next((h for make in _home_makers if (h := make(source))), None)
     if home is None:
         raise UsageError(
-            "a repository needs a Database, a MemoryDatabase, an AsyncSession or an "
-            f"async_sessionmaker, got a {type(source).__name__}"
+            "a repository needs a Database, MemoryDatabase or RedisDatabase, an "
+            f"AsyncSession or an async_sessionmaker, got a {type(source).__name__}"
         )
     return home

@@ -24,7 +24,8 @@ import pydantic
 from pydantic import BaseModel
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import UsageError, ValidationError
+from layerkit.core.errors import UsageError
+from layerkit.core.schemas import refusal
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import FieldInfo, Indexed, Key, Unique, UniqueRule
 from layerkit.repository.query import field
@@ -75,28 +76,8 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         try:
             return self.construct(values)
         except pydantic.ValidationError as error:
-            raise self._refused("made", error) from error
-
-    def _refused(
-        self, what: str, *refusals: pydantic.ValidationError
-    ) -> ValidationError:
-        """Return pydantic's refusals as ours: fields and messages, never the input."""
-        errors = [
-            details
-            for refusal in refusals
-            for details in refusal.errors(
-                include_url=False, include_context=False, include_input=False
-            )
-        ]
-        fields = dict.fromkeys(
-            self._named(str(e["loc"][0])) for e in errors if e["loc"]
-        )
-        messages = [
-            {"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in errors
-        ]
-        return ValidationError(
-            f"{self.name} can't be {what}", {"errors": messages}, fields=fields
-        )
+            text = f"{self.name} can't be made"
+            raise refusal(text, error, named=self._named) from error
 
     def _named(self, place: str) -> str:
         """Return the field that pydantic calls *place*."""
@@ -163,7 +144,8 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
             except pydantic.ValidationError as error:
                 refusals.append(error)
         if refusals:
-            raise self._refused("changed", *refusals) from refusals[0]
+            text = f"{self.name} can't be changed"
+            raise refusal(text, *refusals, named=self._named) from refusals[0]
         return {name: getattr(made, name) for name in changes}
 
     @override

@@ -38,6 +38,9 @@ def adapter_for(entity: type[T]) -> EntityAdapter[T]:
     Raises:
         UsageError: The class is none of these, or has no key.
     """
+    given: object = entity
+    if not isinstance(given, type):
+        raise UsageError(f"an entity class is needed, got a {type(given).__name__}")
     found: EntityAdapter[T] | None = vars(entity).get(_ADAPTER)
     if found is None:
         if hasattr(entity, "__mapper__"):

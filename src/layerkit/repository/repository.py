@@ -532,7 +532,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         Yields:
             The entities.
         """
-        check_bounds(0, batch_size)
+        check_number("batch_size", batch_size, 1, MAX_LIMIT)
         wanted, orders = self._seen(where), self._orders(order_by)
         start: Position | None = None
         while True:

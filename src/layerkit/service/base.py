@@ -1,8 +1,9 @@
 """BaseService: business rules around a repository, each call one unit of work."""
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Protocol, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, Self, cast, runtime_checkable
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -16,6 +17,7 @@ from layerkit.core.errors import (
 from layerkit.core.logging import get_logger, name_of
 from layerkit.events import Event
 from layerkit.repository import BaseRepository, Home, copy_of
+from layerkit.service.schemas import as_asked
 from layerkit.unit_of_work import (
     EventSink,
     Hook,
@@ -34,6 +36,18 @@ _UNEXPECTED = "The operation failed"
 @runtime_checkable
 class _HasUnitOfWork(Protocol):
     def unit_of_work(self, *, events: EventSink | None = None) -> UnitOfWork: ...
+
+
+class _SetByInit:
+    """Stand for what ``BaseService.__init__`` sets, and say so until it has."""
+
+    def __get__(self, service: object | None, owner: type) -> Self:
+        if service is None:
+            return self
+        raise UsageError(
+            f"{owner.__name__} has no repository yet: its __init__ must call "
+            "super().__init__(repository) first"
+        )
 
 
 class BaseService(Generic[T, ID]):
@@ -58,18 +72,21 @@ class BaseService(Generic[T, ID]):
         logger: Named after the class.
 
     Raises:
-        UsageError: No repository, or *events* without an ``entity_name``.
+        UsageError: No repository, or *events* without an ``entity_name``; also from
+            whatever needs the repository, where a subclass has not called this.
     """
 
     entity_name: ClassVar[str | None] = None
+    repository: BaseRepository[T, ID] = cast(Any, _SetByInit())
+    logger: logging.Logger = cast(Any, _SetByInit())
 
     def __init__(
         self, repository: BaseRepository[T, ID], *, events: EventSink | None = None
     ) -> None:
         name = type(self).__name__
         given: object = repository
-        if given is None:
-            raise UsageError(f"{name} needs a repository, got None")
+        if given is None or isinstance(given, type | Home):
+            raise UsageError(f"{name} needs a repository, got {given!r}")
         if events is not None and not self.entity_name:
             raise UsageError(
                 f'{name} has events= and no entity_name: set entity_name = "user" on '
@@ -85,14 +102,16 @@ class BaseService(Generic[T, ID]):
         """Check *create_data*, store a new entity and return it.
 
         Args:
-            create_data: What the repository's ``create`` takes.
+            create_data: What the repository's ``create`` takes. A mapping becomes the
+                schema that ``_validate_create_data(self, data: UserCreate)`` names.
 
         Raises:
             AppException: What a hook or the repository refuses; nothing is stored.
         """
+        data = as_asked(type(self), "_validate_create_data", create_data)
         async with self.unit_of_work() as unit:
-            await self._validate_create_data(create_data)
-            entity = await self.repository.create(create_data)  # type: ignore[arg-type] # schemas and mappings too, where the repository takes them
+            await self._validate_create_data(data)
+            entity = await self.repository.create(data)
             await self._post_create_actions(entity)
             if self._events is not None:
                 unit.emit(self._event("created", entity))
@@ -130,7 +149,8 @@ class BaseService(Generic[T, ID]):
 
         Args:
             entity_id: Which entity.
-            data: The changes; of a schema, the fields that were set.
+            data: The changes; of a schema, the fields that were set. A mapping becomes
+                the schema that ``_validate_update_data`` names for its data.
             expected_version: The version that the caller has read.
 
         Raises:
@@ -138,10 +158,11 @@ class BaseService(Generic[T, ID]):
             StaleDataError: It is there in another version.
             AppException: What a hook or the repository refuses; nothing is stored.
         """
+        asked = as_asked(type(self), "_validate_update_data", data)
         async with self.unit_of_work():
-            await self._validate_update_data(entity_id, data)
+            await self._validate_update_data(entity_id, asked)
             entity = await self.repository.update(
-                entity_id, _changes(data), **_expecting(expected_version)
+                entity_id, _changes(asked), **_expecting(expected_version)
             )
             if entity is None:
                 raise self._not_found(entity_id)
@@ -221,13 +242,13 @@ class BaseService(Generic[T, ID]):
     # Hooks
 
     async def _validate_create_data(self, data: Any) -> None:
-        """Refuse *data* by raising; it is what ``create_entity`` was given."""
+        """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
     async def _post_create_actions(self, entity: T) -> None:
         """Do what belongs to the creation, in the same unit of work."""
 
     async def _validate_update_data(self, entity_id: ID, data: Any) -> None:
-        """Refuse *data* by raising; it is what ``update_entity`` was given."""
+        """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
     async def _post_update_actions(self, entity: T) -> None:
         """Do what belongs to the change, in the same unit of work."""

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from inspect import Signature
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, Final, Self, TypeVar, cast, overload
 
 from pydantic import (
     PrivateAttr,
@@ -262,14 +262,21 @@ It serves as a FastAPI dependency too.
 """
 
 
+_LIMITS: Final = frozenset(
+    {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "expected"}
+)
+"""What of pydantic's context comes from the field alone, and never from the value."""
+
+
 def _problems(error: ValidationError) -> dict[str, str]:
     """Return what is wrong by variable; pydantic's words may quote the value."""
     problems: dict[str, str] = {}
     for entry in error.errors(include_input=False, include_url=False):
         name = "__".join(str(part) for part in entry["loc"]) or "the settings"
         is_missing = entry["type"] == "missing"
-        text = "is missing" if is_missing else f"is not valid ({entry['type']})"
-        problems.setdefault(name, text)
+        limits = [f", {n} {v}" for n, v in entry.get("ctx", {}).items() if n in _LIMITS]
+        wrong = f"is not valid ({entry['type']}{''.join(limits)})"
+        problems.setdefault(name, "is missing" if is_missing else wrong)
     return problems
 
 

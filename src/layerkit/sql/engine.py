@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -74,15 +74,19 @@ def make_engine(
 
 def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
     try:
+        if not url.get_dialect().get_async_dialect_cls(url).is_async:
+            raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}")
         return create_async_engine(url, **options)
     except NoSuchModuleError as error:
-        raise UsageError(f"no database driver {url.drivername!r}") from error
+        raise UsageError(
+            f"no database driver {url.drivername!r}: an address begins with "
+            "sqlite://, postgresql:// or mysql://"
+        ) from error
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"the driver of {url.drivername!r} is not installed ({error.name}): {_OURS}"
+            f"the driver of {url.drivername!r} is not installed ({error.name}): "
+            f"install it, or {_OURS}"
         ) from error
-    except InvalidRequestError as error:
-        raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}") from error
     except ArgumentError as error:
         raise UsageError(
             f"{url.drivername!r} is not usable here: {str(error).partition(':')[0]}"

@@ -38,7 +38,7 @@ from layerkit.sql.entities import MappedAdapter
 Failure: TypeAlias = Literal[
     "unique", "foreign_key", "not_null", "check", "data", "serialization",
     "deadlock", "unavailable", "timeout", "aborted", "missing",
-    "unreachable", "disconnected", "locked", "unopened", "nowhere",
+    "unreachable", "disconnected", "locked", "unopened", "nowhere", "denied",
 ]  # fmt: skip
 
 SQLSTATES: Final[Mapping[str, Failure]] = {
@@ -46,7 +46,7 @@ SQLSTATES: Final[Mapping[str, Failure]] = {
     "23514": "check", "22": "data", "40001": "serialization", "40P01": "deadlock",
     "55P03": "locked", "57P": "disconnected", "08001": "unreachable",
     "08004": "unreachable", "08": "disconnected",
-    "53": "unavailable", "28": "unavailable", "57014": "timeout", "25P02": "aborted",
+    "53": "unavailable", "28": "denied", "57014": "timeout", "25P02": "aborted",
     "42P01": "missing", "42703": "missing", "3D000": "nowhere", "3F000": "missing",
 }  # fmt: skip
 """PostgreSQL's five characters, or the class they begin with."""
@@ -56,7 +56,8 @@ MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
     1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
     1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
     1213: "deadlock", 1020: "serialization", 1205: "locked", 3572: "locked",
-    1040: "unavailable", 1045: "unavailable", 1053: "disconnected",
+    1040: "unavailable", 1044: "denied", 1045: "denied", 1698: "denied",
+    1053: "disconnected",
     2002: "unreachable", 2003: "unreachable", 2006: "disconnected",
     2013: "disconnected", 3024: "timeout", 1969: "timeout",
     1146: "missing", 1054: "missing", 1049: "nowhere",
@@ -176,7 +177,14 @@ def _translate_driver(
             return ConflictError(
                 "another unit of work got in the way; run it again", kind=failure
             )
-        case "unavailable" | "unreachable" | "disconnected" | "locked" | "unopened":
+        case (
+            "unavailable"
+            | "unreachable"
+            | "disconnected"
+            | "locked"
+            | "unopened"
+            | "denied"
+        ):
             return _unavailable(failure, url)
         case "nowhere":
             return UsageError(
@@ -214,6 +222,11 @@ def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
             text = (
                 f"{_database(url)} can't be opened: its folder must exist, and this "
                 "program may read and write there"
+            )
+        case "denied":
+            text = (
+                f"{_database(url)} does not let this user in: look at the user and the "
+                "password of its address"
             )
         case "disconnected":
             text = (

@@ -87,7 +87,7 @@ class BulkContract(BaseContract):
         self, open_repository: OpenRepository
     ) -> None:
         async with open_repository(self.entity) as items:
-            with pytest.raises(UsageError, match="limit must be 1"):
+            with pytest.raises(UsageError, match="batch_size must be 1"):
                 [item async for item in items.stream(batch_size=0)]
 
     # create_many
