@@ -414,6 +414,73 @@ async def test_a_version_that_moved_before_the_commit_is_stale(
     assert await accounts.count() == 0
 
 
+@pytest.mark.defect("R10")
+async def test_what_was_computed_from_an_older_reading_is_a_lost_race(
+    books: RedisRepository[Book, int],
+) -> None:
+    async def by_attribute(book: Book) -> None:
+        book.copies += 1
+
+    async def by_update(book: Book) -> None:
+        await books.update(1, {"copies": book.copies + 1})
+
+    async def by_deletion(_: Book) -> None:
+        await books.delete(1)
+
+    await fill(books)
+
+    for write in (by_attribute, by_update, by_deletion):
+        with pytest.raises(ConflictError, match="same Book meanwhile") as lost:
+            async with books.unit_of_work():
+                [book] = await books.find(field("id") == 1)
+                await elsewhere(lambda: books.update(1, {"copies": Inc(10)}))
+                await write(book)
+        assert lost.value.retryable
+
+    found = await books.get_by_id(1)
+    assert found is not None
+    assert found.copies == 30
+
+
+async def test_what_came_after_it_was_missed_is_a_lost_race(
+    books: RedisRepository[Book, int],
+) -> None:
+    with pytest.raises(ConflictError, match="same Book meanwhile"):
+        async with books.unit_of_work():
+            assert await books.get_by_id(1) is None
+            await elsewhere(lambda: books.create(Book("a", id=1)))
+            await books.update(1, {"title": "b"})
+
+    assert titles(await books.get_all()) == "a"
+
+
+async def test_a_unit_that_was_overtaken_is_run_again(
+    accounts: RedisRepository[Account, int], books: RedisRepository[Book, int]
+) -> None:
+    await accounts.create(Account("a"))
+    await fill(books)
+    rivals = iter(
+        [
+            lambda: accounts.update(1, {"balance": Inc(10)}),
+            lambda: books.update(1, {"copies": Inc(10)}),
+        ]
+    )
+
+    async def work(_: object) -> None:
+        account, book = await accounts.get_by_id(1), await books.get_by_id(1)
+        assert account is not None
+        assert book is not None
+        account.balance += 1
+        book.copies += 1
+        if rival := next(rivals, None):
+            await elsewhere(rival)
+
+    await accounts.home.run(work)
+
+    [account], [book] = await accounts.get_all(), await books.get_all(limit=1)
+    assert (account.balance, book.copies) == (11, 11)
+
+
 async def test_a_document_that_went_before_the_commit_is_a_lost_race(
     books: RedisRepository[Book, int],
 ) -> None:

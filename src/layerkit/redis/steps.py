@@ -29,15 +29,17 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Remember a document as the unit has last read it.
+    """Remember a document as the unit has read it.
 
     Attributes:
         digest: Its SHA-1, by which the script at the commit knows it; "" for none.
         row: What it held.
+        is_overtaken: True where an earlier look of the unit has found another one.
     """
 
     digest: str = ""
     row: Row | None = None
+    is_overtaken: bool = False
 
 
 @dataclass(slots=True)

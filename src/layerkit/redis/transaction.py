@@ -72,8 +72,7 @@ class RedisTransaction(OverlayTransaction):
         document = await self._server.call("GET", name)
         if document is not None:
             return self._noted(kind, document)[1]
-        if not self._is_peeking:
-            self._seen[adapter.entity, key] = Seen()
+        self._note(adapter.entity, key, None, None)
         return None
 
     @override
@@ -176,11 +175,21 @@ class RedisTransaction(OverlayTransaction):
     def _noted(self, kind: Kind, document: bytes) -> tuple[KeyTuple, Row]:
         row = kind.documents.read(document)
         key = tuple(row[name] for name in kind.adapter.key)
-        entity = kind.adapter.entity
-        is_for_writing = not (self.read_only or self._is_peeking)
-        if is_for_writing and not self.is_written(entity, key):
-            self._seen[entity, key] = Seen(digest_of(document), row)
+        self._note(kind.adapter.entity, key, document, row)
         return key, row
+
+    def _note(
+        self, entity: type, key: KeyTuple, document: bytes | None, row: Row | None
+    ) -> None:
+        """Remember what is at *key*, unless it is only peeked at or written already."""
+        if self.read_only or self._is_peeking or self.is_written(entity, key):
+            return
+        digest = "" if document is None else digest_of(document)
+        known = self._seen.get((entity, key))
+        is_overtaken = known is not None and (
+            known.is_overtaken or known.digest != digest
+        )
+        self._seen[entity, key] = Seen(digest, row, is_overtaken)
 
     # Writing
 
@@ -220,9 +229,11 @@ class RedisTransaction(OverlayTransaction):
         steps = Steps()
         for entity, rows in written.rows.items():
             for key, row in rows.items():
-                seen = self._seen[entity, key]
+                kind, seen = self._kinds[entity], self._seen[entity, key]
+                if seen.is_overtaken:
+                    raise _overtaken(kind.adapter)
                 if row is not None or seen.row is not None:
-                    steps.add(self._kinds[entity], key, seen, row)
+                    steps.add(kind, key, seen, row)
         if not steps.documents:
             return
         names, values = steps.for_script(mark_of(self._prefix))
@@ -237,9 +248,7 @@ class RedisTransaction(OverlayTransaction):
     def _refuse_changed(self, adapter: EntityAdapter[Any], seen: Seen) -> NoReturn:
         if seen.row is None:
             self.refuse(adapter, UniqueRule("primary key", adapter.key))
-        if adapter.version:
-            raise StaleDataError
-        raise _lost_race(adapter)
+        raise _overtaken(adapter)
 
     @override
     def refuse(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> NoReturn:
@@ -253,6 +262,13 @@ class RedisTransaction(OverlayTransaction):
     async def _release(self) -> None:
         await super()._release()
         self._seen, self._raced = {}, set()
+
+
+def _overtaken(adapter: EntityAdapter[Any]) -> ConflictError:
+    """Return the error of a unit that writes what another has written meanwhile."""
+    if adapter.version:
+        return StaleDataError(kind="serialization")
+    return _lost_race(adapter)
 
 
 def _lost_race(adapter: EntityAdapter[Any]) -> ConflictError:

@@ -330,7 +330,7 @@ class OverlayTransaction(Transaction):
         await self.claim()  # before the look: others may be writing until then
         row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
-            raise StaleDataError
+            raise StaleDataError(kind="serialization")
         fresh = {**row, **adapter.on_update(row), **changes}
         await self.write(adapter, key, fresh, row)
         self.writes += 1
