@@ -694,6 +694,58 @@ async def test_documents_that_went_between_index_and_reading_are_left_out(
 # What is refused
 
 
+@pytest.mark.parametrize(
+    "document", [b"", b"{}", b'{"id":2,"title":"a"}', b'{"id":[1],"title":"a"}']
+)
+async def test_a_foreign_document_is_a_usage_error_of_every_verb(
+    client: Redis,
+    redis_prefix: str,
+    database: RedisDatabase,
+    books: RedisRepository[Book, int],
+    document: bytes,
+) -> None:
+    await books.create(Book("a", shelf="x"))
+    await client.set(f"{{{redis_prefix}}}:Book:doc:i01.1", document)
+
+    for verb in (
+        lambda: books.get_by_id(1),
+        lambda: books.find(field("shelf") == "x"),
+        lambda: books.update(1, {"title": "b"}),
+        lambda: books.delete(1),
+        lambda: database.reindex(Book),
+    ):
+        with pytest.raises(UsageError, match="document of Book"):
+            await verb()
+
+
+async def test_a_version_that_came_later_counts_from_one(
+    client: Redis, redis_prefix: str, database: RedisDatabase
+) -> None:
+    @dataclass
+    class Page:
+        text: str
+        id: int | None = None
+
+    older = Page
+
+    @dataclass
+    class Page:  # type: ignore[no-redef] # as a next release has it
+        text: str
+        id: int | None = None
+        size: int = 7
+        version: int | None = None
+
+    await RedisRepository[Any, int](database, older).create(older("a"))
+    newer = RedisDatabase(client, prefix=redis_prefix)
+    pages = RedisRepository[Any, int](newer, Page)
+
+    found = await pages.get_by_id(1)
+    updated = await pages.update(1, {"text": "b"})
+
+    assert found == Page("a", 1, 7, None)  # type: ignore[call-arg] # see above
+    assert updated == Page("b", 1, 7, 1)  # type: ignore[call-arg] # see above
+
+
 async def test_a_foreign_value_under_the_prefix_stops_the_whole_unit(
     client: Redis, books: RedisRepository[Book, int], redis_prefix: str
 ) -> None:

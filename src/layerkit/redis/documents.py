@@ -31,6 +31,11 @@ _CONTAINERS: Final[Mapping[str, type]] = MappingProxyType(
 )
 _BINARY: Final = (bytes, bytearray)
 _PLAIN: Final = (str, int, float)
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
+"""What reading a document of another making may raise."""
 _OWN_FORM: Final = frozenset(
     {*_AS_IT_IS, *_CONTAINERS.values(), *_BINARY, *_PLAIN, list, dict, object}
     | {datetime, date, time, timedelta, Decimal, UUID}
@@ -76,19 +81,38 @@ class Documents:
         """Return the row that *document* holds; fields that it lacks get a default.
 
         Raises:
-            UsageError: It is none of this class.
+            UsageError: It is none of this class, or lacks a field without a default.
         """
         try:
             held = json.loads(document)
             row = {n: self._decoded(v) for n, v in held.items() if n in self._blank}
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise UsageError(
                 f"a document of {self._adapter.name} can't be read; was the class "
                 f"changed since it was written? {error!r}"
             ) from error
         if len(row) < len(self._blank):
-            row = self._blank | _defaults(self._adapter.entity, row) | row
+            self._complete(row)
         return row
+
+    def _complete(self, row: Row) -> None:
+        """Fill in what the class has got since *row* was written.
+
+        A stamp that only a backend sets stays null: it is not known.
+
+        Raises:
+            UsageError: It has no default for that.
+        """
+        adapter = self._adapter
+        of_mapping = adapter.defaults(row).items()
+        made = {n: v for n, v in of_mapping if n not in adapter.stamps}
+        row |= self._blank | made | _defaults(adapter.entity, row) | row
+        fields = adapter.fields.items()
+        if lacking := [n for n, f in fields if f.required and row[n] is None]:
+            raise UsageError(
+                f"a document of {adapter.name} has no {', '.join(lacking)}: was the "
+                "class changed since it was written? Give the field a default"
+            )
 
     def _encoded(self, value: Any) -> Any:
         kind = type(value)

@@ -62,21 +62,21 @@ async def reindex(server: Server, kind: Kind, prefix: str) -> int:
         "ZRANGE", layout.keys, low, b"+", "BYLEX", "LIMIT", 0, _CHUNK
     ):
         for member in members:
-            count += await _rewrite(server, kind, prefix, layout.document(member))
+            count += await _rewrite(server, kind, prefix, member)
         low = b"(" + members[-1]
     await server.call("SET", layout.plan_name, layout.plan)
     return count
 
 
-async def _rewrite(server: Server, kind: Kind, prefix: str, name: bytes) -> bool:
+async def _rewrite(server: Server, kind: Kind, prefix: str, member: bytes) -> bool:
     """Store the document again with its indexes; tell whether it was there.
 
     Raises:
         AlreadyExistsError: Another document holds a unique value of it.
     """
+    name = kind.layout.document(member)
     while (document := await server.call("GET", name)) is not None:
-        row = kind.documents.read(document)
-        key = tuple(row[part] for part in kind.adapter.key)
+        key, row = kind.read(member, document)
         steps = Steps()
         steps.add(kind, key, Seen(digest_of(document)), row)
         names, values = steps.for_script(mark_of(prefix))

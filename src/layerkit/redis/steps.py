@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from layerkit.core.errors import UsageError
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.repository import EntityAdapter, UniqueRule
@@ -25,6 +26,21 @@ class Kind:
     adapter: EntityAdapter[Any]
     layout: Layout
     documents: Documents
+
+    def read(self, member: bytes, document: bytes) -> tuple[KeyTuple, Row]:
+        """Return key and row of the *document* that is stored under *member*.
+
+        Raises:
+            UsageError: It is none of this class, or that of another key.
+        """
+        row = self.documents.read(document)
+        key = tuple(row[name] for name in self.adapter.key)
+        if not self.layout.is_at(member, key):
+            raise UsageError(
+                f"a document of {self.adapter.name} has the key {key!r}, and is stored "
+                f"as {member!r}: another program has written it"
+            )
+        return key, row
 
 
 @dataclass(frozen=True, slots=True)

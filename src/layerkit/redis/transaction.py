@@ -68,10 +68,10 @@ class RedisTransaction(OverlayTransaction):
     @override
     async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
         kind = self._kinds[adapter.entity]
-        name = kind.layout.document(kind.layout.member(key))
-        document = await self._server.call("GET", name)
+        member = kind.layout.member(key)
+        document = await self._server.call("GET", kind.layout.document(member))
         if document is not None:
-            return self._noted(kind, document)[1]
+            return self._noted(kind, member, document)[1]
         self._note(adapter.entity, key, None, None)
         return None
 
@@ -170,11 +170,13 @@ class RedisTransaction(OverlayTransaction):
             return []
         names = [kind.layout.document(member) for member in members]
         documents = await self._server.call("MGET", *names)
-        return [self._noted(kind, found) for found in documents if found is not None]
+        found = zip(members, documents, strict=True)
+        return [self._noted(kind, *one) for one in found if one[1] is not None]
 
-    def _noted(self, kind: Kind, document: bytes) -> tuple[KeyTuple, Row]:
-        row = kind.documents.read(document)
-        key = tuple(row[name] for name in kind.adapter.key)
+    def _noted(
+        self, kind: Kind, member: bytes, document: bytes
+    ) -> tuple[KeyTuple, Row]:
+        key, row = kind.read(member, document)
         self._note(kind.adapter.entity, key, document, row)
         return key, row
 

@@ -137,7 +137,9 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         return dict.fromkeys(touched, datetime.now(UTC)) | self._next_version(values)
 
     def _next_version(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {self.version: values.get(self.version, 0) + 1} if self.version else {}
+        return (
+            {self.version: (values.get(self.version) or 0) + 1} if self.version else {}
+        )
 
 
 class PydanticAdapter(ObjectAdapter[T], Generic[T]):
