@@ -149,7 +149,8 @@ class RedisDatabase(Home):
 
         To be run once after the class was given another ``Indexed()`` or ``Unique()``,
         or lost one; until then its repositories refuse to work. Every document is read
-        and written, one at a time.
+        and written, one at a time. From its beginning a process that has the older
+        class can't write it any more; stop those that only read it.
 
         Raises:
             AlreadyExistsError: Two documents break a unique rule that is new; change
@@ -192,6 +193,7 @@ class RedisDatabase(Home):
             self,
             self._server,
             self._kinds,
+            self._planned,
             self._prefix,
             allow_scan=self._allow_scan,
             read_only=read_only,

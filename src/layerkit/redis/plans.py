@@ -13,6 +13,8 @@ _CHUNK: Final = 500
 async def check_plan(server: Server, kind: Kind, *, writes: bool) -> bool:
     """Make sure that what is stored has the indexes that the class asks for now.
 
+    A commit looks at it again: another process may make them anew.
+
     Args:
         server: Where the keys are.
         kind: The class.
@@ -41,7 +43,7 @@ async def check_plan(server: Server, kind: Kind, *, writes: bool) -> bool:
 async def reindex(server: Server, kind: Kind, prefix: str) -> int:
     """Write every index of a class anew, and return how many documents there are.
 
-    Until it has ended, units that meet the class for the first time are refused.
+    Until it has ended, nothing writes the class, and no home that is new reads it.
 
     Raises:
         AlreadyExistsError: Two documents break a unique rule that is new.

@@ -64,17 +64,22 @@ class Steps:
 
     Attributes:
         documents: Those that must be as they were read, by the name of each.
-        places: The class and key of each of them.
+        places: The class and key of each of them; no key for a plan.
         claims: For each unique value: its rule, who will hold it.
         released: Who gives a unique value up.
         writes: Command, key and value.
     """
 
     documents: dict[bytes, str] = field(default_factory=dict)
-    places: list[tuple[Kind, KeyTuple]] = field(default_factory=list)
+    places: list[tuple[Kind, KeyTuple | None]] = field(default_factory=list)
     claims: dict[bytes, tuple[Kind, UniqueRule, bytes]] = field(default_factory=dict)
     released: dict[bytes, bytes] = field(default_factory=dict)
     writes: list[tuple[bytes, ...]] = field(default_factory=list)
+
+    def expect_plan(self, kind: Kind) -> None:
+        """Add that documents of *kind* are to have the indexes that it knows."""
+        self.documents[kind.layout.plan_name] = digest_of(kind.layout.plan)
+        self.places.append((kind, None))
 
     def add(self, kind: Kind, key: KeyTuple, seen: Seen, row: Row | None) -> None:
         """Add that the document at *key*, which was *seen*, is to hold *row*."""

@@ -39,6 +39,7 @@ class RedisTransaction(OverlayTransaction):
         home: The database.
         server: Where the keys are.
         kinds: The entity classes of the home.
+        planned: The classes whose plan is known to be the stored one.
         prefix: The home's prefix.
         allow_scan: True where a filter that no index serves may read everything.
         read_only: True where writing is refused.
@@ -49,6 +50,7 @@ class RedisTransaction(OverlayTransaction):
         home: object,
         server: Server,
         kinds: Mapping[type, Kind],
+        planned: set[type],
         prefix: str,
         *,
         allow_scan: bool,
@@ -57,6 +59,7 @@ class RedisTransaction(OverlayTransaction):
         super().__init__(home, read_only=read_only)
         self._server = server
         self._kinds = kinds
+        self._planned = planned
         self._prefix = prefix
         self._allow_scan = allow_scan
         self._seen: dict[tuple[type, KeyTuple], Seen] = {}
@@ -230,25 +233,36 @@ class RedisTransaction(OverlayTransaction):
     async def store(self, written: Layer) -> None:
         steps = Steps()
         for entity, rows in written.rows.items():
+            kind = self._kinds[entity]
+            steps.expect_plan(kind)
             for key, row in rows.items():
-                kind, seen = self._kinds[entity], self._seen[entity, key]
+                seen = self._seen[entity, key]
                 if seen.is_overtaken:
                     raise _overtaken(kind.adapter)
                 if row is not None or seen.row is not None:
                     steps.add(kind, key, seen, row)
-        if not steps.documents:
+        if not steps.writes:
             return
         names, values = steps.for_script(mark_of(self._prefix))
         reply = await self._server.run(COMMIT, names, values, commits=True)
         if reply[0] == b"changed":
             kind, key = steps.places[reply[1] - 1]
-            self._refuse_changed(kind.adapter, self._seen[kind.adapter.entity, key])
+            self._refuse_changed(kind.adapter, key)
         if reply[0] == b"taken":
             kind, rule, _ = list(steps.claims.values())[reply[1] - 1]
             self.refuse(kind.adapter, rule)
 
-    def _refuse_changed(self, adapter: EntityAdapter[Any], seen: Seen) -> NoReturn:
-        if seen.row is None:
+    def _refuse_changed(
+        self, adapter: EntityAdapter[Any], key: KeyTuple | None
+    ) -> NoReturn:
+        if key is None:
+            self._planned.discard(adapter.entity)  # to look again at the next attempt
+            raise ConflictError(
+                f"the indexes of {adapter.name} have been made anew or removed "
+                "meanwhile, and nothing of this unit of work is stored: run it again",
+                kind="serialization",
+            )
+        if self._seen[adapter.entity, key].row is None:
             self.refuse(adapter, UniqueRule("primary key", adapter.key))
         raise _overtaken(adapter)
 
