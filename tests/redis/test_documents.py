@@ -185,10 +185,12 @@ def test_what_a_database_takes_for_its_base_is_stored_as_that() -> None:
     class Loud(str):
         __slots__ = ()
 
-    found = through_json(loose=[Loud("a"), bytearray(b"b")])["loose"]
+    class Heard(dict[str, int]): ...
 
-    assert found == ["a", b"b"]
-    assert [type(item) for item in found] == [str, bytes]
+    found = through_json(loose=[Loud("a"), bytearray(b"b"), Heard(c=1)])["loose"]
+
+    assert found == ["a", b"b", {"c": 1}]
+    assert [type(item) for item in found] == [str, bytes, dict]
 
 
 class Foreign(Enum):

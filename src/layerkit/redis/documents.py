@@ -31,6 +31,8 @@ _CONTAINERS: Final[Mapping[str, type]] = MappingProxyType(
 )
 _BINARY: Final = (bytes, bytearray)
 _PLAIN: Final = (str, int, float)
+_BASES: Final = (*_PLAIN, list, dict, set)
+"""What values of subclasses, such as SQLAlchemy's MutableList, are stored as."""
 _UNREADABLE: Final = (
     *(ValueError, TypeError, LookupError, AttributeError),
     *(ArithmeticError, RecursionError),
@@ -145,7 +147,7 @@ class Documents:
         """
         if issubclass(kind, Enum):
             raise TypeError(_foreign(kind))
-        if issubclass(kind, _PLAIN):
+        if issubclass(kind, _BASES):
             return self._encoded(_base(value))  # as any database takes it
         if isinstance(value, _BINARY):
             value = bytes(value)
@@ -244,8 +246,8 @@ def _parts(hint: Any) -> list[Any]:
 
 
 def _base(value: Any) -> Any:
-    """Return what a text or number of a class of its own is for JSON."""
-    return next(base for base in _PLAIN if isinstance(value, base))(value)
+    """Return what a value of a class of its own is for JSON."""
+    return next(base for base in _BASES if isinstance(value, base))(value)
 
 
 def _foreign(kind: type) -> str:
