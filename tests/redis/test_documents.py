@@ -318,6 +318,21 @@ def test_a_document_of_an_older_class_lacks_what_has_no_default() -> None:
         Documents(adapter_for(Newer)).read(b'{"id":1}')
 
 
+def test_a_nested_alias_may_be_the_name_of_another_field() -> None:
+    class Pair(BaseModel):
+        first: int = Field(alias="second")
+        second: int = Field(alias="first")
+
+    class Owner(BaseModel):
+        pair: Pair
+        id: int
+
+    documents = Documents(adapter_for(Owner))
+    pair = Pair(first=1, second=2)
+
+    assert documents.read(documents.write({"pair": pair, "id": 1}))["pair"] == pair
+
+
 def test_a_nested_object_of_an_older_class_gets_defaults() -> None:
     @dataclass
     class House:

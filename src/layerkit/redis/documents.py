@@ -277,7 +277,10 @@ def _as_json(value: Any, kind: type) -> Any:
 def _holding(kind: Any, held: dict[str, Any]) -> Any:
     """Return an object of *kind* that holds these values, past its own checks."""
     if issubclass(kind, BaseModel):
-        return kind.model_construct(**held)
+        made: Any = kind.model_construct(**held)
+        # An alias may be the name of another field.
+        made.__dict__.update({n: held[n] for n in kind.model_fields if n in held})
+        return made
     made = object.__new__(kind)
     for name, value in {**_defaults(kind, held), **held}.items():
         object.__setattr__(made, name, value)

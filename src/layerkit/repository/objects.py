@@ -181,6 +181,7 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
     def load(self, values: Mapping[str, object]) -> T:
         held: dict[str, Any] = copy.deepcopy(dict(values))
         made = self._model.model_construct(**held)
+        made.__dict__.update(held)  # an alias may be the name of another field
         entity: T = made  # type: ignore[assignment] # a T, as the class is
         return entity
 
