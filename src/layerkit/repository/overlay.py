@@ -289,7 +289,8 @@ class OverlayTransaction(Transaction):
 
     @override
     def unwritten(self) -> int:
-        return sum(len(tracked.changes()) for tracked in self._tracked.values())
+        changed = (t.changes() for t in self._tracked.values() if t.may_have_changed())
+        return sum(map(len, changed))
 
     async def flush(self) -> None:
         """Write what the caller has changed on tracked objects.
