@@ -1,6 +1,7 @@
 """A unit of work on Redis: read at once, written by one script at the commit."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from typing_extensions import override
@@ -63,7 +64,8 @@ class RedisTransaction(OverlayTransaction):
         self._prefix = prefix
         self._allow_scan = allow_scan
         self._seen: dict[tuple[type, KeyTuple], Seen] = {}
-        self._raced: set[tuple[type, tuple[str, ...]]] = set()
+        self._racing: tuple[str, ...] | None = None
+        self._raced: set[tuple[type, tuple[str, ...], bytes]] = set()
         self._is_peeking = False
 
     # Reading
@@ -209,12 +211,18 @@ class RedisTransaction(OverlayTransaction):
             name = self._kinds[adapter.entity].layout.last
             await self._server.run(RAISE, [name], [given], commits=False)
 
-    def expect_race(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> None:
-        """Take a collision under *rule* from now on for a race, to be tried again.
+    @contextmanager
+    def racing(self, rule: UniqueRule) -> Iterator[None]:
+        """Take a collision of what is written here under *rule* for a race.
 
-        An upsert that found nothing would find it at the next attempt.
+        An upsert that found nothing would find it at the next attempt, whether it
+        collides at once or at the commit.
         """
-        self._raced.add((adapter.entity, rule.fields))
+        self._racing = rule.fields
+        try:
+            yield
+        finally:
+            self._racing = None
 
     @override
     async def write(
@@ -228,6 +236,9 @@ class RedisTransaction(OverlayTransaction):
         kind.layout.check(row)
         kind.documents.write(row)  # what can't be stored is refused here, not later
         await super().write(adapter, key, row, old)
+        if self._racing is not None:
+            member = kind.layout.member(key)
+            self._raced.add((adapter.entity, self._racing, member))
 
     @override
     async def store(self, written: Layer) -> None:
@@ -247,14 +258,13 @@ class RedisTransaction(OverlayTransaction):
         reply = await self._server.run(COMMIT, names, values, commits=True)
         if reply[0] == b"changed":
             kind, key = steps.places[reply[1] - 1]
-            self._refuse_changed(kind.adapter, key)
+            self._refuse_changed(kind, key)
         if reply[0] == b"taken":
-            kind, rule, _ = list(steps.claims.values())[reply[1] - 1]
-            self.refuse(kind.adapter, rule)
+            kind, rule, member = list(steps.claims.values())[reply[1] - 1]
+            self._refuse_taken(kind, rule, member)
 
-    def _refuse_changed(
-        self, adapter: EntityAdapter[Any], key: KeyTuple | None
-    ) -> NoReturn:
+    def _refuse_changed(self, kind: Kind, key: KeyTuple | None) -> NoReturn:
+        adapter = kind.adapter
         if key is None:
             self._planned.discard(adapter.entity)  # to look again at the next attempt
             raise ConflictError(
@@ -263,12 +273,18 @@ class RedisTransaction(OverlayTransaction):
                 kind="serialization",
             )
         if self._seen[adapter.entity, key].row is None:
-            self.refuse(adapter, UniqueRule("primary key", adapter.key))
+            rule = UniqueRule("primary key", adapter.key)
+            self._refuse_taken(kind, rule, kind.layout.member(key))
         raise _overtaken(adapter)
+
+    def _refuse_taken(self, kind: Kind, rule: UniqueRule, member: bytes) -> NoReturn:
+        if (kind.adapter.entity, rule.fields, member) in self._raced:
+            raise _lost_race(kind.adapter)
+        self.refuse(kind.adapter, rule)
 
     @override
     def refuse(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> NoReturn:
-        if (adapter.entity, rule.fields) in self._raced:
+        if rule.fields == self._racing:
             error = _lost_race(adapter)
             self.doom(error)
             raise error
