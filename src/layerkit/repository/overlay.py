@@ -32,7 +32,7 @@ from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import KeyTuple, UniqueRule, is_same
-from layerkit.repository.query import Inc, Order, Specification
+from layerkit.repository.query import ALL, Inc, Order, Specification
 from layerkit.repository.scope import check_confined
 from layerkit.repository.tables import Layer, Row, unique_value
 from layerkit.unit_of_work import Transaction
@@ -482,6 +482,7 @@ class OverlayBackend(Backend[T], Generic[T]):
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
         await self.transaction.claim()
+        await self.transaction.flush()
         if await self._row(key, where) is None:
             return False
         await self.transaction.remove(self.adapter, key)
@@ -551,6 +552,8 @@ class OverlayBackend(Backend[T], Generic[T]):
         return fresh
 
     async def _row(self, key: KeyTuple, where: Specification) -> Row | None:
+        if where != ALL:
+            await self.transaction.flush()  # what the caller has changed counts
         row = await self.transaction.row(self.adapter, key)
         return row if row is not None and matches(where, row) else None
 
