@@ -306,6 +306,19 @@ async def test_generated_keys_go_on_from_a_given_one(
     assert titles(await books.get_all()) == "cbaed"
 
 
+async def test_a_generated_key_that_is_taken_is_refused_by_the_commit(
+    client: Redis, redis_prefix: str, books: RedisRepository[Book, int]
+) -> None:
+    await fill(books)
+    await client.delete(f"{{{redis_prefix}}}:Book:last")
+
+    with pytest.raises(AlreadyExistsError) as refused:
+        await books.create(Book("z"))
+
+    assert refused.value.fields == ("id",)
+    assert titles(await books.get_all()) == "abcdef"
+
+
 async def test_a_key_that_has_no_place_is_refused(
     notes: RedisRepository[Note, Any],
 ) -> None:

@@ -54,7 +54,7 @@ async def test_a_class_with_other_indexes_is_refused_with_the_remedy(
 async def test_a_reindexed_class_finds_what_is_stored(
     client: Redis, redis_prefix: str, filled: RedisDatabase
 ) -> None:
-    await client.mset({f"{redis_prefix}other{n}": "" for n in range(2000)})
+    await client.mset({f"{{{redis_prefix}}}other{n}": "" for n in range(2000)})
 
     assert await filled.reindex(NEW) == 3
 

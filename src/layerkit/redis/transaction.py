@@ -203,7 +203,9 @@ class RedisTransaction(OverlayTransaction):
     @override
     async def next_id(self, adapter: EntityAdapter[Any]) -> int:
         name = self._kinds[adapter.entity].layout.last
-        return int(await self._server.call("INCR", name))
+        made = int(await self._server.call("INCR", name))
+        self._note(adapter.entity, (made,), None, None)  # the commit looks if it is so
+        return made
 
     async def keep_id(self, adapter: EntityAdapter[Any], given: int) -> None:
         """Let generated keys go on from *given*; a rollback does not undo it."""

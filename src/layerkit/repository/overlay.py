@@ -532,13 +532,15 @@ class OverlayBackend(Backend[T], Generic[T]):
         adapter, transaction = self.adapter, self.transaction
         adapter.check_alone(entity)
         generated = adapter.defaults(given)
-        if (name := adapter.integer_key) and given.get(name) is None:
+        name = adapter.integer_key
+        is_counted = name is not None and given.get(name) is None
+        if name is not None and is_counted:
             generated[name] = await transaction.next_id(adapter)
         row = {**dict.fromkeys(adapter.fields), **given, **generated}
         key = tuple(row[name] for name in adapter.key)
         await transaction.claim()
         await transaction.flush()  # it may give up a value that the new one takes
-        if await transaction.row(adapter, key) is not None:
+        if not is_counted and await transaction.row(adapter, key) is not None:
             transaction.refuse(adapter, UniqueRule("primary key", adapter.key))
         await transaction.write(adapter, key, row)
         return key, row
