@@ -306,6 +306,19 @@ async def test_generated_keys_go_on_from_a_given_one(
     assert titles(await books.get_all()) == "cbaed"
 
 
+async def test_a_generated_key_that_is_taken_is_refused_by_the_commit(
+    client: Redis, redis_prefix: str, books: RedisRepository[Book, int]
+) -> None:
+    await fill(books)
+    await client.delete(f"{{{redis_prefix}}}:Book:last")
+
+    with pytest.raises(AlreadyExistsError) as refused:
+        await books.create(Book("z"))
+
+    assert refused.value.fields == ("id",)
+    assert titles(await books.get_all()) == "abcdef"
+
+
 async def test_a_key_that_has_no_place_is_refused(
     notes: RedisRepository[Note, Any],
 ) -> None:
@@ -412,6 +425,73 @@ async def test_a_version_that_moved_before_the_commit_is_stale(
             await elsewhere(lambda: accounts.delete(1))
 
     assert await accounts.count() == 0
+
+
+@pytest.mark.defect("R10")
+async def test_what_was_computed_from_an_older_reading_is_a_lost_race(
+    books: RedisRepository[Book, int],
+) -> None:
+    async def by_attribute(book: Book) -> None:
+        book.copies += 1
+
+    async def by_update(book: Book) -> None:
+        await books.update(1, {"copies": book.copies + 1})
+
+    async def by_deletion(_: Book) -> None:
+        await books.delete(1)
+
+    await fill(books)
+
+    for write in (by_attribute, by_update, by_deletion):
+        with pytest.raises(ConflictError, match="same Book meanwhile") as lost:
+            async with books.unit_of_work():
+                [book] = await books.find(field("id") == 1)
+                await elsewhere(lambda: books.update(1, {"copies": Inc(10)}))
+                await write(book)
+        assert lost.value.retryable
+
+    found = await books.get_by_id(1)
+    assert found is not None
+    assert found.copies == 30
+
+
+async def test_what_came_after_it_was_missed_is_a_lost_race(
+    books: RedisRepository[Book, int],
+) -> None:
+    with pytest.raises(ConflictError, match="same Book meanwhile"):
+        async with books.unit_of_work():
+            assert await books.get_by_id(1) is None
+            await elsewhere(lambda: books.create(Book("a", id=1)))
+            await books.update(1, {"title": "b"})
+
+    assert titles(await books.get_all()) == "a"
+
+
+async def test_a_unit_that_was_overtaken_is_run_again(
+    accounts: RedisRepository[Account, int], books: RedisRepository[Book, int]
+) -> None:
+    await accounts.create(Account("a"))
+    await fill(books)
+    rivals = iter(
+        [
+            lambda: accounts.update(1, {"balance": Inc(10)}),
+            lambda: books.update(1, {"copies": Inc(10)}),
+        ]
+    )
+
+    async def work(_: object) -> None:
+        account, book = await accounts.get_by_id(1), await books.get_by_id(1)
+        assert account is not None
+        assert book is not None
+        account.balance += 1
+        book.copies += 1
+        if rival := next(rivals, None):
+            await elsewhere(rival)
+
+    await accounts.home.run(work)
+
+    [account], [book] = await accounts.get_all(), await books.get_all(limit=1)
+    assert (account.balance, book.copies) == (11, 11)
 
 
 async def test_a_document_that_went_before_the_commit_is_a_lost_race(
@@ -625,6 +705,58 @@ async def test_documents_that_went_between_index_and_reading_are_left_out(
 
 
 # What is refused
+
+
+@pytest.mark.parametrize(
+    "document", [b"", b"{}", b'{"id":2,"title":"a"}', b'{"id":[1],"title":"a"}']
+)
+async def test_a_foreign_document_is_a_usage_error_of_every_verb(
+    client: Redis,
+    redis_prefix: str,
+    database: RedisDatabase,
+    books: RedisRepository[Book, int],
+    document: bytes,
+) -> None:
+    await books.create(Book("a", shelf="x"))
+    await client.set(f"{{{redis_prefix}}}:Book:doc:i01.1", document)
+
+    for verb in (
+        lambda: books.get_by_id(1),
+        lambda: books.find(field("shelf") == "x"),
+        lambda: books.update(1, {"title": "b"}),
+        lambda: books.delete(1),
+        lambda: database.reindex(Book),
+    ):
+        with pytest.raises(UsageError, match="document of Book"):
+            await verb()
+
+
+async def test_a_version_that_came_later_counts_from_one(
+    client: Redis, redis_prefix: str, database: RedisDatabase
+) -> None:
+    @dataclass
+    class Page:
+        text: str
+        id: int | None = None
+
+    older = Page
+
+    @dataclass
+    class Page:  # type: ignore[no-redef] # as a next release has it
+        text: str
+        id: int | None = None
+        size: int = 7
+        version: int | None = None
+
+    await RedisRepository[Any, int](database, older).create(older("a"))
+    newer = RedisDatabase(client, prefix=redis_prefix)
+    pages = RedisRepository[Any, int](newer, Page)
+
+    found = await pages.get_by_id(1)
+    updated = await pages.update(1, {"text": "b"})
+
+    assert found == Page("a", 1, 7, None)  # type: ignore[call-arg] # see above
+    assert updated == Page("b", 1, 7, 1)  # type: ignore[call-arg] # see above
 
 
 async def test_a_foreign_value_under_the_prefix_stops_the_whole_unit(

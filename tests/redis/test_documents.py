@@ -19,6 +19,7 @@ from typing_extensions import TypeAliasType
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.redis.documents import Documents
 from layerkit.repository import adapter_for
+from tests.support.entities import MappedRecord
 
 
 class Color(Enum):
@@ -184,10 +185,12 @@ def test_what_a_database_takes_for_its_base_is_stored_as_that() -> None:
     class Loud(str):
         __slots__ = ()
 
-    found = through_json(loose=[Loud("a"), bytearray(b"b")])["loose"]
+    class Heard(dict[str, int]): ...
 
-    assert found == ["a", b"b"]
-    assert [type(item) for item in found] == [str, bytes]
+    found = through_json(loose=[Loud("a"), bytearray(b"b"), Heard(c=1)])["loose"]
+
+    assert found == ["a", b"b", {"c": 1}]
+    assert [type(item) for item in found] == [str, bytes, dict]
 
 
 class Foreign(Enum):
@@ -266,6 +269,10 @@ def test_two_classes_of_one_name_are_refused() -> None:
         b'{"color": {"enum": ["Color", 9]}}',
         b'{"loose": {"a": 1, "b": 2}}',
         b'{"loose": {"unheard": 1}}',
+        b'{"loose": {"Decimal": "x"}}',
+        b'{"loose": {"timedelta": [1000000000000, 0, 0]}}',
+        b'{"loose": {"set": [[]]}}',
+        b"[" * 100_000,
     ],
 )
 def test_a_document_of_another_making_is_a_usage_error(document: bytes) -> None:
@@ -275,8 +282,10 @@ def test_a_document_of_another_making_is_a_usage_error(document: bytes) -> None:
 
 def test_a_document_of_an_older_class_gets_defaults_and_loses_what_has_gone() -> None:
     class Newer(BaseModel):
-        name: str
+        name: str | None
         tags: list[str] = Field(default_factory=lambda: ["new"])
+        created_at: datetime | None = None
+        version: int = 0
         id: int
 
     old = json.dumps({"id": 1, "gone": 2}).encode()
@@ -284,18 +293,54 @@ def test_a_document_of_an_older_class_gets_defaults_and_loses_what_has_gone() ->
     assert Documents(adapter_for(Newer)).read(old) == {
         "name": None,
         "tags": ["new"],
+        "created_at": None,
+        "version": 0,
         "id": 1,
     }
-    assert Documents(adapter_for(Road)).read(b'{"id":1}') == {
-        "name": None,
-        "number": None,
+    assert Documents(adapter_for(MappedRecord)).read(b'{"id":1,"code":"a"}') == {
         "id": 1,
+        "code": "a",
+        "tenant": "main",
+        "qty": 0,
+        "created_at": None,
+        "updated_at": None,
+        "deleted_at": None,
+        "version": 1,
     }
+
+
+def test_a_document_of_an_older_class_lacks_what_has_no_default() -> None:
+    class Newer(BaseModel):
+        name: str
+        id: int
+
+    with pytest.raises(UsageError, match="has no name"):
+        Documents(adapter_for(Newer)).read(b'{"id":1}')
+
+
+def test_a_nested_alias_may_be_the_name_of_another_field() -> None:
+    class Pair(BaseModel):
+        first: int = Field(alias="second")
+        second: int = Field(alias="first")
+
+    class Owner(BaseModel):
+        pair: Pair
+        id: int
+
+    documents = Documents(adapter_for(Owner))
+    pair = Pair(first=1, second=2)
+
+    assert documents.read(documents.write({"pair": pair, "id": 1}))["pair"] == pair
 
 
 def test_a_nested_object_of_an_older_class_gets_defaults() -> None:
-    document = b'{"home": {"object": ["Street", {"name": "Via"}]}}'
+    @dataclass
+    class House:
+        home: Street
+        id: int
 
-    row = Documents(adapter_for(Holder)).read(document)
+    document = b'{"id": 1, "home": {"object": ["Street", {"name": "Via"}]}}'
+
+    row = Documents(adapter_for(House)).read(document)
 
     assert row["home"] == Street("Via")

@@ -1,7 +1,8 @@
 """Errors of redis-py: translated, without an address, and honest about commits."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+from uuid import uuid4
 
 import pytest
 from redis import exceptions
@@ -18,12 +19,20 @@ from layerkit.core.errors import (
 )
 from layerkit.redis import RedisDatabase, RedisRepository
 from layerkit.redis.errors import translate
+from layerkit.repository import Indexed, Unique, field
 from tests.support.servers import free_port
 
 
 @dataclass
 class Page:
     text: str
+    id: int | None = None
+
+
+@dataclass
+class Shelf:
+    name: Annotated[str, Unique()]
+    room: Annotated[str, Indexed()]
     id: int | None = None
 
 
@@ -80,6 +89,44 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 
     assert "hunter2" not in str(refused.value)
     await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["get", "type", "set", "del", "sadd", "srem", "zadd", "zrem", "evalsha", "incr"],
+)
+async def test_a_user_who_may_not_run_all_of_a_commit_stores_nothing_of_it(
+    redis_url: str, redis_prefix: str, command: str
+) -> None:
+    async with Redis.from_url(redis_url) as client:
+        shelves = RedisRepository[Shelf, int](
+            RedisDatabase(client, prefix=redis_prefix), Shelf
+        )
+        await shelves.create(Shelf("a", "x"))
+        user = f"layerkit-{uuid4().hex}"
+        rules = ("on", ">hunter2", "~*", "+@all", f"-{command}")
+        await client.execute_command("ACL", "SETUSER", user, *rules)  # type: ignore[no-untyped-call] # redis-py's
+        try:
+            async with Redis.from_url(
+                redis_url, username=user, password="hunter2"
+            ) as limited:
+                database = RedisDatabase(limited, prefix=redis_prefix)
+                others = RedisRepository[Shelf, int](database, Shelf)
+                with pytest.raises(UnavailableError) as refused:
+                    async with database.unit_of_work():
+                        await others.update(1, {"name": "b", "room": "y"})
+                        await others.create(Shelf("c", "z"))
+                        await others.create(Shelf("d", "z", id=50))
+        finally:
+            await client.execute_command("ACL", "DELUSER", user)  # type: ignore[no-untyped-call] # redis-py's
+
+        assert not refused.value.public
+        assert "hunter2" not in str(refused.value)
+        assert await shelves.get_all() == [Shelf("a", "x", id=1)]
+        for name, room, number in [("a", "x", 1), ("b", "y", 0), ("d", "z", 0)]:
+            assert await shelves.count(field("name") == name) == number
+            assert await shelves.count(field("room") == room) == number
+        assert await shelves.count() == 1
 
 
 class Cut(Redis):

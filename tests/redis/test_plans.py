@@ -7,7 +7,12 @@ import pytest
 from redis.asyncio import Redis
 from typing_extensions import override
 
-from layerkit.core.errors import AlreadyExistsError, NotSupportedError, UsageError
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    NotSupportedError,
+    UsageError,
+)
 from layerkit.redis import RedisDatabase, RedisRepository
 from layerkit.repository import ALL, Indexed, Unique, field
 
@@ -49,7 +54,7 @@ async def test_a_class_with_other_indexes_is_refused_with_the_remedy(
 async def test_a_reindexed_class_finds_what_is_stored(
     client: Redis, redis_prefix: str, filled: RedisDatabase
 ) -> None:
-    await client.mset({f"{redis_prefix}other{n}": "" for n in range(2000)})
+    await client.mset({f"{{{redis_prefix}}}other{n}": "" for n in range(2000)})
 
     assert await filled.reindex(NEW) == 3
 
@@ -88,6 +93,41 @@ async def test_a_class_that_has_no_plan_yet_is_read_as_empty(
     assert [key async for key in client.scan_iter(match=f"*{redis_prefix}*")] == []
     with pytest.raises(NotSupportedError):
         await visits.find(field("town") == "Rome")
+
+
+async def test_a_home_with_older_indexes_writes_nothing_once_they_are_made_anew(
+    client: Redis, redis_prefix: str, filled: RedisDatabase
+) -> None:
+    database = RedisDatabase(client, prefix=redis_prefix)
+    old = RedisRepository[Any, int](database, OLD)
+    await old.create({"guest": "d"})
+
+    with pytest.raises(ConflictError, match="made anew") as overtaken:
+        async with database.unit_of_work():
+            await old.update(1, {"guest": "e"})
+            await filled.reindex(NEW)
+    with pytest.raises(UsageError, match="other indexes"):
+        await old.update(1, {"guest": "e"})
+
+    assert overtaken.value.retryable
+    visits = RedisRepository[Any, int](filled, NEW)
+    assert [v.id for v in await visits.find(field("guest") == "a")] == [1]
+
+
+async def test_a_home_whose_keys_were_removed_begins_again(
+    client: Redis, redis_prefix: str, filled: RedisDatabase
+) -> None:
+    visits = RedisRepository[Any, int](filled, OLD)
+    await visits.create({"guest": "d"})
+    async for key in client.scan_iter(match=f"*{redis_prefix}*"):
+        await client.delete(key)
+
+    await visits.create({"guest": "e"})
+
+    assert [v.guest for v in await visits.get_all()] == ["e"]
+    other = RedisRepository[Any, int](RedisDatabase(client, prefix=redis_prefix), NEW)
+    with pytest.raises(UsageError, match="other indexes"):
+        await other.create({"guest": "f"})
 
 
 class Meddling(Redis):

@@ -606,6 +606,19 @@ async def test_an_aliased_field_is_stored_by_its_name() -> None:
     assert await accounts.get_by_id(1) == Account(fullName="Bob", id=1)
 
 
+async def test_an_alias_may_be_the_name_of_another_field() -> None:
+    class Node(BaseModel):
+        parent: int = Field(alias="id")
+        id: int = Field(alias="parent")
+
+    nodes = in_memory(Node)
+
+    await nodes.create(Node.model_validate({"id": 2, "parent": 1}))
+
+    found = await nodes.get_by_id(1)
+    assert (found.id, found.parent) == (1, 2)
+
+
 async def test_a_refusal_names_an_aliased_field_by_its_name() -> None:
     class Account(BaseModel):
         full_name: str = Field(alias="fullName", max_length=3)

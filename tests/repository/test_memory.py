@@ -229,6 +229,20 @@ async def test_two_new_entities_of_one_unit_collide() -> None:
     assert await rooms.count() == 0
 
 
+async def test_a_collection_in_a_unique_field_is_refused_by_name() -> None:
+    @dataclass
+    class Tagged:
+        tags: Annotated[Any, Unique()]
+        id: int | None = None
+
+    tagged = InMemoryRepository[Any, int](model_class=Tagged)
+
+    with pytest.raises(ValidationError, match="tags must be unique") as refused:
+        await tagged.create({"tags": ["a"]})
+
+    assert refused.value.fields == ("tags",)
+
+
 async def test_a_deleted_key_can_be_used_again() -> None:
     rooms = open_rooms()
     await rooms.create(Room("a", id=1))

@@ -335,7 +335,7 @@ async def test_a_stale_version_is_refused_by_the_commit(database: Database) -> N
     things = Repository[Versioned, int](database, Versioned)
     created = await things.create({"name": "a"})
 
-    with pytest.raises(StaleDataError):
+    with pytest.raises(StaleDataError) as stale:
         async with database.unit_of_work() as unit:
             mine = await things.get_by_id(created.id)
             assert mine is not None
@@ -349,6 +349,7 @@ async def test_a_stale_version_is_refused_by_the_commit(database: Database) -> N
     found = await things.get_by_id(created.id)
     assert found is not None
     assert (found.name, found.version) == ("a", 1)
+    assert stale.value.retryable
 
 
 async def test_validators_see_what_update_writes(database: Database) -> None:

@@ -483,12 +483,13 @@ async def test_a_stale_version_is_refused_by_the_commit_in_memory() -> None:
     things = in_memory(Versioned)
     await things.create({"name": "a"})
 
-    with pytest.raises(StaleDataError):
+    with pytest.raises(StaleDataError) as stale:
         async with things.unit_of_work():
             mine = await things.get_by_id(1)
             await outside(things.update(1, {"hits": 5}))
             mine.name = "mine"
 
+    assert stale.value.retryable  # as a whole, where it is read again
     found = await things.get_by_id(1)
     assert (found.name, found.hits, found.version) == ("a", 5, 2)
 

@@ -45,9 +45,8 @@ def fresh_prefix(server_url: str) -> Iterator[str]:
     prefix = f"layerkit:{uuid4().hex}:"
     yield prefix
     with Redis.from_url(server_url) as client:
-        left = list(client.scan_iter(match=f"*{prefix}*", count=1000))
-        if left:
-            client.unlink(*left)
+        for key in list(client.scan_iter(match=f"*{prefix}*", count=1000)):
+            client.unlink(key)  # one by one: they may be in many slots of a cluster
 
 
 def execute(url: str, *statements: str) -> None:

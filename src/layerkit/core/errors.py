@@ -348,14 +348,22 @@ class AlreadyExistsError(ConflictError):
 
 
 class StaleDataError(ConflictError):
-    """Report that what was read has been changed by another since: 409."""
+    """Report that what was read has been changed by another since: 409.
+
+    Args:
+        message: What is stale.
+        kind: ``serialization`` where the unit of work itself had read it, so that it
+            reads anew when it is repeated; ``None`` where a caller named the version.
+    """
 
     code = "STALE_DATA"
     title = "Stale data"
     template = "The data was changed by another; read it again"
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.text())
+    def __init__(
+        self, message: str | None = None, *, kind: ConflictKind | None = None
+    ) -> None:
+        super().__init__(message or self.text(), kind=kind)
 
 
 class BusinessRuleError(ConflictError):

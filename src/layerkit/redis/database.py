@@ -12,7 +12,6 @@ from typing_extensions import TypeVar, override
 from layerkit.core.errors import (
     ConflictError,
     NotSupportedError,
-    StaleDataError,
     UsageError,
 )
 from layerkit.redis.documents import Documents
@@ -52,9 +51,9 @@ class RedisDatabase(Home):
     A unit of work reads what is committed, keeps what it writes to itself, and stores
     all of it at the commit by one script: first a look whether every document that it
     read and changed is still the same, and every unique value free; then all writes, or
-    none. So nothing is locked: of two units that change one document, the second
-    raises a ConflictError that is ``retryable``, or StaleDataError where the entity
-    counts versions. A verb outside of a unit is repeated by itself instead.
+    none. So nothing is locked: of two units that read and change one document, the
+    second raises a ConflictError, or StaleDataError where the entity counts versions;
+    both are ``retryable``. A verb outside of a unit is repeated by itself instead.
 
     A read sees each document as it was at some moment of the call. Keys, unique fields
     and fields marked ``Indexed()`` are looked up by index; what no index serves is
@@ -151,7 +150,8 @@ class RedisDatabase(Home):
 
         To be run once after the class was given another ``Indexed()`` or ``Unique()``,
         or lost one; until then its repositories refuse to work. Every document is read
-        and written, one at a time.
+        and written, one at a time. From its beginning a process that has the older
+        class can't write it any more; stop those that only read it.
 
         Raises:
             AlreadyExistsError: Two documents break a unique rule that is new; change
@@ -180,18 +180,11 @@ class RedisDatabase(Home):
             ConflictError: Others were faster fifty times.
         """
         for attempt in range(1, _ATTEMPTS):
-            is_done = False
             try:
-                async with self.unit_of_work(read_only=not writes):
-                    result = await verb()
-                    is_done = True
+                return await super().alone(verb, writes=writes)
             except ConflictError as error:
-                # A stale version at the commit is a race; in the verb it is its answer.
-                is_stale = is_done and isinstance(error, StaleDataError)
-                if not is_stale and error.kind != "serialization":
+                if error.kind != "serialization":
                     raise
-            else:
-                return result
             most = _PAUSE_SECONDS * min(attempt, 10)
             await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - no secret
         return await super().alone(verb, writes=writes)
@@ -201,6 +194,7 @@ class RedisDatabase(Home):
             self,
             self._server,
             self._kinds,
+            self._planned,
             self._prefix,
             allow_scan=self._allow_scan,
             read_only=read_only,
@@ -290,8 +284,9 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
     async def upsert(
         self, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
-        self.transaction.expect_race(self.adapter, rule)
-        return await super().upsert(item, rule, where)
+        await self.transaction.flush()
+        with self.transaction.racing(rule):
+            return await super().upsert(item, rule, where)
 
     @override
     async def _insert(self, entity: T, given: Row) -> tuple[KeyTuple, Row]:

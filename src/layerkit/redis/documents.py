@@ -31,6 +31,13 @@ _CONTAINERS: Final[Mapping[str, type]] = MappingProxyType(
 )
 _BINARY: Final = (bytes, bytearray)
 _PLAIN: Final = (str, int, float)
+_BASES: Final = (*_PLAIN, list, dict, set)
+"""What values of subclasses, such as SQLAlchemy's MutableList, are stored as."""
+_UNREADABLE: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
+"""What reading a document of another making may raise."""
 _OWN_FORM: Final = frozenset(
     {*_AS_IT_IS, *_CONTAINERS.values(), *_BINARY, *_PLAIN, list, dict, object}
     | {datetime, date, time, timedelta, Decimal, UUID}
@@ -76,19 +83,38 @@ class Documents:
         """Return the row that *document* holds; fields that it lacks get a default.
 
         Raises:
-            UsageError: It is none of this class.
+            UsageError: It is none of this class, or lacks a field without a default.
         """
         try:
             held = json.loads(document)
             row = {n: self._decoded(v) for n, v in held.items() if n in self._blank}
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise UsageError(
                 f"a document of {self._adapter.name} can't be read; was the class "
                 f"changed since it was written? {error!r}"
             ) from error
         if len(row) < len(self._blank):
-            row = self._blank | _defaults(self._adapter.entity, row) | row
+            self._complete(row)
         return row
+
+    def _complete(self, row: Row) -> None:
+        """Fill in what the class has got since *row* was written.
+
+        A stamp that only a backend sets stays null: it is not known.
+
+        Raises:
+            UsageError: It has no default for that.
+        """
+        adapter = self._adapter
+        of_mapping = adapter.defaults(row).items()
+        made = {n: v for n, v in of_mapping if n not in adapter.stamps}
+        row |= self._blank | made | _defaults(adapter.entity, row) | row
+        fields = adapter.fields.items()
+        if lacking := [n for n, f in fields if f.required and row[n] is None]:
+            raise UsageError(
+                f"a document of {adapter.name} has no {', '.join(lacking)}: was the "
+                "class changed since it was written? Give the field a default"
+            )
 
     def _encoded(self, value: Any) -> Any:
         kind = type(value)
@@ -121,7 +147,7 @@ class Documents:
         """
         if issubclass(kind, Enum):
             raise TypeError(_foreign(kind))
-        if issubclass(kind, _PLAIN):
+        if issubclass(kind, _BASES):
             return self._encoded(_base(value))  # as any database takes it
         if isinstance(value, _BINARY):
             value = bytes(value)
@@ -220,8 +246,8 @@ def _parts(hint: Any) -> list[Any]:
 
 
 def _base(value: Any) -> Any:
-    """Return what a text or number of a class of its own is for JSON."""
-    return next(base for base in _PLAIN if isinstance(value, base))(value)
+    """Return what a value of a class of its own is for JSON."""
+    return next(base for base in _BASES if isinstance(value, base))(value)
 
 
 def _foreign(kind: type) -> str:
@@ -251,7 +277,10 @@ def _as_json(value: Any, kind: type) -> Any:
 def _holding(kind: Any, held: dict[str, Any]) -> Any:
     """Return an object of *kind* that holds these values, past its own checks."""
     if issubclass(kind, BaseModel):
-        return kind.model_construct(**held)
+        made: Any = kind.model_construct(**held)
+        # An alias may be the name of another field.
+        made.__dict__.update({n: held[n] for n in kind.model_fields if n in held})
+        return made
     made = object.__new__(kind)
     for name, value in {**_defaults(kind, held), **held}.items():
         object.__setattr__(made, name, value)

@@ -33,6 +33,8 @@ _DENIED: Final = (
     AuthorizationError,
     NoPermissionError,
 )
+_DENIED_IN_SCRIPT: Final = ("ACL failure in script", "can't run this command")
+"""What Valkey and Redis say where the user may run a script, and not what is in it."""
 _LATE: Final = (LateAnswerError, TimeoutError)
 _LOST: Final = (*_LATE, LostConnectionError, OSError)
 _BUSY: Final = (BusyLoadingError, MaxConnectionsError)
@@ -51,7 +53,8 @@ def translate(error: Exception, *, commits: bool = False) -> AppException:
         error: One of ``DRIVER_ERRORS``.
         commits: True where the command was to store a unit of work.
     """
-    if isinstance(error, _DENIED):
+    text = str(error)
+    if isinstance(error, _DENIED) or any(words in text for words in _DENIED_IN_SCRIPT):
         denied = UnavailableError(
             "Redis refused the client's user, password or permissions: check the "
             "client that the RedisDatabase was given"
@@ -63,7 +66,6 @@ def translate(error: Exception, *, commits: bool = False) -> AppException:
         return UnavailableError("Redis has no place for the client yet; try again")
     if isinstance(error, _LOST):
         return _lost(error, commits=commits)
-    text = str(error)
     if isinstance(error, _FULL) or text.startswith(_UNABLE):
         return UnavailableError("Redis does not take what is written at present")
     if "WRONGTYPE" in text:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping, Set
 from typing import Any, Final
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import UsageError, ValidationError
 from layerkit.redis.sortable import joined, sortable
 from layerkit.repository import EntityAdapter, UniqueRule
 from layerkit.repository.cursors import describe
@@ -74,6 +74,13 @@ class Layout:
             ValidationError: A part of it has no place in a key.
         """
         return self._joined(self.adapter.key, key).encode()
+
+    def is_at(self, member: bytes, key: KeyTuple) -> bool:
+        """Tell whether *key* stands as *member* in every set."""
+        try:
+            return self.member(key) == member
+        except ValidationError:
+            return False
 
     def bound(self, value: object) -> bytes:
         """Return what the members begin with whose first part is *value*."""

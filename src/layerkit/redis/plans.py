@@ -13,6 +13,8 @@ _CHUNK: Final = 500
 async def check_plan(server: Server, kind: Kind, *, writes: bool) -> bool:
     """Make sure that what is stored has the indexes that the class asks for now.
 
+    A commit looks at it again: another process may make them anew.
+
     Args:
         server: Where the keys are.
         kind: The class.
@@ -41,7 +43,7 @@ async def check_plan(server: Server, kind: Kind, *, writes: bool) -> bool:
 async def reindex(server: Server, kind: Kind, prefix: str) -> int:
     """Write every index of a class anew, and return how many documents there are.
 
-    Until it has ended, units that meet the class for the first time are refused.
+    Until it has ended, nothing writes the class, and no home that is new reads it.
 
     Raises:
         AlreadyExistsError: Two documents break a unique rule that is new.
@@ -62,21 +64,21 @@ async def reindex(server: Server, kind: Kind, prefix: str) -> int:
         "ZRANGE", layout.keys, low, b"+", "BYLEX", "LIMIT", 0, _CHUNK
     ):
         for member in members:
-            count += await _rewrite(server, kind, prefix, layout.document(member))
+            count += await _rewrite(server, kind, prefix, member)
         low = b"(" + members[-1]
     await server.call("SET", layout.plan_name, layout.plan)
     return count
 
 
-async def _rewrite(server: Server, kind: Kind, prefix: str, name: bytes) -> bool:
+async def _rewrite(server: Server, kind: Kind, prefix: str, member: bytes) -> bool:
     """Store the document again with its indexes; tell whether it was there.
 
     Raises:
         AlreadyExistsError: Another document holds a unique value of it.
     """
+    name = kind.layout.document(member)
     while (document := await server.call("GET", name)) is not None:
-        row = kind.documents.read(document)
-        key = tuple(row[part] for part in kind.adapter.key)
+        key, row = kind.read(member, document)
         steps = Steps()
         steps.add(kind, key, Seen(digest_of(document)), row)
         names, values = steps.for_script(mark_of(prefix))

@@ -77,7 +77,14 @@ class Server:
 COMMIT: Final = Script("""
 -- KEYS: the mark of this unit, then the key of each step in order.
 -- ARGV: three numbers of steps, then what each needs.
-if redis.call('EXISTS', KEYS[1]) == 1 then
+-- A script is not undone when it fails: what may fail comes before the first write.
+local commands = {'GET', 'TYPE', 'SET', 'DEL', 'SADD', 'SREM', 'ZADD', 'ZREM'}
+for _, command in ipairs(commands) do
+  if not redis.acl_check_cmd(command, KEYS[1]) then
+    return redis.error_reply('NOPERM ' .. command)
+  end
+end
+if redis.call('GET', KEYS[1]) then
   return {'done'}  -- the client has sent it again, its connection lost after the first
 end
 local k, a = 1, 3
@@ -95,7 +102,7 @@ for i = 1, tonumber(ARGV[2]) do
   local new, old = value(), value()
   if holder and holder ~= new and holder ~= old then return {'taken', i} end
 end
--- 3. Write. A script is not undone when it fails, so nothing may fail from here on.
+-- 3. Each set is one.
 local first_key, first_value = k, a
 local kinds = {SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset'}
 for _ = 1, tonumber(ARGV[3]) do
@@ -106,6 +113,7 @@ for _ = 1, tonumber(ARGV[3]) do
     return redis.error_reply('WRONGTYPE ' .. name)
   end
 end
+-- 4. Write.
 k, a = first_key, first_value
 for _ = 1, tonumber(ARGV[3]) do
   local command, name = value(), key()

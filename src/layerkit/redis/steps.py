@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
+from layerkit.core.errors import UsageError
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.repository import EntityAdapter, UniqueRule
@@ -26,18 +27,35 @@ class Kind:
     layout: Layout
     documents: Documents
 
+    def read(self, member: bytes, document: bytes) -> tuple[KeyTuple, Row]:
+        """Return key and row of the *document* that is stored under *member*.
+
+        Raises:
+            UsageError: It is none of this class, or that of another key.
+        """
+        row = self.documents.read(document)
+        key = tuple(row[name] for name in self.adapter.key)
+        if not self.layout.is_at(member, key):
+            raise UsageError(
+                f"a document of {self.adapter.name} has the key {key!r}, and is stored "
+                f"as {member!r}: another program has written it"
+            )
+        return key, row
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Remember a document as the unit has last read it.
+    """Remember a document as the unit has read it.
 
     Attributes:
         digest: Its SHA-1, by which the script at the commit knows it; "" for none.
         row: What it held.
+        is_overtaken: True where an earlier look of the unit has found another one.
     """
 
     digest: str = ""
     row: Row | None = None
+    is_overtaken: bool = False
 
 
 @dataclass(slots=True)
@@ -46,17 +64,22 @@ class Steps:
 
     Attributes:
         documents: Those that must be as they were read, by the name of each.
-        places: The class and key of each of them.
+        places: The class and key of each of them; no key for a plan.
         claims: For each unique value: its rule, who will hold it.
         released: Who gives a unique value up.
         writes: Command, key and value.
     """
 
     documents: dict[bytes, str] = field(default_factory=dict)
-    places: list[tuple[Kind, KeyTuple]] = field(default_factory=list)
+    places: list[tuple[Kind, KeyTuple | None]] = field(default_factory=list)
     claims: dict[bytes, tuple[Kind, UniqueRule, bytes]] = field(default_factory=dict)
     released: dict[bytes, bytes] = field(default_factory=dict)
     writes: list[tuple[bytes, ...]] = field(default_factory=list)
+
+    def expect_plan(self, kind: Kind) -> None:
+        """Add that documents of *kind* are to have the indexes that it knows."""
+        self.documents[kind.layout.plan_name] = digest_of(kind.layout.plan)
+        self.places.append((kind, None))
 
     def add(self, kind: Kind, key: KeyTuple, seen: Seen, row: Row | None) -> None:
         """Add that the document at *key*, which was *seen*, is to hold *row*."""

@@ -1,6 +1,7 @@
 """A unit of work on Redis: read at once, written by one script at the commit."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from typing_extensions import override
@@ -39,6 +40,7 @@ class RedisTransaction(OverlayTransaction):
         home: The database.
         server: Where the keys are.
         kinds: The entity classes of the home.
+        planned: The classes whose plan is known to be the stored one.
         prefix: The home's prefix.
         allow_scan: True where a filter that no index serves may read everything.
         read_only: True where writing is refused.
@@ -49,6 +51,7 @@ class RedisTransaction(OverlayTransaction):
         home: object,
         server: Server,
         kinds: Mapping[type, Kind],
+        planned: set[type],
         prefix: str,
         *,
         allow_scan: bool,
@@ -57,10 +60,12 @@ class RedisTransaction(OverlayTransaction):
         super().__init__(home, read_only=read_only)
         self._server = server
         self._kinds = kinds
+        self._planned = planned
         self._prefix = prefix
         self._allow_scan = allow_scan
         self._seen: dict[tuple[type, KeyTuple], Seen] = {}
-        self._raced: set[tuple[type, tuple[str, ...]]] = set()
+        self._racing: tuple[str, ...] | None = None
+        self._raced: set[tuple[type, tuple[str, ...], bytes]] = set()
         self._is_peeking = False
 
     # Reading
@@ -68,12 +73,11 @@ class RedisTransaction(OverlayTransaction):
     @override
     async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
         kind = self._kinds[adapter.entity]
-        name = kind.layout.document(kind.layout.member(key))
-        document = await self._server.call("GET", name)
+        member = kind.layout.member(key)
+        document = await self._server.call("GET", kind.layout.document(member))
         if document is not None:
-            return self._noted(kind, document)[1]
-        if not self._is_peeking:
-            self._seen[adapter.entity, key] = Seen()
+            return self._noted(kind, member, document)[1]
+        self._note(adapter.entity, key, None, None)
         return None
 
     @override
@@ -171,23 +175,37 @@ class RedisTransaction(OverlayTransaction):
             return []
         names = [kind.layout.document(member) for member in members]
         documents = await self._server.call("MGET", *names)
-        return [self._noted(kind, found) for found in documents if found is not None]
+        found = zip(members, documents, strict=True)
+        return [self._noted(kind, *one) for one in found if one[1] is not None]
 
-    def _noted(self, kind: Kind, document: bytes) -> tuple[KeyTuple, Row]:
-        row = kind.documents.read(document)
-        key = tuple(row[name] for name in kind.adapter.key)
-        entity = kind.adapter.entity
-        is_for_writing = not (self.read_only or self._is_peeking)
-        if is_for_writing and not self.is_written(entity, key):
-            self._seen[entity, key] = Seen(digest_of(document), row)
+    def _noted(
+        self, kind: Kind, member: bytes, document: bytes
+    ) -> tuple[KeyTuple, Row]:
+        key, row = kind.read(member, document)
+        self._note(kind.adapter.entity, key, document, row)
         return key, row
+
+    def _note(
+        self, entity: type, key: KeyTuple, document: bytes | None, row: Row | None
+    ) -> None:
+        """Remember what is at *key*, unless it is only peeked at or written already."""
+        if self.read_only or self._is_peeking or self.is_written(entity, key):
+            return
+        digest = "" if document is None else digest_of(document)
+        known = self._seen.get((entity, key))
+        is_overtaken = known is not None and (
+            known.is_overtaken or known.digest != digest
+        )
+        self._seen[entity, key] = Seen(digest, row, is_overtaken)
 
     # Writing
 
     @override
     async def next_id(self, adapter: EntityAdapter[Any]) -> int:
         name = self._kinds[adapter.entity].layout.last
-        return int(await self._server.call("INCR", name))
+        made = int(await self._server.call("INCR", name))
+        self._note(adapter.entity, (made,), None, None)  # the commit looks if it is so
+        return made
 
     async def keep_id(self, adapter: EntityAdapter[Any], given: int) -> None:
         """Let generated keys go on from *given*; a rollback does not undo it."""
@@ -195,12 +213,18 @@ class RedisTransaction(OverlayTransaction):
             name = self._kinds[adapter.entity].layout.last
             await self._server.run(RAISE, [name], [given], commits=False)
 
-    def expect_race(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> None:
-        """Take a collision under *rule* from now on for a race, to be tried again.
+    @contextmanager
+    def racing(self, rule: UniqueRule) -> Iterator[None]:
+        """Take a collision of what is written here under *rule* for a race.
 
-        An upsert that found nothing would find it at the next attempt.
+        An upsert that found nothing would find it at the next attempt, whether it
+        collides at once or at the commit.
         """
-        self._raced.add((adapter.entity, rule.fields))
+        self._racing = rule.fields
+        try:
+            yield
+        finally:
+            self._racing = None
 
     @override
     async def write(
@@ -214,36 +238,55 @@ class RedisTransaction(OverlayTransaction):
         kind.layout.check(row)
         kind.documents.write(row)  # what can't be stored is refused here, not later
         await super().write(adapter, key, row, old)
+        if self._racing is not None:
+            member = kind.layout.member(key)
+            self._raced.add((adapter.entity, self._racing, member))
 
     @override
     async def store(self, written: Layer) -> None:
         steps = Steps()
         for entity, rows in written.rows.items():
+            kind = self._kinds[entity]
+            steps.expect_plan(kind)
             for key, row in rows.items():
                 seen = self._seen[entity, key]
+                if seen.is_overtaken:
+                    raise _overtaken(kind.adapter)
                 if row is not None or seen.row is not None:
-                    steps.add(self._kinds[entity], key, seen, row)
-        if not steps.documents:
+                    steps.add(kind, key, seen, row)
+        if not steps.writes:
             return
         names, values = steps.for_script(mark_of(self._prefix))
         reply = await self._server.run(COMMIT, names, values, commits=True)
         if reply[0] == b"changed":
             kind, key = steps.places[reply[1] - 1]
-            self._refuse_changed(kind.adapter, self._seen[kind.adapter.entity, key])
+            self._refuse_changed(kind, key)
         if reply[0] == b"taken":
-            kind, rule, _ = list(steps.claims.values())[reply[1] - 1]
-            self.refuse(kind.adapter, rule)
+            kind, rule, member = list(steps.claims.values())[reply[1] - 1]
+            self._refuse_taken(kind, rule, member)
 
-    def _refuse_changed(self, adapter: EntityAdapter[Any], seen: Seen) -> NoReturn:
-        if seen.row is None:
-            self.refuse(adapter, UniqueRule("primary key", adapter.key))
-        if adapter.version:
-            raise StaleDataError
-        raise _lost_race(adapter)
+    def _refuse_changed(self, kind: Kind, key: KeyTuple | None) -> NoReturn:
+        adapter = kind.adapter
+        if key is None:
+            self._planned.discard(adapter.entity)  # to look again at the next attempt
+            raise ConflictError(
+                f"the indexes of {adapter.name} have been made anew or removed "
+                "meanwhile, and nothing of this unit of work is stored: run it again",
+                kind="serialization",
+            )
+        if self._seen[adapter.entity, key].row is None:
+            rule = UniqueRule("primary key", adapter.key)
+            self._refuse_taken(kind, rule, kind.layout.member(key))
+        raise _overtaken(adapter)
+
+    def _refuse_taken(self, kind: Kind, rule: UniqueRule, member: bytes) -> NoReturn:
+        if (kind.adapter.entity, rule.fields, member) in self._raced:
+            raise _lost_race(kind.adapter)
+        self.refuse(kind.adapter, rule)
 
     @override
     def refuse(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> NoReturn:
-        if (adapter.entity, rule.fields) in self._raced:
+        if rule.fields == self._racing:
             error = _lost_race(adapter)
             self.doom(error)
             raise error
@@ -253,6 +296,13 @@ class RedisTransaction(OverlayTransaction):
     async def _release(self) -> None:
         await super()._release()
         self._seen, self._raced = {}, set()
+
+
+def _overtaken(adapter: EntityAdapter[Any]) -> ConflictError:
+    """Return the error of a unit that writes what another has written meanwhile."""
+    if adapter.version:
+        return StaleDataError(kind="serialization")
+    return _lost_race(adapter)
 
 
 def _lost_race(adapter: EntityAdapter[Any]) -> ConflictError:

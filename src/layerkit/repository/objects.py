@@ -118,7 +118,9 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         return dict.fromkeys(touched, datetime.now(UTC)) | self._next_version(values)
 
     def _next_version(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {self.version: values.get(self.version, 0) + 1} if self.version else {}
+        return (
+            {self.version: (values.get(self.version) or 0) + 1} if self.version else {}
+        )
 
 
 class PydanticAdapter(ObjectAdapter[T], Generic[T]):
@@ -161,6 +163,7 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
     def load(self, values: Mapping[str, object]) -> T:
         held: dict[str, Any] = copy.deepcopy(dict(values))
         made = self._model.model_construct(**held)
+        made.__dict__.update(held)  # an alias may be the name of another field
         entity: T = made  # type: ignore[assignment] # a T, as the class is
         return entity
 

@@ -32,7 +32,7 @@ from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import KeyTuple, UniqueRule, is_same
-from layerkit.repository.query import Inc, Order, Specification
+from layerkit.repository.query import ALL, Inc, Order, Specification
 from layerkit.repository.scope import check_confined
 from layerkit.repository.tables import Layer, Row, unique_value
 from layerkit.unit_of_work import Transaction
@@ -289,7 +289,8 @@ class OverlayTransaction(Transaction):
 
     @override
     def unwritten(self) -> int:
-        return sum(len(tracked.changes()) for tracked in self._tracked.values())
+        changed = (t.changes() for t in self._tracked.values() if t.may_have_changed())
+        return sum(map(len, changed))
 
     async def flush(self) -> None:
         """Write what the caller has changed on tracked objects.
@@ -330,7 +331,7 @@ class OverlayTransaction(Transaction):
         await self.claim()  # before the look: others may be writing until then
         row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
-            raise StaleDataError
+            raise StaleDataError(kind="serialization")
         fresh = {**row, **adapter.on_update(row), **changes}
         await self.write(adapter, key, fresh, row)
         self.writes += 1
@@ -481,6 +482,7 @@ class OverlayBackend(Backend[T], Generic[T]):
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
         await self.transaction.claim()
+        await self.transaction.flush()
         if await self._row(key, where) is None:
             return False
         await self.transaction.remove(self.adapter, key)
@@ -530,13 +532,15 @@ class OverlayBackend(Backend[T], Generic[T]):
         adapter, transaction = self.adapter, self.transaction
         adapter.check_alone(entity)
         generated = adapter.defaults(given)
-        if (name := adapter.integer_key) and given.get(name) is None:
+        name = adapter.integer_key
+        is_counted = name is not None and given.get(name) is None
+        if name is not None and is_counted:
             generated[name] = await transaction.next_id(adapter)
         row = {**dict.fromkeys(adapter.fields), **given, **generated}
         key = tuple(row[name] for name in adapter.key)
         await transaction.claim()
         await transaction.flush()  # it may give up a value that the new one takes
-        if await transaction.row(adapter, key) is not None:
+        if not is_counted and await transaction.row(adapter, key) is not None:
             transaction.refuse(adapter, UniqueRule("primary key", adapter.key))
         await transaction.write(adapter, key, row)
         return key, row
@@ -550,6 +554,8 @@ class OverlayBackend(Backend[T], Generic[T]):
         return fresh
 
     async def _row(self, key: KeyTuple, where: Specification) -> Row | None:
+        if where != ALL:
+            await self.transaction.flush()  # what the caller has changed counts
         row = await self.transaction.row(self.adapter, key)
         return row if row is not None and matches(where, row) else None
 

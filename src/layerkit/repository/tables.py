@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from layerkit.core.errors import ValidationError
 from layerkit.repository.evaluate import matches
 from layerkit.repository.fields import KeyTuple, UniqueRule
 
@@ -34,8 +35,19 @@ class Table:
 
 
 def unique_value(row: Row, rule: UniqueRule) -> KeyTuple | None:
-    """Return what *row* holds under *rule*; None where it can't collide."""
+    """Return what *row* holds under *rule*; None where it can't collide.
+
+    Raises:
+        ValidationError: It is a collection, which no index has a place for.
+    """
     value = tuple(row[name] for name in rule.fields)
+    try:
+        hash(value)
+    except TypeError as error:
+        raise ValidationError(
+            f"{', '.join(rule.fields)} must be unique, and holds a collection",
+            fields=rule.fields,
+        ) from error
     holds = rule.where is None or matches(rule.where, row)
     return value if holds and None not in value else None
 

@@ -99,7 +99,7 @@ _MEANINGS: Final[
         PoolTimeoutError,
         lambda _: UnavailableError("all connections to the database are in use"),
     ),
-    (ORMStaleDataError, lambda _: StaleDataError()),
+    (ORMStaleDataError, lambda _: StaleDataError(kind="serialization")),
     (
         MissingGreenlet,
         lambda _: UsageError(

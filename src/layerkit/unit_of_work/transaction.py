@@ -264,8 +264,10 @@ class Transaction(ABC):
         self.check_doom()
         writes, hooks, events = self.writes, len(self._hooks), len(self._events)
         failure: BaseException | None = None
+        is_open = False
         try:
             async with self._savepoint():
+                is_open = True
                 try:
                     yield
                     self.check_doom()
@@ -273,7 +275,8 @@ class Transaction(ABC):
                     failure = error
                     raise
         except BaseException as error:
-            self.writes, self._doom = writes, None
+            if is_open:  # else what came before could not be written, and it stays
+                self.writes, self._doom = writes, None
             del self._hooks[hooks:], self._events[events:]
             if failure is not None and error is not failure:
                 self.doom(error)  # it is the undoing that failed

@@ -313,6 +313,22 @@ class BulkContract(BaseContract):
             assert await self.names(items) == "abcde"
             assert await items.count(field("qty") == 0) == 0
 
+    async def test_a_create_after_an_upsert_runs_into_the_rule_as_before_it(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "unique", "transactions")
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("a"))
+            async with items.unit_of_work() as unit:
+                await items.upsert(self.make("b"), key="name")
+                for taken in "ab":
+                    with pytest.raises(AlreadyExistsError) as refused:
+                        async with unit.savepoint():
+                            await items.create(self.make(taken))
+                    assert refused.value.fields == ("name",)
+
+            assert await items.count() == 2
+
     async def test_an_upsert_goes_by_a_unique_rule_and_its_values(
         self, open_repository: OpenRepository
     ) -> None:

@@ -283,6 +283,24 @@ class UnitOfWorkContract(RepositoryContract):
 
             assert [item.name for item in await items.get_all()] == ["a", "b"]
 
+    async def test_what_can_not_be_written_before_a_savepoint_dooms_the_unit(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("a"))
+            created = await items.create(self.make("b"))
+            with pytest.raises(UnitOfWorkError, match="only roll back"):
+                async with items.unit_of_work() as unit:
+                    (await items.get_by_id(created.id)).name = "a"
+                    with pytest.raises(AlreadyExistsError):
+                        async with unit.savepoint():
+                            raise Failure
+                    with pytest.raises(UnitOfWorkError, match="only roll back"):
+                        await items.count()
+
+            assert (await items.get_by_id(created.id)).name == "b"
+
     async def test_a_savepoint_that_ends_well_is_kept(
         self, open_repository: OpenRepository
     ) -> None:
@@ -475,6 +493,24 @@ class UnitOfWorkContract(RepositoryContract):
             stored = await items.get_by_id(created.id)
             assert found == [item]
             assert (stored.qty, stored.note) == (7, "last")
+
+    async def test_a_changed_attribute_counts_for_guards_and_scopes(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("conditions")
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            async with items.unit_of_work():
+                item = await items.get_by_id(created.id)
+                item.qty = 7
+                view = items.scoped(field("qty") == 1)
+                assert await view.get_by_id(created.id) is None
+                assert not await view.exists(created.id)
+                assert await view.delete(created.id) is False
+                item.qty = 8
+                assert await items.delete(created.id, when=field("qty") == 8)
+
+            assert await items.count() == 0
 
     async def test_a_changed_attribute_goes_with_a_failed_unit(
         self, open_repository: OpenRepository
