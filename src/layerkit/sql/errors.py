@@ -132,6 +132,7 @@ def translate(
     if isinstance(error, StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
     if isinstance(error, DBAPIError):
+        error = _first_failure(error)
         owner = _owner(error, adapter, registries)
         return _translate_driver(error, owner, url)
     if isinstance(error, OSError):
@@ -140,6 +141,17 @@ def translate(
         if isinstance(error, kind):
             return make(error)
     return UsageError(f"{type(error).__name__}: {error}")
+
+
+def _first_failure(error: DBAPIError) -> DBAPIError:
+    """Return what failed in a flush, where undoing its savepoint has failed as well.
+
+    MariaDB ends the whole transaction at a deadlock, savepoints and all.
+    """
+    if not (error.statement or "").startswith("ROLLBACK TO SAVEPOINT"):
+        return error
+    before = error.__context__
+    return before if isinstance(before, DBAPIError) else error
 
 
 def translate_commit(

@@ -121,28 +121,29 @@ class SQLTransaction(Transaction):
                 await begin_by_hand(session)
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-                self.doom(error)
+                self.lose(error)
                 raise translate(error, registries=self._registries) from error
         try:
             yield
+            await self._keep_savepoint(nested)
         except BaseException as error:
             try:
                 await shielded(self._undo_savepoint(nested))
             except AppException as failed:
-                if not isinstance(error, Exception):
-                    # A cancellation stays one; a new one tells that undoing failed.
-                    raise type(error)(*error.args) from failed
-                raise
+                # MariaDB ends the whole transaction at a deadlock, savepoints and all.
+                self.lose(error)
+                tells_more = getattr(error, "retryable", not isinstance(error, Exception))
+                if not tells_more:
+                    raise
+                raise error from failed
             raise
+
+    async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
         try:
-            await session.flush()
+            await self.session.flush()
             await shielded(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            await shielded(self._undo_savepoint(nested))
             raise translate(error, registries=self._registries) from error
-        except BaseException:
-            await shielded(self._undo_savepoint(nested))
-            raise
 
     async def _undo_savepoint(self, nested: AsyncSessionTransaction) -> None:
         open_one = self.session.sync_session.get_nested_transaction()
