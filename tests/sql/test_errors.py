@@ -198,6 +198,18 @@ def test_a_lost_race_is_retryable_and_says_which(failure: str) -> None:
     assert (translated.kind, translated.retryable) == (failure, True)
 
 
+def test_what_failed_before_its_savepoint_could_not_be_undone_is_told() -> None:
+    undoing = from_mysql(1305)
+    undoing.statement = "ROLLBACK TO SAVEPOINT sa_savepoint_1"
+    assert type(translate(undoing)) is UsageError
+
+    undoing.__context__ = from_mysql(1213)
+    translated = translate(undoing)
+
+    assert isinstance(translated, ConflictError)
+    assert translated.kind == "deadlock"
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [

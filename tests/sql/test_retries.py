@@ -10,15 +10,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from layerkit import (
+    ALL,
     ConflictError,
     Inc,
     Repository,
+    StaleDataError,
     UnavailableError,
     UnitOfWork,
     UnitOfWorkError,
 )
 from layerkit.sql import Database
 from tests.support.entities import Base, MappedItem
+from tests.support.library import Versioned
 from tests.support.servers import PostgresServer, find_postgres, unavailable
 
 
@@ -318,3 +321,43 @@ async def test_a_deadlock_that_is_caught_in_a_savepoint_loses_nothing_silently(
     total = sum(item.qty or 0 for item in await items.get_all())
     assert caught == ["deadlock"]
     assert total == 12 - lost
+
+
+class Rows(Repository[Versioned, int]): ...
+
+
+@pytest.fixture
+async def rows(items: Items) -> Rows:
+    home = items.home
+    assert isinstance(home, Database)
+    await home.create_all(Versioned.metadata)
+    found = Rows(home)
+    await found.delete_where(ALL)
+    await found.create({"id": 1, "name": "a"})
+    return found
+
+
+@pytest.mark.parametrize("verb", ["update", "delete"])
+async def test_a_version_that_moved_since_the_unit_has_read_it_is_stale(
+    rows: Rows, verb: str
+) -> None:
+    with pytest.raises(StaleDataError):
+        async with rows.unit_of_work():
+            await rows.get_by_id(1)
+            await elsewhere(rows.update(1, {"name": "b"}))
+            if verb == "update":
+                await rows.update(1, {"name": "c"}, expected_version=1)
+            else:
+                await rows.delete(1, expected_version=1)
+
+    assert [row.name for row in await rows.get_all()] == ["b"]
+
+
+async def test_what_is_gone_since_the_unit_has_read_it_is_none(rows: Rows) -> None:
+    async with rows.unit_of_work():
+        await rows.get_by_id(1)
+        await elsewhere(rows.delete(1))
+
+        found = await rows.update(1, {"name": "c"}, expected_version=1)
+
+    assert found is None

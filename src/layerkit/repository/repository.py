@@ -755,11 +755,11 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             ConflictError: It does not meet the condition.
         """
         found = self._scope.seen & self._among([key])
-        if not await self._backend.exists(key, found):
+        if not await self._backend.exists_now(key, found):
             return
         if expected_version is not None:
             current = Comparison(self._version(), "eq", expected_version)
-            if not await self._backend.exists(key, found & current):
+            if not await self._backend.exists_now(key, found & current):
                 raise StaleDataError
         raise ConflictError(
             f"{self._adapter.name} does not meet the condition", kind="guard"

@@ -47,7 +47,7 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.evaluate import matches
-from layerkit.sql.compile import condition, ordering
+from layerkit.sql.compile import MYSQL, condition, ordering
 from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
@@ -223,8 +223,15 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
-        statement = select(1).select_from(self._mapped.entity)
-        statement = statement.where(self._has_key(key), self._condition(where))
+        statement = self._select_one(key, where)
+        return (await self._home.session().scalar(statement)) is not None
+
+    @override
+    async def exists_now(self, key: KeyTuple, where: Specification) -> bool:
+        statement = self._select_one(key, where)
+        # MySQL's units read what there was at their first read, unless they lock.
+        snapshots = self._dialect.name in MYSQL
+        statement = statement.with_for_update(read=True) if snapshots else statement
         return (await self._home.session().scalar(statement)) is not None
 
     @override
@@ -356,6 +363,10 @@ class SQLBackend(Backend[T], Generic[T]):
 
     def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
         return self.select(where).where(self._has_key(key))
+
+    def _select_one(self, key: KeyTuple, where: Specification) -> Select[int]:
+        statement = select(1).select_from(self._mapped.entity)
+        return statement.where(self._has_key(key), self._condition(where))
 
     def _held(self, session: AsyncSession, key: KeyTuple) -> T | None:
         """Return the object that stands for *key* in *session*, where it is loaded."""
