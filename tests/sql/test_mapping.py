@@ -1,12 +1,14 @@
 """The user's mapping: every verb respects its rules, or refuses."""
 
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 import pytest
-from sqlalchemy import String, event
+from sqlalchemy import Dialect, String, TypeDecorator, event
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from typing_extensions import override
 
 from layerkit import (
     ALL,
@@ -108,6 +110,50 @@ class Entry(Logged):
 SEEN: list[str] = []
 for moment in ("before_insert", "after_update", "before_delete"):
     event.listen(Entry, moment, lambda *_, what=moment: SEEN.append(what))
+
+
+class Color(str, Enum):
+    """Be stored by name, as SQLAlchemy does it, and be a text all the same."""
+
+    RED = "r"
+
+
+class Lowered(TypeDecorator[str]):
+    """Store texts in lower case."""
+
+    impl = String(20)
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and value.lower()
+
+
+async def test_filters_go_by_the_types_of_the_columns(database: Database) -> None:
+    class Typed(DeclarativeBase): ...
+
+    class Paint(Typed):
+        __tablename__ = "paints"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        color: Mapped[Color]
+        code: Mapped[str] = mapped_column(Lowered)
+
+    await database.create_all(Typed.metadata)
+    paints = Repository[Paint, int](database, Paint)
+    await paints.delete_where(ALL)
+    await paints.create({"color": Color.RED, "code": "AB1"})
+
+    for where in (
+        field("color") == Color.RED,
+        field("color").in_([Color.RED]),
+        field("code") == "Ab1",
+        field("code").in_(["aB1"]),
+        field("code").contains("b1"),
+        field("code").startswith("ab"),
+        field("code").iendswith("B1"),
+    ):
+        assert await paints.count(where) == 1, where
+    assert await paints.count(field("code").contains("AB")) == 0
 
 
 async def test_flush_events_hear_of_every_entity(sqlite: Database) -> None:
