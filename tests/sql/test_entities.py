@@ -58,7 +58,7 @@ from layerkit.repository import (
     copy_of,
     field,
 )
-from layerkit.sql import Database, SQLRepository
+from layerkit.sql import Database, SoftDeleteMixin, SQLRepository
 from layerkit.unit_of_work import current_unit
 from tests.support.library import (
     Author,
@@ -278,6 +278,56 @@ async def test_defaults_of_the_mapping_are_filled_in() -> None:
     assert (created.level, created.touched, created.updated_at) == (3, 0, None)
     assert created.created_at.tzinfo is not None
     assert (await stamped.get_by_id(created.id)).created_at == created.created_at
+
+
+async def test_a_default_may_look_at_the_other_values_of_its_row(
+    sqlite: Database,
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Post(SoftDeleteMixin, Own):
+        __tablename__ = "posts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str] = mapped_column("title_of_it", unique=True)
+        stars: Mapped[int | None]
+        slug: Mapped[str] = mapped_column(
+            default=lambda context: context.get_current_parameters()[
+                "title_of_it"
+            ].lower(),
+            onupdate=lambda context: context.current_parameters["title_of_it"].lower(),
+        )
+
+    await sqlite.create_all(Own.metadata)
+    for home in (sqlite, MemoryDatabase()):
+        posts = Repository[Post, int](home, Post)
+
+        post = await posts.create({"title": "A"})
+        updated = await posts.update(post.id, {"title": "B"})
+        await posts.create_many([{"title": "C"}])
+
+        found = await posts.get_all()
+        assert updated is not None
+        assert [row.slug for row in found] == ["b", "c"]
+    posts = Repository[Post, int](sqlite, Post)
+    with pytest.raises(NotSupportedError, match=r"Post\.slug"):
+        await posts.upsert({"title": "B", "stars": 1}, key="title")
+
+
+async def test_what_the_database_sets_is_unknown_to_a_scope(sqlite: Database) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Box(Own):
+        __tablename__ = "boxes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        size: Mapped[int] = mapped_column(server_default=text("3"))
+
+    await sqlite.create_all(Own.metadata)
+    large = Repository[Box, int](sqlite, Box).scoped(field("size") >= 2)
+
+    with pytest.raises(ValidationError, match="outside of the scope"):
+        await large.create({})
+
+    assert (await large.create({"size": 2})).size == 2
 
 
 @pytest.mark.defect("R27")

@@ -1,7 +1,7 @@
 """The user's mapping: every verb respects its rules, or refuses."""
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -112,7 +112,7 @@ for moment in ("before_insert", "after_update", "before_delete"):
     event.listen(Entry, moment, lambda *_, what=moment: SEEN.append(what))
 
 
-class Color(str, Enum):
+class Color(StrEnum):
     """Be stored by name, as SQLAlchemy does it, and be a text all the same."""
 
     RED = "r"

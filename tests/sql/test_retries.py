@@ -288,9 +288,7 @@ async def test_a_deadlock_inside_a_savepoint_is_run_again(
 
         await items.home.run(work, attempts=5)
 
-    await asyncio.gather(
-        elsewhere(cross_over(1, 2)), elsewhere(cross_over(2, 1))
-    )
+    await asyncio.gather(elsewhere(cross_over(1, 2)), elsewhere(cross_over(2, 1)))
 
     found = [(item.name, item.qty) for item in await items.get_all()]
     assert found == ([("a!", 1), ("b!", 1)] if tracked else [("a", 2), ("b", 2)])

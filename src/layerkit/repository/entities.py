@@ -71,7 +71,7 @@ class EntityAdapter(ABC, Generic[T]):
         """Return what an insert of *values* adds: defaults of the mapping, stamps."""
 
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return what every update of an entity with *values* adds."""
+        """Return what every update adds that makes *values* of an entity."""
         return {}
 
     def validated(

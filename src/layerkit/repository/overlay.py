@@ -331,7 +331,8 @@ class OverlayTransaction(Transaction):
         row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
             raise StaleDataError
-        fresh = {**row, **adapter.on_update(row), **changes}
+        fresh = {**row, **changes}
+        fresh = {**fresh, **adapter.on_update(fresh), **changes}
         await self.write(adapter, key, fresh, row)
         self.writes += 1
 
@@ -545,7 +546,8 @@ class OverlayBackend(Backend[T], Generic[T]):
         if not changes:
             return row
         applied = self.adapter.validated(row, _applied(row, changes))
-        fresh = {**row, **self.adapter.on_update(row), **applied}
+        fresh = {**row, **applied}
+        fresh = {**fresh, **self.adapter.on_update(fresh), **applied}
         await self.transaction.write(self.adapter, key, fresh, row)
         return fresh
 

@@ -86,7 +86,9 @@ def _comparison(
         case "in":
             result = column.in_(value) if value else false()
             if exact:
-                result &= cast(column, LargeBinary).in_([_bytes(v, column) for v in value])
+                result &= cast(column, LargeBinary).in_(
+                    [_bytes(v, column) for v in value]
+                )
         case "eq" | "ne":
             result = column == value
             if exact:

@@ -125,19 +125,24 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
-        made = {
-            name: _made(column, column.default or column.server_default)
+        context = self._context(values)
+        defaults = {
+            name: column.default or column.server_default
             for name, column in self.columns.items()
-            if (column.default is not None or column.server_default is not None)
-            and values.get(name) is None
-            and name != self.integer_key
+            if values.get(name) is None and name != self.integer_key
+        }
+        made = {
+            name: _made(self.columns[name], default, context)
+            for name, default in defaults.items()
+            if _is_python(default) or _is_now(default)
         }
         return {**made, **self._next_version(None)}
 
     @override
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
+        context = self._context(values)
         made = {
-            name: _made(column, column.onupdate)
+            name: _made(column, column.onupdate, context)
             for name, column in self.columns.items()
             if column.onupdate is not None
         }
@@ -184,7 +189,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             default: Any = column.onupdate
             if default is not None:
                 in_python = _is_python(default)
-                made[column] = _made(column, default) if in_python else default.arg
+                context = _Context(f"{self.name}.{self.names[column]}", None)
+                made[column] = (
+                    _made(column, default, context) if in_python else default.arg
+                )
         if self.version is not None:
             made[self.columns[self.version]] = self.columns[self.version] + 1
         return made
@@ -229,6 +237,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             or counted
             or name == self.version
         )
+
+    def _context(self, values: Mapping[str, object]) -> "_Context":
+        named = {self.columns[n].key: v for n, v in values.items() if n in self.columns}
+        return _Context(self.name, named)
 
     def _next_version(self, values: Mapping[str, Any] | None) -> dict[str, Any]:
         count = self.mapper.version_id_generator
@@ -388,10 +400,41 @@ def _is_python(default: Any) -> bool:
     return bool(is_python)
 
 
-def _made(column: Column[Any], default: Any) -> Any:
+class _Context:
+    """Be what a default gets that looks at the other values of its row.
+
+    Args:
+        owner: Whose default it is, for messages.
+        values: The other values by the key of their columns; None where a statement
+            writes many rows at once.
+    """
+
+    def __init__(self, owner: str, values: dict[str, Any] | None) -> None:
+        self._owner, self._values = owner, values
+
+    def get_current_parameters(self, isolate_multiinsert_groups: bool = True) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the values.
+
+        Raises:
+            NotSupportedError: There are none.
+        """
+        if self._values is None:
+            raise NotSupportedError(
+                f"what an update sets {self._owner} to goes by the other values of its "
+                "row, which no upsert knows: use create and update"
+            )
+        return self._values
+
+    @property
+    def current_parameters(self) -> Any:
+        """The values, by SQLAlchemy's older name."""
+        return self.get_current_parameters()
+
+
+def _made(column: Column[Any], default: Any, context: _Context) -> Any:
     """Return the value that a default of *column* gives."""
     if not _is_python(default):
         now = datetime.now(UTC)  # see check_portable
         is_aware = getattr(column.type, "timezone", False)
         return now if is_aware else now.replace(tzinfo=None)
-    return default.arg(None) if default.is_callable else copy.deepcopy(default.arg)
+    return default.arg(context) if default.is_callable else copy.deepcopy(default.arg)

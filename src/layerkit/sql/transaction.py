@@ -132,7 +132,9 @@ class SQLTransaction(Transaction):
             except AppException as failed:
                 # MariaDB ends the whole transaction at a deadlock, savepoints and all.
                 self.lose(error)
-                tells_more = getattr(error, "retryable", not isinstance(error, Exception))
+                tells_more = getattr(
+                    error, "retryable", not isinstance(error, Exception)
+                )
                 if not tells_more:
                     raise
                 raise error from failed
