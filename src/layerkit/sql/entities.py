@@ -161,7 +161,13 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         """True where making an entity from values does nothing but set them."""
         constructor = self.mapper.class_manager.original_init
         is_default = constructor is self.mapper.registry.constructor
-        return is_default and not (self.mapper.validators or self._listens_to_init)
+        return is_default and not (self.hears_sets or self._listens_to_init)
+
+    @property
+    def hears_sets(self) -> bool:
+        """True where setting an attribute runs code, a validator's say."""
+        attributes = (getattr(self.entity, name) for name in self.columns)
+        return any(list(attribute.dispatch.set) for attribute in attributes)
 
     @property
     def _listens_to_init(self) -> bool:

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import InstanceState, Session, registry
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
@@ -17,7 +18,7 @@ from layerkit.repository import adapter_for
 from layerkit.sql.entities import check_changes
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
 from layerkit.sql.loading import WATCHED
-from layerkit.sql.refresh import refresh_columns
+from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.unit_of_work import Transaction, shielded
 from layerkit.unit_of_work.transaction import open_blocks
 
@@ -30,6 +31,7 @@ CHECKED: Final = "layerkit.checked"
 REGISTRIES: Final = "layerkit.registries"
 """A key of ``session.info``: where the classes that verbs work on are mapped."""
 
+_OURS: Final = "layerkit."
 _KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
 
 Loaded = list[tuple[Any, dict[str, Any]]]
@@ -89,6 +91,7 @@ class SQLTransaction(Transaction):
     async def _flush(self) -> None:
         try:
             await self.session.flush()
+            await fill_expired(self.session)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
 
@@ -119,6 +122,8 @@ class SQLTransaction(Transaction):
         with self.verb("savepoint", writes=False):
             try:
                 await begin_by_hand(session)
+                await session.flush()
+                await fill_expired(session)
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
                 self.lose(error)
@@ -141,8 +146,8 @@ class SQLTransaction(Transaction):
             raise
 
     async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
+        await self._flush()
         try:
-            await self.session.flush()
             await shielded(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
@@ -166,7 +171,7 @@ class SQLTransaction(Transaction):
 
 def watch(session: AsyncSession) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    info = {WATCHED: True, _KEPT: [], REGISTRIES: set()}
+    info = {WATCHED: True, _KEPT: [], REGISTRIES: set(), EXPIRED: WeakSet()}
     session.sync_session.info.update(info)
 
 
@@ -199,6 +204,26 @@ def _check_changes(session: Session, _: object, __: object) -> None:
     except AppException as error:
         unit.doom(error)
         raise
+
+
+@event.listens_for(Session, "after_flush")
+def _note_expired(session: Session, _: object) -> None:
+    """Note what was written: the database may have made up values of it."""
+    if session.info.get(WATCHED):
+        written = (*session.new, *session.dirty)
+        session.info[EXPIRED].update(map(instance_state, written))
+
+
+def hears_flushes(session: Session) -> bool:
+    """Tell whether somebody else listens to what *session* flushes."""
+    dispatch: Any = session.dispatch
+    events = (
+        dispatch.before_flush,
+        dispatch.after_flush,
+        dispatch.after_flush_postexec,
+    )
+    listeners = (listener for heard in events for listener in heard)
+    return any(not heard.__module__.startswith(_OURS) for heard in listeners)
 
 
 def _unit_on(session: Session) -> SQLTransaction | None:
