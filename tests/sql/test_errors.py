@@ -13,6 +13,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     CompileError,
     DBAPIError,
@@ -186,6 +187,15 @@ def test_an_unknown_code_is_a_usage_error(error: DBAPIError) -> None:
 
 def test_an_unknown_error_that_ended_the_connection_is_unavailable() -> None:
     assert failure_of(wrapped(DriverError("gone"), invalidated=True)) == "disconnected"
+
+
+def test_a_statement_that_was_prepared_before_a_migration_is_run_again() -> None:
+    kind: Any = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
+    prepared = kind("cached plan")
+
+    translated = translate(DBAPIError("SELECT", {}, prepared))
+
+    assert translated.retryable
 
 
 @pytest.mark.parametrize("failure", ["serialization", "deadlock"])

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from sqlalchemy import URL, Column, Constraint, PrimaryKeyConstraint, Table
+from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
@@ -43,7 +44,8 @@ Failure: TypeAlias = Literal[
 
 SQLSTATES: Final[Mapping[str, Failure]] = {
     "23505": "unique", "23P01": "unique", "23503": "foreign_key", "23502": "not_null",
-    "23514": "check", "22": "data", "40001": "serialization", "40P01": "deadlock",
+    "23514": "check", "22": "data", "54000": "data", "428C9": "data",
+    "40001": "serialization", "40P01": "deadlock",
     "55P03": "locked", "57P": "disconnected", "08001": "unreachable",
     "08004": "unreachable", "08": "disconnected",
     "53": "unavailable", "28": "unavailable", "57014": "timeout", "25P02": "aborted",
@@ -55,6 +57,7 @@ MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
     1062: "unique", 1586: "unique", 1451: "foreign_key", 1452: "foreign_key",
     1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
     1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
+    1690: "data", 1906: "data", 3105: "data",
     1213: "deadlock", 1020: "serialization", 1205: "locked", 3572: "locked",
     1040: "unavailable", 1045: "unavailable", 1053: "disconnected",
     2002: "unreachable", 2003: "unreachable", 2006: "disconnected",
@@ -65,7 +68,7 @@ MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
 SQLITE_CODES: Final[Mapping[int, Failure]] = {
     2067: "unique", 1555: "unique", 2579: "unique", 787: "foreign_key",
     1811: "foreign_key", 1299: "not_null", 275: "check", 3091: "data", 20: "data",
-    18: "data", 5: "locked", 6: "locked", 8: "unavailable",
+    18: "data", 5: "locked", 6: "locked", 8: "unopened",
     10: "unavailable", 13: "unavailable", 14: "unopened", 1: "missing",
 }  # fmt: skip
 """Extended result codes first; a primary code (the low byte) stands for its kind."""
@@ -264,6 +267,8 @@ def failure_of(error: DBAPIError) -> Failure:
         found = SQLITE_CODES.get(code) or SQLITE_CODES.get(code & 0xFF)
     elif isinstance(number, int):
         found = MYSQL_ERRORS.get(number)
+    elif isinstance(original, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError):
+        found = "serialization"  # a migration has run since the connection prepared it
     else:
         state = str(getattr(original, "sqlstate", None) or "")
         found = next(
@@ -363,7 +368,8 @@ def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
     """Return the fields of a constraint by its name, given or made by the server."""
     tables = (t for t in adapter.mapper.tables if isinstance(t, Table))
     for table in tables:
-        for candidate in table.constraints:
+        rules: list[Constraint | Index] = [*table.constraints, *table.indexes]
+        for candidate in rules:
             columns = list(getattr(candidate, "columns", ()))
             if constraint in _names(table, candidate, columns):
                 return tuple(adapter.names[c] for c in columns if c in adapter.names)
@@ -374,7 +380,7 @@ def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
 
 
 def _names(
-    table: Table, constraint: Constraint, columns: Sequence[Column[Any]]
+    table: Table, constraint: Constraint | Index, columns: Sequence[Column[Any]]
 ) -> set[str]:
     """Return the names that *constraint* goes by; unnamed ones are named by servers."""
     if constraint.name:
