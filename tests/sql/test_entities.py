@@ -50,6 +50,7 @@ from layerkit.core.errors import (
     ValidationError,
 )
 from layerkit.repository import (
+    ALL,
     Inc,
     MemoryDatabase,
     Repository,
@@ -63,6 +64,7 @@ from layerkit.unit_of_work import current_unit
 from tests.support.library import (
     Author,
     Book,
+    Checked,
     Employee,
     Loan,
     Manager,
@@ -158,21 +160,66 @@ def test_keys_and_rules_go_by_attribute_names() -> None:
     assert adapter.integer_key is None
 
 
-def test_a_unique_index_is_a_rule_and_one_on_an_expression_is_none() -> None:
-    class Indexed(Base):
+def test_a_unique_index_is_a_rule_unless_it_is_of_its_own_kind() -> None:
+    class Own(DeclarativeBase): ...
+
+    class Indexed(Own):
         __tablename__ = "indexed"
         id: Mapped[int] = mapped_column(primary_key=True)
         slug: Mapped[str] = mapped_column(String(50), index=True)
-        other: Mapped[str]
+        other: Mapped[str] = mapped_column()
         __table_args__ = (
             Index("by_slug", "slug", unique=True),
-            Index("by_lower", func.lower(text("other")), unique=True),
+            Index("by_text", func.lower(text("other")), unique=True),
+            Index("by_lower", func.lower(other), unique=True),
+            Index("by_some", "other", unique=True, sqlite_where=text("id > 5")),
         )
 
-    rules = adapter_for(Indexed).unique
+    assert adapter_for(Indexed).unique == (UniqueRule("by_slug", ("slug",)),)
+    with pytest.raises(NotSupportedError, match="unique index of its own kind"):
+        in_memory(Indexed)
 
-    assert UniqueRule("by_slug", ("slug",)) in rules
-    assert [rule for rule in rules if rule.name == "ix_indexed_slug"] == []
+
+async def test_a_unique_index_of_its_own_kind_is_named_with_its_fields(
+    sqlite: Database,
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Login(Own):
+        __tablename__ = "logins"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        mail: Mapped[str] = mapped_column()
+        is_old: Mapped[bool] = mapped_column(default=False)
+        __table_args__ = (
+            Index("one_mail", func.lower(mail), unique=True, sqlite_where=~is_old),
+        )
+
+    await sqlite.create_all(Own.metadata)
+    logins = Repository[Login, int](sqlite, Login)
+    await logins.create_many([{"mail": "a"}, {"mail": "A", "is_old": True}])
+
+    with pytest.raises(AlreadyExistsError) as taken:
+        await logins.create({"mail": "A"})
+
+    assert (taken.value.constraint, taken.value.fields) == ("one_mail", ("mail",))
+    with pytest.raises(UsageError, match="not unique by mail"):
+        await logins.upsert({"mail": "a"}, key="mail")
+
+
+async def test_validators_run_in_memory_as_they_do_in_sql() -> None:
+    rows = in_memory(Checked)
+    made = await rows.create({"name": " a "})
+
+    updated = await rows.update(made.id, {"name": " b "})
+    async with rows.unit_of_work():
+        held = await rows.get_by_id(made.id)
+        held.name = " c "
+        await rows.count()
+        seen = held.name
+
+    assert (made.name, updated.name, seen) == ("a", "b", "c")
+    assert await rows.update_where(ALL, {"name": " d "}) == 1
+    assert [row.name for row in await rows.get_all()] == ["d"]
 
 
 @pytest.mark.parametrize(

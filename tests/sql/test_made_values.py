@@ -14,7 +14,7 @@ from sqlalchemy.orm import (
     mapped_column,
 )
 
-from layerkit import ALL, Repository
+from layerkit import ALL, Repository, ValidationError
 from layerkit.sql import Database
 from tests.support.statements import sent
 
@@ -123,3 +123,27 @@ async def test_a_value_that_is_changed_from_inside_stays_tracked(
     found = await notes.get_by_id(note.id)
     assert found is not None
     assert found.tags == {"c": 1, "d": 1, "f": 1}
+
+
+async def test_a_value_that_the_database_computes_is_not_written(
+    crates: Repository[Crate, int],
+) -> None:
+    made = await crates.create({"name": "a"})
+
+    for data in ({"name": "b", "volume": 5}, Crate(name="b", volume=5)):
+        with pytest.raises(ValidationError, match="computes volume") as refused:
+            await crates.create(data)
+        assert refused.value.fields == ("volume",)
+    with pytest.raises(ValidationError, match="volume"):
+        await crates.create_many([{"name": "b", "volume": 5}])
+    with pytest.raises(ValidationError, match="volume"):
+        await crates.upsert({"name": "b", "volume": 5}, key="name")
+    with pytest.raises(ValidationError, match="can't be changed"):
+        await crates.update(made.id, {"volume": 5})
+    with pytest.raises(ValidationError, match="can't be changed"):
+        async with crates.unit_of_work():
+            held = await crates.get_by_id(made.id)
+            assert held is not None
+            held.volume = 5
+
+    assert await crates.count() == 1

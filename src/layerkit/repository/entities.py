@@ -78,8 +78,15 @@ class EntityAdapter(ABC, Generic[T]):
         self,
         values: Mapping[str, object],  # noqa: ARG002 - for subclasses
         changes: dict[str, Any],
+        *,
+        are_set: bool,  # noqa: ARG002 - for subclasses
     ) -> dict[str, Any]:
         """Return *changes* to an entity with *values* as the class's own rules say.
+
+        Args:
+            values: What the entity holds.
+            changes: What it gets.
+            are_set: True where an entity has had its attributes set to *changes*.
 
         Raises:
             ValidationError: A rule of the class refuses them.

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     ColumnElement,
+    Index,
     Table,
     UniqueConstraint,
 )
@@ -26,7 +27,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
-from layerkit.core.errors import NotSupportedError, UsageError
+from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
 from layerkit.repository import Comparison, EntityAdapter, FieldInfo, UniqueRule
 from layerkit.repository.scope import check_confined
 from layerkit.sql.mixins import DELETED, LIVE, STAMP, VersionMixin
@@ -67,7 +68,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         if mapper.version_id_col is not None:
             self.version = self.names[mapper.version_id_col]
         _check_mapper_args(mapper)
-        self.stamps = frozenset(self._marked(STAMP))
+        self._computed = frozenset(
+            name for name, column in self.columns.items() if column.computed is not None
+        )
+        self.stamps = self._computed | frozenset(self._marked(STAMP))
         self.deleted = next(iter(self._marked(DELETED)), None)
         self.fields = {
             name: _field_info(name, column, generated=self._is_generated(name))
@@ -90,6 +94,17 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     def _marked(self, mark: str) -> list[str]:
         return [name for name, column in self.columns.items() if mark in column.info]
+
+    @override
+    def _check_new(self, values: Mapping[str, object]) -> None:
+        super()._check_new(values)
+        computed = [n for n in values if n in self._computed and values[n] is not None]
+        if computed:
+            raise ValidationError(
+                f"the database computes {', '.join(computed)} of a {self.name}: leave "
+                "it out",
+                fields=computed,
+            )
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
@@ -210,6 +225,11 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         for table in self.mapper.tables:
             if any(_is_check(rule) for rule in getattr(table, "constraints", ())):
                 raise self._only_sql("a CHECK constraint")
+            for index in getattr(table, "indexes", ()):
+                if index.unique and not _is_rule(index):
+                    raise self._only_sql(
+                        f"a unique index of its own kind, {index.name}"
+                    )
         for name, column in self.columns.items():
             if name == self.integer_key:
                 continue  # a Sequence or Identity; memory counts by itself
@@ -218,6 +238,18 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                     _is_python(default) or _is_now(default)
                 ):
                     raise self._only_sql(f"a default of {name} that is made in SQL")
+
+    @override
+    def validated(
+        self, values: Mapping[str, object], changes: dict[str, Any], *, are_set: bool
+    ) -> dict[str, Any]:
+        if are_set or not self.hears_sets:
+            return changes
+        entity = self.load(values)
+        for name, value in changes.items():
+            setattr(entity, name, value)
+        held = self.held(entity)
+        return {n: v for n, v in held.items() if n in changes or v != values.get(n)}
 
     @override
     def check_alone(self, entity: T) -> None:
@@ -269,7 +301,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         groups += [
             (index.name, list(index.columns), LIVE in index.info)
             for index in table.indexes
-            if index.unique
+            if index.unique and _is_rule(index)
         ]
         rules = [
             UniqueRule(
@@ -390,6 +422,14 @@ def _is_check(rule: object) -> bool:
     if not isinstance(rule, CheckConstraint):
         return False
     return not rule._type_bound  # noqa: SLF001 - SQLAlchemy has no public name for it
+
+
+def _is_rule(index: Index) -> bool:
+    """Tell whether a unique index is about plain columns, of every (living) row."""
+    options = (index.dialect_options[name] for name in ("postgresql", "sqlite"))
+    is_partial = any(option["where"] is not None for option in options)
+    is_plain = all(isinstance(part, Column) for part in index.expressions)
+    return is_plain and (LIVE in index.info or not is_partial)
 
 
 def _is_now(default: Any) -> bool:
