@@ -68,9 +68,8 @@ _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 class SessionHolder(Protocol):
     """Know the session of the unit of work that this context stands in."""
 
-    @property
-    def dialect(self) -> Dialect:
-        """The dialect of the database."""
+    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
+        """Return the dialect of the database that the classes of *mapper* live in."""
         ...
 
     def session(self) -> AsyncSession:
@@ -445,7 +444,7 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @property
     def _dialect(self) -> Dialect:
-        return self._home.dialect
+        return self._home.dialect_of(self._mapped.mapper)
 
     def _returned(self, entity: T | None) -> T | None:
         """Return *entity*, of which no statement returns what is no column."""
