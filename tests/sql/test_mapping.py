@@ -3,15 +3,18 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Dialect, String, TypeDecorator, event
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from typing_extensions import override
 
 from layerkit import (
     ALL,
+    ConflictError,
     Inc,
     NotSupportedError,
     Repository,
@@ -28,6 +31,9 @@ from tests.support.library import (
     Seat,
     Ticket,
     Versioned,
+)
+from tests.support.library import (
+    Base as LibraryBase,
 )
 from tests.support.statements import sent
 
@@ -82,6 +88,38 @@ async def test_a_version_that_the_mapping_counts_otherwise_goes_by_its_flush(
     assert one.version == 30
     with pytest.raises(NotSupportedError, match="use create and update"):
         await rows.upsert({"id": 1, "name": "e"}, key="id")
+
+
+async def test_a_version_that_is_no_number_is_kept_and_guarded_by_a_condition(
+    sqlite: Database,
+) -> None:
+    class Base(DeclarativeBase): ...
+
+    class Row(Base):
+        __tablename__ = "etags"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(10))
+        etag: Mapped[str] = mapped_column(String(32))
+        __mapper_args__ = {  # noqa: RUF012 - declarative's
+            "version_id_col": etag,
+            "version_id_generator": lambda _: uuid4().hex,
+        }
+
+    await sqlite.create_all(Base.metadata)
+    rows = Repository[Row, int](sqlite, Row)
+    made = await rows.create({"name": "a"})
+
+    updated = await rows.update(1, {"name": "b"}, when=field("etag") == made.etag)
+    await rows.update_where(ALL, {"name": "c"})
+
+    found = await rows.get_by_id(1)
+    assert updated is not None
+    assert found is not None
+    assert len({made.etag, updated.etag, found.etag}) == 3
+    with pytest.raises(ConflictError):
+        await rows.update(1, {"name": "d"}, when=field("etag") == made.etag)
+    with pytest.raises(UsageError, match=r"Row\.etag holds str"):
+        await rows.delete(1, expected_version=1)
 
 
 async def test_validators_see_what_every_verb_writes(database: Database) -> None:
@@ -172,6 +210,21 @@ async def test_flush_events_hear_of_every_entity(sqlite: Database) -> None:
         await entries.upsert({"id": 1, "name": "a"}, key="id")
     with pytest.raises(NotSupportedError, match="use create and update"):
         await entries.upsert_many([{"id": 1, "name": "a"}], key="id")
+
+
+async def test_sessions_may_be_bound_by_the_base_of_their_classes(
+    database: Database,
+) -> None:
+    by_base = async_sessionmaker(binds={LibraryBase: database.engine})
+    books = Repository[Book, int](by_base, Book)
+
+    made = await books.create({"title": "a"})
+    await books.upsert({"id": made.id, "title": "b"}, key="id")
+    await books.update(made.id, {"title": "c"})
+    async with by_base() as session:
+        held = await Repository[Book, int](session, Book).find(field("title") == "c")
+
+    assert [book.id for book in held] == [made.id]
 
 
 async def test_joined_inheritance_is_written_to_both_tables(
