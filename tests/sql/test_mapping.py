@@ -6,7 +6,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Dialect, String, TypeDecorator, event
+from sqlalchemy import (
+    Dialect,
+    FetchedValue,
+    Integer,
+    String,
+    TypeDecorator,
+    event,
+)
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -120,6 +127,40 @@ async def test_a_version_that_is_no_number_is_kept_and_guarded_by_a_condition(
         await rows.update(1, {"name": "d"}, when=field("etag") == made.etag)
     with pytest.raises(UsageError, match=r"Row\.etag holds str"):
         await rows.delete(1, expected_version=1)
+
+
+async def test_a_version_that_the_server_counts_is_respected(
+    postgres_url: str,
+) -> None:
+    class Base(DeclarativeBase): ...
+
+    class Row(Base):
+        __tablename__ = "counted_by_server"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(10))
+        xmin: Mapped[int] = mapped_column(
+            Integer, system=True, server_default=FetchedValue()
+        )
+        __mapper_args__ = {  # noqa: RUF012 - declarative's
+            "version_id_col": xmin,
+            "version_id_generator": False,
+        }
+
+    async with Database(postgres_url) as database:
+        await database.create_all(Base.metadata)
+        rows = Repository[Row, int](database, Row)
+        made = await rows.create({"name": "a"})
+
+        updated = await rows.update(made.id, {"name": "b"}, expected_version=made.xmin)
+        async with rows.unit_of_work():
+            held = await rows.get_by_id(made.id)
+            assert held is not None
+            held.name = "c"
+
+        assert updated is not None
+        assert len({made.xmin, updated.xmin, held.xmin}) == 3
+        with pytest.raises(StaleDataError):
+            await rows.delete(made.id, expected_version=updated.xmin)
 
 
 async def test_validators_see_what_every_verb_writes(database: Database) -> None:
