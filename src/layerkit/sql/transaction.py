@@ -1,7 +1,11 @@
 """A unit of work on a session of its own, and what any session's unit needs."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -9,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
-from sqlalchemy.orm import InstanceState, Session, registry
+from sqlalchemy.orm import InstanceState, Session, SessionTransaction, registry
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
 
@@ -34,6 +38,12 @@ REGISTRIES: Final = "layerkit.registries"
 _OURS: Final = "layerkit."
 _KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
 
+_ENDED: Final = (
+    "the session was committed, rolled back or closed inside a unit of work, which "
+    "ends it itself: what came before is no longer part of the unit. Leave that call "
+    "out, or make it a unit of its own"
+)
+
 Loaded = list[tuple[Any, dict[str, Any]]]
 """Objects, and the column values that they had."""
 
@@ -56,6 +66,7 @@ class SQLTransaction(Transaction):
     ) -> None:
         super().__init__(home, read_only=read_only)
         self._make_session = make_session
+        self._ends = False
         self.session: AsyncSession
 
     @override
@@ -83,7 +94,8 @@ class SQLTransaction(Transaction):
         """
         await self._flush()
         try:
-            await self.session.commit()
+            with self._ending():
+                await self.session.commit()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             told = translate if self.read_only else translate_commit
             raise told(error, registries=self._registries) from error
@@ -104,9 +116,26 @@ class SQLTransaction(Transaction):
     async def _rollback(self) -> None:
         kept = loaded_values(self.session.sync_session)
         try:
-            await self.session.rollback()
+            with self._ending():
+                await self.session.rollback()
         finally:
             restore([*kept, *kept_values(self.session.sync_session)])
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Let the session's transaction end, here and nowhere else."""
+        self._ends = True
+        try:
+            yield
+        finally:
+            self._ends = False
+
+    def note_end(self) -> None:
+        """Doom the unit where somebody else has ended its transaction."""
+        if not self._ends:
+            ended = UnitOfWorkError(_ENDED)
+            self.lose(ended)
+            self.doom(ended)
 
     @override
     async def _release(self) -> None:
@@ -224,6 +253,13 @@ def hears_flushes(session: Session) -> bool:
     )
     listeners = (listener for heard in events for listener in heard)
     return any(not heard.__module__.startswith(_OURS) for heard in listeners)
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _note_end(session: Session, ended: SessionTransaction) -> None:
+    unit = None if ended.parent is not None else _unit_on(session)
+    if unit is not None:
+        unit.note_end()
 
 
 def _unit_on(session: Session) -> SQLTransaction | None:
