@@ -42,10 +42,9 @@ async def fill_expired(session: AsyncSession) -> None:
     groups: dict[tuple[Mapper[Any], tuple[str, ...]], ByKey] = {}
     for state in list(states):
         expired = state.expired_attributes
-        if not expired or state.expired or not state.persistent:
-            continue
-        names = tuple(a.key for a in state.mapper.column_attrs if a.key in expired)
-        if names:
+        columns = state.mapper.column_attrs if expired else ()
+        names = tuple(column.key for column in columns if column.key in expired)
+        if names and state.persistent and not state.expired:
             alike = groups.setdefault((state.mapper, names), {})
             alike[state.identity or ()] = state.obj()
     states.clear()

@@ -175,8 +175,9 @@ class SQLTransaction(Transaction):
             raise
 
     async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
-        await self._flush()
         try:
+            await self.session.flush()
+            await fill_expired(self.session)
             await shielded(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error

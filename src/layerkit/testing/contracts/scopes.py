@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from layerkit.core.errors import (
@@ -98,13 +98,10 @@ async def _streamed(records: Any) -> list[Any]:
 
 
 async def _walked(records: Any, where: Specification) -> list[Any]:
-    """Follow the cursors of pages of one."""
+    """Follow the cursor of a page of one."""
     page = await records.paginate(where, size=1)
-    found = [*page.items]
-    while page.next_cursor is not None:
-        page = await records.paginate(where, size=1, cursor=page.next_cursor)
-        found += page.items
-    return found
+    following = await records.paginate(where, size=1, cursor=page.next_cursor)
+    return [*page.items, *following.items]
 
 
 async def _changed(
@@ -273,6 +270,13 @@ class ScopesContract(BaseContract):
             HealthCheck.function_scoped_fixture,  # it opens what is empty each time
             HealthCheck.differing_executors,  # each subclass runs it
         ],
+    )
+    @example(
+        verbs=[
+            lambda r, ids: _locked(r, ids[0]),
+            lambda r, _: _changed(r, ALL, {"qty": 5}),
+            lambda r, _: _walked(r, ALL),
+        ]
     )
     @given(verbs=st.lists(_verbs(), min_size=1, max_size=6))
     async def test_no_verb_reaches_out_of_its_view(
