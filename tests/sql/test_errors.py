@@ -326,6 +326,19 @@ def test_postgresql_names_constraints(
     assert SECRET not in str(translated) + str(translated.detail)
 
 
+def test_an_engine_with_psycopg_names_constraints_too() -> None:
+    names = DriverError(constraint_name="full_name", table_name="things")
+    original = DriverError(f"Key (mail)=('{SECRET}')", sqlstate="23505", diag=names)
+
+    translated = translate(wrapped(original), THING)
+
+    assert isinstance(translated, AlreadyExistsError)
+    assert (translated.constraint, translated.fields) == (
+        "full_name",
+        ("first", "last"),
+    )
+
+
 def test_postgresql_names_columns_of_nulls_and_rules_of_checks() -> None:
     null = translate(from_postgres("23502", column_name="mail"), THING)
     check = translate(from_postgres("23514", constraint_name="size_positive"), THING)

@@ -300,10 +300,15 @@ def _refusal(
     )
 
 
+def _details(original: object) -> object:
+    """Return what has the names on PostgreSQL: asyncpg's own error, psycopg's diag."""
+    return getattr(original, "diag", None) or getattr(original, "__cause__", None)
+
+
 def _subject(error: DBAPIError, failure: Failure) -> tuple[str | None, tuple[str, ...]]:
     """Return the constraint and the columns that the driver names."""
     original: Any = error.orig
-    details = getattr(original, "__cause__", None)
+    details = _details(original)
     constraint: str | None = getattr(details, "constraint_name", None)
     column: str | None = getattr(details, "column_name", None)
     if constraint or column:
@@ -336,7 +341,7 @@ def _owner(
     if written := _WRITTEN.match(error.statement or ""):
         table = written.group(1).rpartition(".")[2].strip('`"')
     else:
-        table = getattr(getattr(error.orig, "__cause__", None), "table_name", None)
+        table = getattr(_details(error.orig), "table_name", None)
     own: tuple[Mapper[Any], ...] = () if adapter is None else (adapter.mapper,)
     known = {*registries, *(mapper.registry for mapper in own)}
     for mapper in (*own, *(m for found in known for m in found.mappers)):
