@@ -1,6 +1,9 @@
 """The clock, time-ordered ids and UNSET."""
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -77,3 +80,36 @@ def test_uuid7s_of_several_threads_never_collide() -> None:
         thread.join()
 
     assert len(set(made)) == 2_000
+
+
+_FORK = """
+import os, sys, threading
+from layerkit.core import types
+
+before = types.uuid7()
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with types._uuid7_lock:
+        held.set()
+        done.wait()
+
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    after = types.uuid7()
+    os._exit(0 if after > before else 1)
+status = os.waitpid(child, 0)[1]
+done.set()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_process_makes_uuid7s_though_a_thread_held_the_lock() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", _FORK]
+
+    ended = subprocess.run(command, timeout=60, check=False)
+
+    assert ended.returncode == 0

@@ -273,3 +273,21 @@ async def test_an_engine_of_the_users_is_left_as_it_is(tmp_path: Path) -> None:
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT 1")) == 1
     await engine.dispose()
+
+
+async def test_mariadb_refuses_what_does_not_fit_however_lax_it_is(
+    mysql_url: str,
+) -> None:
+    lax = {"init_command": "SET SESSION sql_mode = ''"}
+
+    async with (
+        Database(mysql_url) as database,
+        Database(make_url(mysql_url).update_query_dict(lax)) as own,
+    ):
+        modes = []
+        for opened in (database, own):
+            async with opened.engine.connect() as connection:
+                modes.append(await connection.scalar(text("SELECT @@sql_mode")))
+
+    assert "STRICT_ALL_TABLES" in modes[0]
+    assert modes[1] == ""

@@ -50,6 +50,7 @@ from layerkit.core.errors import (
     ValidationError,
 )
 from layerkit.repository import (
+    ALL,
     Inc,
     MemoryDatabase,
     Repository,
@@ -58,11 +59,12 @@ from layerkit.repository import (
     copy_of,
     field,
 )
-from layerkit.sql import Database, SQLRepository
+from layerkit.sql import Database, SoftDeleteMixin, SQLRepository
 from layerkit.unit_of_work import current_unit
 from tests.support.library import (
     Author,
     Book,
+    Checked,
     Employee,
     Loan,
     Manager,
@@ -158,21 +160,66 @@ def test_keys_and_rules_go_by_attribute_names() -> None:
     assert adapter.integer_key is None
 
 
-def test_a_unique_index_is_a_rule_and_one_on_an_expression_is_none() -> None:
-    class Indexed(Base):
+def test_a_unique_index_is_a_rule_unless_it_is_of_its_own_kind() -> None:
+    class Own(DeclarativeBase): ...
+
+    class Indexed(Own):
         __tablename__ = "indexed"
         id: Mapped[int] = mapped_column(primary_key=True)
         slug: Mapped[str] = mapped_column(String(50), index=True)
-        other: Mapped[str]
+        other: Mapped[str] = mapped_column()
         __table_args__ = (
             Index("by_slug", "slug", unique=True),
-            Index("by_lower", func.lower(text("other")), unique=True),
+            Index("by_text", func.lower(text("other")), unique=True),
+            Index("by_lower", func.lower(other), unique=True),
+            Index("by_some", "other", unique=True, sqlite_where=text("id > 5")),
         )
 
-    rules = adapter_for(Indexed).unique
+    assert adapter_for(Indexed).unique == (UniqueRule("by_slug", ("slug",)),)
+    with pytest.raises(NotSupportedError, match="unique index of its own kind"):
+        in_memory(Indexed)
 
-    assert UniqueRule("by_slug", ("slug",)) in rules
-    assert [rule for rule in rules if rule.name == "ix_indexed_slug"] == []
+
+async def test_a_unique_index_of_its_own_kind_is_named_with_its_fields(
+    sqlite: Database,
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Login(Own):
+        __tablename__ = "logins"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        mail: Mapped[str] = mapped_column()
+        is_old: Mapped[bool] = mapped_column(default=False)
+        __table_args__ = (
+            Index("one_mail", func.lower(mail), unique=True, sqlite_where=~is_old),
+        )
+
+    await sqlite.create_all(Own.metadata)
+    logins = Repository[Login, int](sqlite, Login)
+    await logins.create_many([{"mail": "a"}, {"mail": "A", "is_old": True}])
+
+    with pytest.raises(AlreadyExistsError) as taken:
+        await logins.create({"mail": "A"})
+
+    assert (taken.value.constraint, taken.value.fields) == ("one_mail", ("mail",))
+    with pytest.raises(UsageError, match="not unique by mail"):
+        await logins.upsert({"mail": "a"}, key="mail")
+
+
+async def test_validators_run_in_memory_as_they_do_in_sql() -> None:
+    rows = in_memory(Checked)
+    made = await rows.create({"name": " a "})
+
+    updated = await rows.update(made.id, {"name": " b "})
+    async with rows.unit_of_work():
+        held = await rows.get_by_id(made.id)
+        held.name = " c "
+        await rows.count()
+        seen = held.name
+
+    assert (made.name, updated.name, seen) == ("a", "b", "c")
+    assert await rows.update_where(ALL, {"name": " d "}) == 1
+    assert [row.name for row in await rows.get_all()] == ["d"]
 
 
 @pytest.mark.parametrize(
@@ -278,6 +325,56 @@ async def test_defaults_of_the_mapping_are_filled_in() -> None:
     assert (created.level, created.touched, created.updated_at) == (3, 0, None)
     assert created.created_at.tzinfo is not None
     assert (await stamped.get_by_id(created.id)).created_at == created.created_at
+
+
+async def test_a_default_may_look_at_the_other_values_of_its_row(
+    sqlite: Database,
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Post(SoftDeleteMixin, Own):
+        __tablename__ = "posts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        title: Mapped[str] = mapped_column("title_of_it", unique=True)
+        stars: Mapped[int | None]
+        slug: Mapped[str] = mapped_column(
+            default=lambda context: context.get_current_parameters()[
+                "title_of_it"
+            ].lower(),
+            onupdate=lambda context: context.current_parameters["title_of_it"].lower(),
+        )
+
+    await sqlite.create_all(Own.metadata)
+    for home in (sqlite, MemoryDatabase()):
+        posts = Repository[Post, int](home, Post)
+
+        post = await posts.create({"title": "A"})
+        updated = await posts.update(post.id, {"title": "B"})
+        await posts.create_many([{"title": "C"}])
+
+        found = await posts.get_all()
+        assert updated is not None
+        assert [row.slug for row in found] == ["b", "c"]
+    posts = Repository[Post, int](sqlite, Post)
+    with pytest.raises(NotSupportedError, match=r"Post\.slug"):
+        await posts.upsert({"title": "B", "stars": 1}, key="title")
+
+
+async def test_what_the_database_sets_is_unknown_to_a_scope(sqlite: Database) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Box(Own):
+        __tablename__ = "boxes"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        size: Mapped[int] = mapped_column(server_default=text("3"))
+
+    await sqlite.create_all(Own.metadata)
+    large = Repository[Box, int](sqlite, Box).scoped(field("size") >= 2)
+
+    with pytest.raises(ValidationError, match="outside of the scope"):
+        await large.create({})
+
+    assert (await large.create({"size": 2})).size == 2
 
 
 @pytest.mark.defect("R27")

@@ -13,6 +13,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     CompileError,
     DBAPIError,
@@ -189,6 +190,15 @@ def test_an_unknown_error_that_ended_the_connection_is_unavailable() -> None:
     assert failure_of(wrapped(DriverError("gone"), invalidated=True)) == "disconnected"
 
 
+def test_a_statement_that_was_prepared_before_a_migration_is_run_again() -> None:
+    kind: Any = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
+    prepared = kind("cached plan")
+
+    translated = translate(DBAPIError("SELECT", {}, prepared))
+
+    assert translated.retryable
+
+
 @pytest.mark.parametrize("failure", ["serialization", "deadlock"])
 def test_a_lost_race_is_retryable_and_says_which(failure: str) -> None:
     state = next(state for state, found in SQLSTATES.items() if found == failure)
@@ -197,6 +207,18 @@ def test_a_lost_race_is_retryable_and_says_which(failure: str) -> None:
 
     assert isinstance(translated, ConflictError)
     assert (translated.kind, translated.retryable) == (failure, True)
+
+
+def test_what_failed_before_its_savepoint_could_not_be_undone_is_told() -> None:
+    undoing = from_mysql(1305)
+    undoing.statement = "ROLLBACK TO SAVEPOINT sa_savepoint_1"
+    assert type(translate(undoing)) is UsageError
+
+    undoing.__context__ = from_mysql(1213)
+    translated = translate(undoing)
+
+    assert isinstance(translated, ConflictError)
+    assert translated.kind == "deadlock"
 
 
 @pytest.mark.parametrize(
@@ -305,6 +327,19 @@ def test_postgresql_names_constraints(
     assert isinstance(translated, ConflictError)
     assert (translated.constraint, translated.fields) == (constraint, fields)
     assert SECRET not in str(translated) + str(translated.detail)
+
+
+def test_an_engine_with_psycopg_names_constraints_too() -> None:
+    names = DriverError(constraint_name="full_name", table_name="things")
+    original = DriverError(f"Key (mail)=('{SECRET}')", sqlstate="23505", diag=names)
+
+    translated = translate(wrapped(original), THING)
+
+    assert isinstance(translated, AlreadyExistsError)
+    assert (translated.constraint, translated.fields) == (
+        "full_name",
+        ("first", "last"),
+    )
 
 
 def test_postgresql_names_columns_of_nulls_and_rules_of_checks() -> None:

@@ -1,15 +1,27 @@
 """The user's mapping: every verb respects its rules, or refuses."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import String, event
+from sqlalchemy import (
+    Dialect,
+    FetchedValue,
+    Integer,
+    String,
+    TypeDecorator,
+    event,
+)
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from typing_extensions import override
 
 from layerkit import (
     ALL,
+    ConflictError,
     Inc,
     NotSupportedError,
     Repository,
@@ -26,6 +38,9 @@ from tests.support.library import (
     Seat,
     Ticket,
     Versioned,
+)
+from tests.support.library import (
+    Base as LibraryBase,
 )
 from tests.support.statements import sent
 
@@ -82,6 +97,72 @@ async def test_a_version_that_the_mapping_counts_otherwise_goes_by_its_flush(
         await rows.upsert({"id": 1, "name": "e"}, key="id")
 
 
+async def test_a_version_that_is_no_number_is_kept_and_guarded_by_a_condition(
+    sqlite: Database,
+) -> None:
+    class Base(DeclarativeBase): ...
+
+    class Row(Base):
+        __tablename__ = "etags"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(10))
+        etag: Mapped[str] = mapped_column(String(32))
+        __mapper_args__ = {  # noqa: RUF012 - declarative's
+            "version_id_col": etag,
+            "version_id_generator": lambda _: uuid4().hex,
+        }
+
+    await sqlite.create_all(Base.metadata)
+    rows = Repository[Row, int](sqlite, Row)
+    made = await rows.create({"name": "a"})
+
+    updated = await rows.update(1, {"name": "b"}, when=field("etag") == made.etag)
+    await rows.update_where(ALL, {"name": "c"})
+
+    found = await rows.get_by_id(1)
+    assert updated is not None
+    assert found is not None
+    assert len({made.etag, updated.etag, found.etag}) == 3
+    with pytest.raises(ConflictError):
+        await rows.update(1, {"name": "d"}, when=field("etag") == made.etag)
+    with pytest.raises(UsageError, match=r"Row\.etag holds str"):
+        await rows.delete(1, expected_version=1)
+
+
+async def test_a_version_that_the_server_counts_is_respected(
+    postgres_url: str,
+) -> None:
+    class Base(DeclarativeBase): ...
+
+    class Row(Base):
+        __tablename__ = "counted_by_server"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column(String(10))
+        xmin: Mapped[int] = mapped_column(
+            Integer, system=True, server_default=FetchedValue()
+        )
+        __mapper_args__ = {  # noqa: RUF012 - declarative's
+            "version_id_col": xmin,
+            "version_id_generator": False,
+        }
+
+    async with Database(postgres_url) as database:
+        await database.create_all(Base.metadata)
+        rows = Repository[Row, int](database, Row)
+        made = await rows.create({"name": "a"})
+
+        updated = await rows.update(made.id, {"name": "b"}, expected_version=made.xmin)
+        async with rows.unit_of_work():
+            held = await rows.get_by_id(made.id)
+            assert held is not None
+            held.name = "c"
+
+        assert updated is not None
+        assert len({made.xmin, updated.xmin, held.xmin}) == 3
+        with pytest.raises(StaleDataError):
+            await rows.delete(made.id, expected_version=updated.xmin)
+
+
 async def test_validators_see_what_every_verb_writes(database: Database) -> None:
     rows = Repository[Checked, int](database, Checked)
     made = await rows.create({"name": " a "})
@@ -110,6 +191,50 @@ for moment in ("before_insert", "after_update", "before_delete"):
     event.listen(Entry, moment, lambda *_, what=moment: SEEN.append(what))
 
 
+class Color(StrEnum):
+    """Be stored by name, as SQLAlchemy does it, and be a text all the same."""
+
+    RED = "r"
+
+
+class Lowered(TypeDecorator[str]):
+    """Store texts in lower case."""
+
+    impl = String(20)
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and value.lower()
+
+
+async def test_filters_go_by_the_types_of_the_columns(database: Database) -> None:
+    class Typed(DeclarativeBase): ...
+
+    class Paint(Typed):
+        __tablename__ = "paints"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        color: Mapped[Color]
+        code: Mapped[str] = mapped_column(Lowered)
+
+    await database.create_all(Typed.metadata)
+    paints = Repository[Paint, int](database, Paint)
+    await paints.delete_where(ALL)
+    await paints.create({"color": Color.RED, "code": "AB1"})
+
+    for where in (
+        field("color") == Color.RED,
+        field("color").in_([Color.RED]),
+        field("code") == "Ab1",
+        field("code").in_(["aB1"]),
+        field("code").contains("b1"),
+        field("code").startswith("ab"),
+        field("code").iendswith("B1"),
+    ):
+        assert await paints.count(where) == 1, where
+    assert await paints.count(field("code").contains("AB")) == 0
+
+
 async def test_flush_events_hear_of_every_entity(sqlite: Database) -> None:
     await sqlite.create_all(Logged.metadata)
     entries = Repository[Entry, int](sqlite, Entry)
@@ -126,6 +251,21 @@ async def test_flush_events_hear_of_every_entity(sqlite: Database) -> None:
         await entries.upsert({"id": 1, "name": "a"}, key="id")
     with pytest.raises(NotSupportedError, match="use create and update"):
         await entries.upsert_many([{"id": 1, "name": "a"}], key="id")
+
+
+async def test_sessions_may_be_bound_by_the_base_of_their_classes(
+    database: Database,
+) -> None:
+    by_base = async_sessionmaker(binds={LibraryBase: database.engine})
+    books = Repository[Book, int](by_base, Book)
+
+    made = await books.create({"title": "a"})
+    await books.upsert({"id": made.id, "title": "b"}, key="id")
+    await books.update(made.id, {"title": "c"})
+    async with by_base() as session:
+        held = await Repository[Book, int](session, Book).find(field("title") == "c")
+
+    assert [book.id for book in held] == [made.id]
 
 
 async def test_joined_inheritance_is_written_to_both_tables(

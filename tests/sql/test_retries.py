@@ -9,9 +9,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from layerkit import ConflictError, Inc, Repository, UnavailableError, UnitOfWork
+from layerkit import (
+    ALL,
+    ConflictError,
+    Inc,
+    Repository,
+    StaleDataError,
+    UnavailableError,
+    UnitOfWork,
+    UnitOfWorkError,
+)
 from layerkit.sql import Database
 from tests.support.entities import Base, MappedItem
+from tests.support.library import Versioned
 from tests.support.servers import PostgresServer, find_postgres, unavailable
 
 
@@ -251,3 +261,101 @@ async def test_nothing_is_in_doubt_where_a_unit_only_reads(items: Items) -> None
             await kill_own(items)
 
     assert broken.value.retryable
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+async def test_a_deadlock_inside_a_savepoint_is_run_again(
+    items: Items, tracked: bool
+) -> None:
+    both = asyncio.Barrier(2)
+
+    async def cross_over(first: int, second: int) -> None:
+        met = False
+
+        async def work(unit: UnitOfWork) -> None:
+            nonlocal met
+            await items.update(first, {"qty": Inc(1)})
+            if not met:
+                met = True
+                await both.wait()
+            async with unit.savepoint():
+                if tracked:
+                    other = await items.get_by_id(second)
+                    assert other is not None
+                    other.name += "!"
+                else:
+                    await items.update(second, {"qty": Inc(1)})
+
+        await items.home.run(work, attempts=5)
+
+    await asyncio.gather(elsewhere(cross_over(1, 2)), elsewhere(cross_over(2, 1)))
+
+    found = [(item.name, item.qty) for item in await items.get_all()]
+    assert found == ([("a!", 1), ("b!", 1)] if tracked else [("a", 2), ("b", 2)])
+
+
+async def test_a_deadlock_that_is_caught_in_a_savepoint_loses_nothing_silently(
+    items: Items,
+) -> None:
+    both = asyncio.Barrier(2)
+    caught: list[str | None] = []
+
+    async def unit(first: int, second: int) -> None:
+        async with items.unit_of_work() as opened:
+            await items.update(first, {"qty": Inc(1)})
+            await both.wait()
+            try:
+                async with opened.savepoint():
+                    await items.update(second, {"qty": Inc(10)})
+            except ConflictError as error:
+                caught.append(error.kind)
+
+    results = await asyncio.gather(
+        elsewhere(unit(1, 2)), elsewhere(unit(2, 1)), return_exceptions=True
+    )
+
+    # PostgreSQL undoes the savepoint alone, MariaDB the whole unit, which then says so.
+    lost = sum(isinstance(result, UnitOfWorkError) for result in results)
+    total = sum(item.qty or 0 for item in await items.get_all())
+    assert caught == ["deadlock"]
+    assert total == 12 - lost
+
+
+class Rows(Repository[Versioned, int]): ...
+
+
+@pytest.fixture
+async def rows(items: Items) -> Rows:
+    home = items.home
+    assert isinstance(home, Database)
+    await home.create_all(Versioned.metadata)
+    found = Rows(home)
+    await found.delete_where(ALL)
+    await found.create({"id": 1, "name": "a"})
+    return found
+
+
+@pytest.mark.parametrize("verb", ["update", "delete"])
+async def test_a_version_that_moved_since_the_unit_has_read_it_is_stale(
+    rows: Rows, verb: str
+) -> None:
+    with pytest.raises(StaleDataError):
+        async with rows.unit_of_work():
+            await rows.get_by_id(1)
+            await elsewhere(rows.update(1, {"name": "b"}))
+            if verb == "update":
+                await rows.update(1, {"name": "c"}, expected_version=1)
+            else:
+                await rows.delete(1, expected_version=1)
+
+    assert [row.name for row in await rows.get_all()] == ["b"]
+
+
+async def test_what_is_gone_since_the_unit_has_read_it_is_none(rows: Rows) -> None:
+    async with rows.unit_of_work():
+        await rows.get_by_id(1)
+        await elsewhere(rows.delete(1))
+
+        found = await rows.update(1, {"name": "c"}, expected_version=1)
+
+    assert found is None

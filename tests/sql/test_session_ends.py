@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from layerkit.core.errors import AlreadyExistsError
+from layerkit.core.errors import AlreadyExistsError, UnitOfWorkError
 from tests.support.authors import Authors, PlannedError, Sessions, names
 from tests.support.library import Author
 
@@ -56,3 +56,37 @@ async def test_hooks_inside_a_savepoint_of_the_callers_go_with_it(
 
         assert calls == ["kept"]
         assert await names(session.bind) == ["kept"]  # type: ignore[arg-type] # an engine
+
+
+@pytest.mark.parametrize("how", ["commit", "rollback", "close"])
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+async def test_a_session_that_is_ended_inside_a_unit_dooms_it(
+    sessions: Sessions, how: str, whose: str
+) -> None:
+    calls: list[str] = []
+    async with sessions() as session:
+        authors = Authors(session if whose == "theirs" else sessions)
+
+        with pytest.raises(UnitOfWorkError, match="inside a unit of work"):
+            async with authors.unit_of_work() as unit:
+                unit.after_commit(lambda: calls.append("ran"))
+                await authors.create({"name": "first"})
+                await getattr(authors.db_session, how)()
+        await authors.create({"name": "later"})
+
+    assert calls == []
+
+
+async def test_a_savepoint_does_not_hide_that_its_session_was_ended(
+    sessions: Sessions,
+) -> None:
+    authors = Authors(sessions)
+
+    with pytest.raises(UnitOfWorkError, match="inside a unit of work"):
+        async with authors.unit_of_work() as unit:
+            await authors.create({"name": "first"})
+            with pytest.raises(UnitOfWorkError):
+                async with unit.savepoint():
+                    await authors.db_session.rollback()
+                    await authors.create({"name": "second"})
+            await authors.create({"name": "third"})

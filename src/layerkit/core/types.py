@@ -1,5 +1,6 @@
 """Small types that all layers share: clock, time-ordered ids, the UNSET sentinel."""
 
+import os
 import secrets
 import threading
 import time
@@ -47,12 +48,23 @@ _uuid7_lock = threading.Lock()
 _uuid7_last = 0
 
 
+def _renew_lock() -> None:  # pragma: no cover - runs in forked children only
+    """Replace the lock: the thread that holds it at a fork is not in the child."""
+    global _uuid7_lock  # noqa: PLW0603 - the child's own
+    _uuid7_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 def uuid7() -> UUID:
     """Return a time-ordered UUID, version 7 (RFC 9562, section 5.7).
 
     Ids of one process rise strictly: the milliseconds of the clock come first, and
     within one millisecond, or when the clock steps back, the last id counts on
-    (RFC 9562, section 6.2, method 2). Ids can be guessed from their neighbours; they
+    (RFC 9562, section 6.2, method 2). That holds for threads, and a forked process goes
+    on above the ids of its parent. Ids can be guessed from their neighbours; they
     are keys, not secrets.
     """
     global _uuid7_last  # noqa: PLW0603 - ids rise in the process as a whole
@@ -61,7 +73,8 @@ def uuid7() -> UUID:
     fresh |= secrets.randbits(_COUNTER_BITS - 1)
     with _uuid7_lock:
         if fresh <= _uuid7_last:
-            fresh = _uuid7_last + 1 + secrets.randbits(32)
+            # Wide enough that forks which count on from one id never meet.
+            fresh = _uuid7_last + 1 + secrets.randbits(48)
         _uuid7_last = fresh
     milliseconds, counter = fresh >> _COUNTER_BITS, fresh & ((1 << _COUNTER_BITS) - 1)
     rand_a, rand_b = counter >> 62, counter & ((1 << 62) - 1)

@@ -92,6 +92,10 @@ class Backend(ABC, Generic[T]):
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
         """Tell whether there is an entity with *key* that *where* means."""
 
+    async def exists_now(self, key: KeyTuple, where: Specification) -> bool:
+        """Tell what ``exists`` does, past the snapshot that a unit may read from."""
+        return await self.exists(key, where)
+
     @abstractmethod
     async def update(
         self, key: KeyTuple, changes: dict[str, Any], where: Specification

@@ -71,15 +71,22 @@ class EntityAdapter(ABC, Generic[T]):
         """Return what an insert of *values* adds: defaults of the mapping, stamps."""
 
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return what every update of an entity with *values* adds."""
+        """Return what every update adds that makes *values* of an entity."""
         return {}
 
     def validated(
         self,
         values: Mapping[str, object],  # noqa: ARG002 - for subclasses
         changes: dict[str, Any],
+        *,
+        are_set: bool,  # noqa: ARG002 - for subclasses
     ) -> dict[str, Any]:
         """Return *changes* to an entity with *values* as the class's own rules say.
+
+        Args:
+            values: What the entity holds.
+            changes: What it gets.
+            are_set: True where an entity has had its attributes set to *changes*.
 
         Raises:
             ValidationError: A rule of the class refuses them.

@@ -135,7 +135,11 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
 
     @override
     def validated(
-        self, values: Mapping[str, object], changes: dict[str, Any]
+        self,
+        values: Mapping[str, object],
+        changes: dict[str, Any],
+        *,
+        are_set: bool,
     ) -> dict[str, Any]:
         made: Any = self.load({**values, **changes})
         assign = self._model.__pydantic_validator__.validate_assignment

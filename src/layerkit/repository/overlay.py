@@ -327,12 +327,14 @@ class OverlayTransaction(Transaction):
                 f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
             )
         check_confined(adapter.name, changes, tracked.confined)
-        changes = adapter.validated(tracked.row, adapter.changes(changes))
+        changes = adapter.changes(changes)
+        changes = adapter.validated(tracked.row, changes, are_set=True)
         await self.claim()  # before the look: others may be writing until then
         row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
             raise StaleDataError(kind="serialization")
-        fresh = {**row, **adapter.on_update(row), **changes}
+        fresh = {**row, **changes}
+        fresh = {**fresh, **adapter.on_update(fresh), **changes}
         await self.write(adapter, key, fresh, row)
         self.writes += 1
 
@@ -548,8 +550,10 @@ class OverlayBackend(Backend[T], Generic[T]):
     async def _change(self, key: KeyTuple, row: Row, changes: dict[str, Any]) -> Row:
         if not changes:
             return row
-        applied = self.adapter.validated(row, _applied(row, changes))
-        fresh = {**row, **self.adapter.on_update(row), **applied}
+        applied = _applied(row, changes)
+        applied = self.adapter.validated(row, applied, are_set=False)
+        fresh = {**row, **applied}
+        fresh = {**fresh, **self.adapter.on_update(fresh), **applied}
         await self.transaction.write(self.adapter, key, fresh, row)
         return fresh
 

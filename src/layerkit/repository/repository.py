@@ -37,7 +37,7 @@ from layerkit.repository.bounds import (
 )
 from layerkit.repository.cursors import Position, beyond, read_cursor, write_cursor
 from layerkit.repository.entities import Data, EntityAdapter
-from layerkit.repository.fields import KeyTuple, UniqueRule
+from layerkit.repository.fields import KeyTuple, UniqueRule, type_name
 from layerkit.repository.homes import Home, SessionSource, home_of
 from layerkit.repository.page import Page
 from layerkit.repository.query import (
@@ -755,11 +755,11 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             ConflictError: It does not meet the condition.
         """
         found = self._scope.seen & self._among([key])
-        if not await self._backend.exists(key, found):
+        if not await self._backend.exists_now(key, found):
             return
         if expected_version is not None:
             current = Comparison(self._version(), "eq", expected_version)
-            if not await self._backend.exists(key, found & current):
+            if not await self._backend.exists_now(key, found & current):
                 raise StaleDataError
         raise ConflictError(
             f"{self._adapter.name} does not meet the condition", kind="guard"
@@ -771,14 +771,22 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         guard = ALL if when is None else self._checked(when)
         if expected_version is None:
             return guard
+        version = self._version()
         check_number("expected_version", expected_version, 0)
-        return Comparison(self._version(), "eq", expected_version) & guard
+        return Comparison(version, "eq", expected_version) & guard
 
     def _version(self) -> str:
         if self._adapter.version is None:
             raise UsageError(
                 f"{self._adapter.name} has no version to expect: add VersionMixin, or "
                 "a field `version: int`"
+            )
+        info = self._adapter.fields[self._adapter.version]
+        if info.kind is not int:
+            raise UsageError(
+                f"{self._adapter.name}.{info.name} holds {type_name(info)}, and "
+                "expected_version goes by versions that are numbers: write "
+                f"when=field({info.name!r}) == ..."
             )
         return self._adapter.version
 

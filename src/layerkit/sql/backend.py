@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final, Generic, Literal, Protocol
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, get_args
 
 from sqlalchemy import (
     URL,
@@ -47,18 +47,20 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.evaluate import matches
-from layerkit.sql.compile import condition, ordering
+from layerkit.sql.compile import MYSQL, condition, ordering
 from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
-from layerkit.sql.refresh import forget, refresh_columns
+from layerkit.sql.refresh import EXPIRED, fill_expired, forget, refresh_columns
 from layerkit.sql.session import SessionUnit
-from layerkit.sql.transaction import CHECKED, REGISTRIES
+from layerkit.sql.transaction import CHECKED, REGISTRIES, hears_flushes
 from layerkit.sql.upserts import Upserts
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_Way: TypeAlias = Literal["insert", "update", "upsert", "delete"]
 
 _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
@@ -66,9 +68,8 @@ _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 class SessionHolder(Protocol):
     """Know the session of the unit of work that this context stands in."""
 
-    @property
-    def dialect(self) -> Dialect:
-        """The dialect of the database."""
+    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
+        """Return the dialect of the database that the classes of *mapper* live in."""
         ...
 
     def session(self) -> AsyncSession:
@@ -102,13 +103,9 @@ class SQLBackend(Backend[T], Generic[T]):
         self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
         self._related = [r.key for r in adapter.mapper.relationships]
         self._version = adapter.version if adapter.counts_by_one else None
-        self._inserts_plainly = _is_plain(adapter, "insert")
-        self.takes_values = self._inserts_plainly and adapter.builds_plainly
-        self._updates_plainly = _is_plain(adapter, "update")
-        self._upserts_plainly = self._inserts_plainly and not _listens(
-            adapter.mapper, "update"
-        )
-        self._deletes_plainly = _is_plain(adapter, "delete")
+        self._width = len(adapter.mapper.column_attrs)
+        self._plain = {way: _is_plain(adapter, way) for way in get_args(_Way)}
+        self.takes_values = self._plain["insert"] and adapter.builds_plainly
 
     @override
     async def run(
@@ -124,11 +121,12 @@ class SQLBackend(Backend[T], Generic[T]):
             session = self._home.session().sync_session
             session.info[REGISTRIES].add(self._mapped.mapper.registry)
             autoflush = session.autoflush
-            # Tracked changes are written before statements, also where the session
-            # itself would not.
-            session.autoflush = autoflush or bool(transaction.blocks)
+            # What was changed on objects is written before statements, also where the
+            # session itself would not: a statement that returns them would undo it.
+            session.autoflush = autoflush or writes or bool(transaction.blocks)
             try:
                 result = await work()
+                await fill_expired(self._home.session())
             except AppException:
                 raise  # bad data dooms nothing; what a flush refuses has doomed already
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
@@ -163,7 +161,6 @@ class SQLBackend(Backend[T], Generic[T]):
             make_transient(entity)  # else it would count as stored, and nothing be sent
         session.add(entity)
         await session.flush()
-        await _fill_expired(session, entity)
         return entity
 
     @override
@@ -172,7 +169,7 @@ class SQLBackend(Backend[T], Generic[T]):
         built = [e for e in entities if isinstance(e, self._mapped.entity)]
         if any(instance_state(entity).persistent for entity in built):
             raise AlreadyExistsError(fields=self.adapter.key)
-        if not self._inserts_plainly or any(map(self._has_related, built)):
+        if not self._plainly("insert") or any(map(self._has_related, built)):
             values = (e for e in entities if isinstance(e, Mapping))
             session.add_all([*built, *(self.adapter.build(v) for v in values)])
             await session.flush()
@@ -223,8 +220,15 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
-        statement = select(1).select_from(self._mapped.entity)
-        statement = statement.where(self._has_key(key), self._condition(where))
+        statement = self._select_one(key, where)
+        return (await self._home.session().scalar(statement)) is not None
+
+    @override
+    async def exists_now(self, key: KeyTuple, where: Specification) -> bool:
+        statement = self._select_one(key, where)
+        # MySQL's units read what there was at their first read, unless they lock.
+        snapshots = self._dialect.name in MYSQL
+        statement = statement.with_for_update(read=True) if snapshots else statement
         return (await self._home.session().scalar(statement)) is not None
 
     @override
@@ -232,7 +236,7 @@ class SQLBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, changes: dict[str, Any], where: Specification
     ) -> T | None:
         session = self._home.session()
-        if self._updates_plainly and changes and self._dialect.update_returning:
+        if self._plainly("update") and changes and self._dialect.update_returning:
             statement = (
                 self._update(changes)
                 .where(self._has_key(key), self._condition(where))
@@ -240,20 +244,20 @@ class SQLBackend(Backend[T], Generic[T]):
             )
             options = {"populate_existing": True, "synchronize_session": False}
             found = await session.scalars(statement, execution_options=options)
-            return found.one_or_none()
+            return self._returned(found.one_or_none())
         changed = await self._change(self._select(key, where), changes)
         return changed[0] if changed else None
 
     @override
     async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
-        if not self._updates_plainly:
+        if not self._plainly("update"):
             return len(await self._change(self.select(where), changes))
         statement = self._update(changes).where(self._condition(where))
         return await self._execute(statement)
 
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
-        if not self._deletes_plainly:
+        if not self._plainly("delete"):
             return bool(await self._remove(self._select(key, where)))
         session = self._home.session()
         statement = delete(self._mapped.entity)
@@ -267,7 +271,7 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @override
     async def delete_where(self, where: Specification) -> int:
-        if not self._deletes_plainly:
+        if not self._plainly("delete"):
             return await self._remove(self.select(where))
         statement = delete(self._mapped.entity).where(self._condition(where))
         return await self._execute(statement)
@@ -283,7 +287,7 @@ class SQLBackend(Backend[T], Generic[T]):
             returning = statement.values(rows[0]).returning(self._mapped.entity)
             options = {"populate_existing": True}
             found = await session.scalars(returning, execution_options=options)
-            return found.one_or_none()
+            return self._returned(found.one_or_none())
         await session.execute(statement.values(rows[0]))
         return await self._settle(item, rule, where)
 
@@ -357,6 +361,10 @@ class SQLBackend(Backend[T], Generic[T]):
     def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
         return self.select(where).where(self._has_key(key))
 
+    def _select_one(self, key: KeyTuple, where: Specification) -> Select[int]:
+        statement = select(1).select_from(self._mapped.entity)
+        return statement.where(self._has_key(key), self._condition(where))
+
     def _held(self, session: AsyncSession, key: KeyTuple) -> T | None:
         """Return the object that stands for *key* in *session*, where it is loaded."""
         identity = self._mapped.mapper.identity_key_from_primary_key(key)
@@ -382,10 +390,11 @@ class SQLBackend(Backend[T], Generic[T]):
         return found.unique()
 
     def _upserts(self, rule: UniqueRule, where: Specification) -> Upserts[T]:
-        if not self._upserts_plainly:
+        if not self._plainly("upsert"):
             raise NotSupportedError(
-                f"{self.adapter.name} is mapped with inheritance, or listens to its "
-                "inserts or updates, which an upsert passes by: use create and update"
+                f"{self.adapter.name} is mapped with inheritance, or something listens "
+                "to its inserts, updates or flushes, which an upsert passes by: use "
+                "create and update"
             )
         held = None if rule.where is None else self._condition(rule.where)
         seen = self._condition(where)
@@ -416,8 +425,6 @@ class SQLBackend(Backend[T], Generic[T]):
             await session.flush()
         finally:
             session.info[CHECKED] = False
-        for entity in entities:
-            await _fill_expired(session, entity)
         return list(entities)
 
     async def _remove(self, found: Select[T]) -> int:
@@ -437,7 +444,19 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @property
     def _dialect(self) -> Dialect:
-        return self._home.dialect
+        return self._home.dialect_of(self._mapped.mapper)
+
+    def _returned(self, entity: T | None) -> T | None:
+        """Return *entity*, of which no statement returns what is no column."""
+        if entity is not None and len(self._mapped.columns) < self._width:
+            held = self._home.session().sync_session.info[EXPIRED]
+            held.add(instance_state(entity))
+        return entity
+
+    def _plainly(self, what: _Way) -> bool:
+        """Tell whether a statement past the session breaks nobody's rules."""
+        session = self._home.session().sync_session
+        return self._plain[what] and not hears_flushes(session)
 
     def _has_related(self, entity: T) -> bool:
         """Tell whether other entities are to be stored along with this one."""
@@ -478,25 +497,18 @@ def _worked_out(now: Any, value: Any) -> Any:
     return None if now is None else now + value.amount
 
 
-async def _fill_expired(session: AsyncSession, entity: object) -> None:
-    """Read what the database has made up and did not return with the statement."""
-    if expired := instance_state(entity).expired_attributes:
-        await session.refresh(entity, expired)
-
-
-def _is_plain(
-    adapter: MappedAdapter[Any], what: Literal["insert", "update", "delete"]
-) -> bool:
+def _is_plain(adapter: MappedAdapter[Any], what: _Way) -> bool:
     """Tell whether a statement past the session breaks no rule of the mapping."""
     mapper = adapter.mapper
     counts = adapter.version is None or adapter.counts_by_one
     is_flat = not mapper.inherits and mapper.polymorphic_on is None
-    if not (is_flat and counts) or _listens(mapper, what):
+    heard = ("insert", "update") if what == "upsert" else (what,)
+    if not (is_flat and counts) or any(_listens(mapper, way) for way in heard):
         return False
     if what == "update":
         eager = (r.lazy not in {"select", True, "raise"} for r in mapper.relationships)
-        return not mapper.validators and not any(eager)
-    return what == "insert" or not any(map(_cascades, mapper.relationships))
+        return not adapter.hears_sets and not any(eager)
+    return what != "delete" or not any(map(_cascades, mapper.relationships))
 
 
 def _listens(mapper: Mapper[Any], what: str) -> bool:

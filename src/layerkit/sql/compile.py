@@ -25,6 +25,7 @@ from sqlalchemy import (
     not_,
     or_,
     true,
+    type_coerce,
 )
 
 from layerkit.repository import Order, Specification
@@ -85,11 +86,13 @@ def _comparison(
         case "in":
             result = column.in_(value) if value else false()
             if exact:
-                result &= cast(column, LargeBinary).in_([_bytes(v) for v in value])
+                result &= cast(column, LargeBinary).in_(
+                    [_bytes(v, column) for v in value]
+                )
         case "eq" | "ne":
             result = column == value
             if exact:
-                result &= cast(column, LargeBinary) == _bytes(value)
+                result &= cast(column, LargeBinary) == _bytes(value, column)
             result = result if operator == "eq" else not_(result)
         case "lt":
             result = column < value
@@ -109,6 +112,8 @@ def _search(
 ) -> ColumnElement[bool]:
     found: ColumnElement[bool]
     subject: Any
+    # What is stored is searched: a type of the user's own knows no pieces of values.
+    column = type_coerce(column, String)
     folds = operator.startswith("i")
     place = operator.removeprefix("i")
     if not text:
@@ -157,5 +162,5 @@ def _is_text(value: object) -> bool:
     return any(isinstance(item, str) for item in values)
 
 
-def _bytes(value: str) -> ColumnElement[Any]:
-    return cast(literal(value), LargeBinary)
+def _bytes(value: str, column: Any) -> ColumnElement[Any]:
+    return cast(literal(value, column.type), LargeBinary)

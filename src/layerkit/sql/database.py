@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -10,7 +9,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import URL, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Mapper, Session, sessionmaker
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
@@ -50,9 +49,16 @@ class SQLHome(Home):
         return transaction.session
 
     @property
-    @abstractmethod
     def dialect(self) -> Dialect:
         """The dialect of the database, known without a connection."""
+        return self.dialect_of(None)
+
+    @abstractmethod
+    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
+        """Return the dialect of the database that the classes of *mapper* live in.
+
+        Sessions may be bound to several, by class or by base.
+        """
 
     @override
     def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
@@ -105,6 +111,7 @@ class Database(SQLHome):
         self._set_cursor_secret(cursor_secret)
         self._owned: AsyncEngine | None = None
         self._closed = False
+        self._dialects: dict[Mapper[Any] | None, Dialect] = {}
         if isinstance(target, str | URL):
             self._owned = make_engine(
                 target,
@@ -190,11 +197,12 @@ class Database(SQLHome):
         found = transaction_of(self)
         return found if isinstance(found, SQLTransaction) else None
 
-    @cached_property
     @override
-    def dialect(self) -> Dialect:
-        session: AsyncSession = self._sessions()  # nothing connects for this
-        return session.get_bind().dialect
+    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
+        if mapper not in self._dialects:
+            session: AsyncSession = self._sessions()  # nothing connects for this
+            self._dialects[mapper] = session.get_bind(mapper).dialect
+        return self._dialects[mapper]
 
     def _new(self, *, read_only: bool) -> SQLTransaction:
         self._check_open()
@@ -257,10 +265,9 @@ class SessionHome(SQLHome):
     def transaction(self) -> SQLTransaction:
         return self._unit
 
-    @property
     @override
-    def dialect(self) -> Dialect:
-        return self._unit.session.get_bind().dialect
+    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
+        return self._unit.session.get_bind(mapper).dialect
 
 
 # By the id of a session factory, which stays taken while the Database holds on to it.

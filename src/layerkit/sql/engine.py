@@ -30,6 +30,12 @@ _LIBPQ_ONLY: Final = frozenset(
 )
 """What libpq reads from an address, and asyncpg does not take."""
 
+_ASYNCMY: Final = frozenset({"mysql+asyncmy", "mariadb+asyncmy"})
+_STRICT: Final = (
+    "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')"
+)
+"""Where a server is not strict, it cuts off what does not fit, and tells nobody."""
+
 _OURS: Final = "leave the driver out, and it is aiosqlite, asyncpg or asyncmy"
 
 
@@ -66,6 +72,8 @@ def make_engine(
     else:
         # A server that was restarted has cut every connection in the pool.
         given.setdefault("pool_pre_ping", True)
+    if url.drivername in _ASYNCMY and "init_command" not in url.query:
+        given["connect_args"] = {"init_command": _STRICT}
     engine = _create(url, given)
     if url.get_backend_name() == "sqlite":
         _set_up_sqlite(engine)

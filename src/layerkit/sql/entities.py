@@ -10,6 +10,7 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     ColumnElement,
+    Index,
     Table,
     UniqueConstraint,
 )
@@ -26,7 +27,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
-from layerkit.core.errors import NotSupportedError, UsageError
+from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
 from layerkit.repository import Comparison, EntityAdapter, FieldInfo, UniqueRule
 from layerkit.repository.scope import check_confined
 from layerkit.sql.mixins import DELETED, LIVE, STAMP, VersionMixin
@@ -67,7 +68,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         if mapper.version_id_col is not None:
             self.version = self.names[mapper.version_id_col]
         _check_mapper_args(mapper)
-        self.stamps = frozenset(self._marked(STAMP))
+        self._computed = frozenset(
+            name for name, column in self.columns.items() if column.computed is not None
+        )
+        self.stamps = self._computed | frozenset(self._marked(STAMP))
         self.deleted = next(iter(self._marked(DELETED)), None)
         self.fields = {
             name: _field_info(name, column, generated=self._is_generated(name))
@@ -90,6 +94,17 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     def _marked(self, mark: str) -> list[str]:
         return [name for name, column in self.columns.items() if mark in column.info]
+
+    @override
+    def _check_new(self, values: Mapping[str, object]) -> None:
+        super()._check_new(values)
+        computed = [n for n in values if n in self._computed and values[n] is not None]
+        if computed:
+            raise ValidationError(
+                f"the database computes {', '.join(computed)} of a {self.name}: leave "
+                "it out",
+                fields=computed,
+            )
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
@@ -125,19 +140,24 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
-        made = {
-            name: _made(column, column.default or column.server_default)
+        context = self._context(values)
+        defaults = {
+            name: column.default or column.server_default
             for name, column in self.columns.items()
-            if (column.default is not None or column.server_default is not None)
-            and values.get(name) is None
-            and name != self.integer_key
+            if values.get(name) is None and name != self.integer_key
+        }
+        made = {
+            name: _made(self.columns[name], default, context)
+            for name, default in defaults.items()
+            if _is_python(default) or _is_now(default)
         }
         return {**made, **self._next_version(None)}
 
     @override
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
+        context = self._context(values)
         made = {
-            name: _made(column, column.onupdate)
+            name: _made(column, column.onupdate, context)
             for name, column in self.columns.items()
             if column.onupdate is not None
         }
@@ -156,7 +176,13 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         """True where making an entity from values does nothing but set them."""
         constructor = self.mapper.class_manager.original_init
         is_default = constructor is self.mapper.registry.constructor
-        return is_default and not (self.mapper.validators or self._listens_to_init)
+        return is_default and not (self.hears_sets or self._listens_to_init)
+
+    @property
+    def hears_sets(self) -> bool:
+        """True where setting an attribute runs code, a validator's say."""
+        attributes = (getattr(self.entity, name) for name in self.columns)
+        return any(list(attribute.dispatch.set) for attribute in attributes)
 
     @property
     def _listens_to_init(self) -> bool:
@@ -184,7 +210,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             default: Any = column.onupdate
             if default is not None:
                 in_python = _is_python(default)
-                made[column] = _made(column, default) if in_python else default.arg
+                context = _Context(f"{self.name}.{self.names[column]}", None)
+                made[column] = (
+                    _made(column, default, context) if in_python else default.arg
+                )
         if self.version is not None:
             made[self.columns[self.version]] = self.columns[self.version] + 1
         return made
@@ -196,6 +225,11 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         for table in self.mapper.tables:
             if any(_is_check(rule) for rule in getattr(table, "constraints", ())):
                 raise self._only_sql("a CHECK constraint")
+            for index in getattr(table, "indexes", ()):
+                if index.unique and not _is_rule(index):
+                    raise self._only_sql(
+                        f"a unique index of its own kind, {index.name}"
+                    )
         for name, column in self.columns.items():
             if name == self.integer_key:
                 continue  # a Sequence or Identity; memory counts by itself
@@ -204,6 +238,18 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                     _is_python(default) or _is_now(default)
                 ):
                     raise self._only_sql(f"a default of {name} that is made in SQL")
+
+    @override
+    def validated(
+        self, values: Mapping[str, object], changes: dict[str, Any], *, are_set: bool
+    ) -> dict[str, Any]:
+        if are_set or not self.hears_sets:
+            return changes
+        entity = self.load(values)
+        for name, value in changes.items():
+            setattr(entity, name, value)
+        held = self.held(entity)
+        return {n: v for n, v in held.items() if n in changes or v != values.get(n)}
 
     @override
     def check_alone(self, entity: T) -> None:
@@ -230,6 +276,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             or name == self.version
         )
 
+    def _context(self, values: Mapping[str, object]) -> "_Context":
+        named = {self.columns[n].key: v for n, v in values.items() if n in self.columns}
+        return _Context(self.name, named)
+
     def _next_version(self, values: Mapping[str, Any] | None) -> dict[str, Any]:
         count = self.mapper.version_id_generator
         if self.version is None or not callable(count):
@@ -251,7 +301,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         groups += [
             (index.name, list(index.columns), LIVE in index.info)
             for index in table.indexes
-            if index.unique
+            if index.unique and _is_rule(index)
         ]
         rules = [
             UniqueRule(
@@ -374,6 +424,14 @@ def _is_check(rule: object) -> bool:
     return not rule._type_bound  # noqa: SLF001 - SQLAlchemy has no public name for it
 
 
+def _is_rule(index: Index) -> bool:
+    """Tell whether a unique index is about plain columns, of every (living) row."""
+    options = (index.dialect_options[name] for name in ("postgresql", "sqlite"))
+    is_partial = any(option["where"] is not None for option in options)
+    is_plain = all(isinstance(part, Column) for part in index.expressions)
+    return is_plain and (LIVE in index.info or not is_partial)
+
+
 def _is_now(default: Any) -> bool:
     argument = getattr(default, "arg", None)
     if isinstance(argument, FunctionElement):
@@ -388,10 +446,41 @@ def _is_python(default: Any) -> bool:
     return bool(is_python)
 
 
-def _made(column: Column[Any], default: Any) -> Any:
+class _Context:
+    """Be what a default gets that looks at the other values of its row.
+
+    Args:
+        owner: Whose default it is, for messages.
+        values: The other values by the key of their columns; None where a statement
+            writes many rows at once.
+    """
+
+    def __init__(self, owner: str, values: dict[str, Any] | None) -> None:
+        self._owner, self._values = owner, values
+
+    def get_current_parameters(self, isolate_multiinsert_groups: bool = True) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
+        """Return the values.
+
+        Raises:
+            NotSupportedError: There are none.
+        """
+        if self._values is None:
+            raise NotSupportedError(
+                f"what an update sets {self._owner} to goes by the other values of its "
+                "row, which no upsert knows: use create and update"
+            )
+        return self._values
+
+    @property
+    def current_parameters(self) -> Any:
+        """The values, by SQLAlchemy's older name."""
+        return self.get_current_parameters()
+
+
+def _made(column: Column[Any], default: Any, context: _Context) -> Any:
     """Return the value that a default of *column* gives."""
     if not _is_python(default):
         now = datetime.now(UTC)  # see check_portable
         is_aware = getattr(column.type, "timezone", False)
         return now if is_aware else now.replace(tzinfo=None)
-    return default.arg(None) if default.is_callable else copy.deepcopy(default.arg)
+    return default.arg(context) if default.is_callable else copy.deepcopy(default.arg)

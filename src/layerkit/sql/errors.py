@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from sqlalchemy import URL, Column, Constraint, PrimaryKeyConstraint, Table
+from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
@@ -43,7 +44,8 @@ Failure: TypeAlias = Literal[
 
 SQLSTATES: Final[Mapping[str, Failure]] = {
     "23505": "unique", "23P01": "unique", "23503": "foreign_key", "23502": "not_null",
-    "23514": "check", "22": "data", "40001": "serialization", "40P01": "deadlock",
+    "23514": "check", "22": "data", "54000": "data", "428C9": "data",
+    "40001": "serialization", "40P01": "deadlock",
     "55P03": "locked", "57P": "disconnected", "08001": "unreachable",
     "08004": "unreachable", "08": "disconnected",
     "53": "unavailable", "28": "denied", "57014": "timeout", "25P02": "aborted",
@@ -55,6 +57,7 @@ MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
     1062: "unique", 1586: "unique", 1451: "foreign_key", 1452: "foreign_key",
     1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
     1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
+    1690: "data", 1906: "data", 3105: "data",
     1213: "deadlock", 1020: "serialization", 1205: "locked", 3572: "locked",
     1040: "unavailable", 1044: "denied", 1045: "denied", 1698: "denied",
     1053: "disconnected",
@@ -66,7 +69,7 @@ MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
 SQLITE_CODES: Final[Mapping[int, Failure]] = {
     2067: "unique", 1555: "unique", 2579: "unique", 787: "foreign_key",
     1811: "foreign_key", 1299: "not_null", 275: "check", 3091: "data", 20: "data",
-    18: "data", 5: "locked", 6: "locked", 8: "unavailable",
+    18: "data", 5: "locked", 6: "locked", 8: "unopened",
     10: "unavailable", 13: "unavailable", 14: "unopened", 1: "missing",
 }  # fmt: skip
 """Extended result codes first; a primary code (the low byte) stands for its kind."""
@@ -133,6 +136,7 @@ def translate(
     if isinstance(error, StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
     if isinstance(error, DBAPIError):
+        error = _first_failure(error)
         owner = _owner(error, adapter, registries)
         return _translate_driver(error, owner, url)
     if isinstance(error, OSError):
@@ -141,6 +145,17 @@ def translate(
         if isinstance(error, kind):
             return make(error)
     return UsageError(f"{type(error).__name__}: {error}")
+
+
+def _first_failure(error: DBAPIError) -> DBAPIError:
+    """Return what failed in a flush, where undoing its savepoint has failed as well.
+
+    MariaDB ends the whole transaction at a deadlock, savepoints and all.
+    """
+    if not (error.statement or "").startswith("ROLLBACK TO SAVEPOINT"):
+        return error
+    before = error.__context__
+    return before if isinstance(before, DBAPIError) else error
 
 
 def translate_commit(
@@ -265,6 +280,8 @@ def failure_of(error: DBAPIError) -> Failure:
         found = SQLITE_CODES.get(code) or SQLITE_CODES.get(code & 0xFF)
     elif isinstance(number, int):
         found = MYSQL_ERRORS.get(number)
+    elif isinstance(original, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError):
+        found = "serialization"  # a migration has run since the connection prepared it
     else:
         state = str(getattr(original, "sqlstate", None) or "")
         found = next(
@@ -296,10 +313,15 @@ def _refusal(
     )
 
 
+def _details(original: object) -> object:
+    """Return what has the names on PostgreSQL: asyncpg's own error, psycopg's diag."""
+    return getattr(original, "diag", None) or getattr(original, "__cause__", None)
+
+
 def _subject(error: DBAPIError, failure: Failure) -> tuple[str | None, tuple[str, ...]]:
     """Return the constraint and the columns that the driver names."""
     original: Any = error.orig
-    details = getattr(original, "__cause__", None)
+    details = _details(original)
     constraint: str | None = getattr(details, "constraint_name", None)
     column: str | None = getattr(details, "column_name", None)
     if constraint or column:
@@ -332,7 +354,7 @@ def _owner(
     if written := _WRITTEN.match(error.statement or ""):
         table = written.group(1).rpartition(".")[2].strip('`"')
     else:
-        table = getattr(getattr(error.orig, "__cause__", None), "table_name", None)
+        table = getattr(_details(error.orig), "table_name", None)
     own: tuple[Mapper[Any], ...] = () if adapter is None else (adapter.mapper,)
     known = {*registries, *(mapper.registry for mapper in own)}
     for mapper in (*own, *(m for found in known for m in found.mappers)):
@@ -364,7 +386,8 @@ def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
     """Return the fields of a constraint by its name, given or made by the server."""
     tables = (t for t in adapter.mapper.tables if isinstance(t, Table))
     for table in tables:
-        for candidate in table.constraints:
+        rules: list[Constraint | Index] = [*table.constraints, *table.indexes]
+        for candidate in rules:
             columns = list(getattr(candidate, "columns", ()))
             if constraint in _names(table, candidate, columns):
                 return tuple(adapter.names[c] for c in columns if c in adapter.names)
@@ -375,7 +398,7 @@ def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
 
 
 def _names(
-    table: Table, constraint: Constraint, columns: Sequence[Column[Any]]
+    table: Table, constraint: Constraint | Index, columns: Sequence[Column[Any]]
 ) -> set[str]:
     """Return the names that *constraint* goes by; unnamed ones are named by servers."""
     if constraint.name:

@@ -1,14 +1,21 @@
 """Reading again what a session holds, after statements that went past it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
+EXPIRED: Final = "layerkit.expired"
+"""A key of ``session.info``: the states of objects that may have lost values."""
+
 _AT_ONCE: Final = 500
+
+ByKey: TypeAlias = dict[tuple[Any, ...], Any]
+"""Entities of one class by their keys."""
 
 
 async def refresh_columns(session: AsyncSession, entities: Iterable[object]) -> None:
@@ -16,25 +23,51 @@ async def refresh_columns(session: AsyncSession, entities: Iterable[object]) -> 
 
     Relationships stay as they are loaded. There is one statement a class for each 500.
     """
-    by_mapper: dict[Mapper[Any], dict[tuple[Any, ...], Any]] = {}
+    by_mapper: dict[Mapper[Any], ByKey] = {}
     for entity in entities:
         state = instance_state(entity)
         by_mapper.setdefault(state.mapper, {})[state.identity or ()] = entity
     for mapper, by_key in by_mapper.items():
-        keys = list(by_key)
-        for start in range(0, len(keys), _AT_ONCE):
-            await _refresh(session, mapper, by_key, keys[start : start + _AT_ONCE])
+        names = [a.key for a in mapper.column_attrs if not a.deferred]
+        await _refresh(session, mapper, names, by_key)
         forget(session, by_key.values())
 
 
+async def fill_expired(session: AsyncSession) -> None:
+    """Read what the database has made up and did not return with its statement.
+
+    Else an object would not be readable once its unit of work has ended.
+    """
+    states: WeakSet[InstanceState[Any]] = session.sync_session.info[EXPIRED]
+    groups: dict[tuple[Mapper[Any], tuple[str, ...]], ByKey] = {}
+    for state in list(states):
+        expired = state.expired_attributes
+        columns = state.mapper.column_attrs if expired else ()
+        names = tuple(column.key for column in columns if column.key in expired)
+        if names and state.persistent and not state.expired:
+            alike = groups.setdefault((state.mapper, names), {})
+            alike[state.identity or ()] = state.obj()
+    states.clear()
+    for (mapper, names), by_key in groups.items():
+        await _refresh(session, mapper, names, by_key)
+
+
 async def _refresh(
+    session: AsyncSession, mapper: Mapper[Any], names: Sequence[str], by_key: ByKey
+) -> None:
+    """Read *names* of the entities in *by_key*, and take out what is found."""
+    keys = list(by_key)
+    for start in range(0, len(keys), _AT_ONCE):
+        await _read(session, mapper, names, by_key, keys[start : start + _AT_ONCE])
+
+
+async def _read(
     session: AsyncSession,
     mapper: Mapper[Any],
-    by_key: dict[tuple[Any, ...], Any],
+    names: Sequence[str],
+    by_key: ByKey,
     keys: Sequence[tuple[Any, ...]],
 ) -> None:
-    """Take out of *by_key* what is found."""
-    names = [a.key for a in mapper.column_attrs if not a.deferred]
     columns = [getattr(mapper.class_, name) for name in names]
     meant = (
         and_(*(c == part for c, part in zip(mapper.primary_key, key, strict=True)))
@@ -46,6 +79,9 @@ async def _refresh(
         values = row[len(mapper.primary_key) :]
         for name, value in zip(names, values, strict=True):
             set_committed_value(entity, name, value)
+        state = instance_state(entity)
+        # Types that track changes inside a value, such as MutableDict, take it in here.
+        state.manager.dispatch.refresh(state, None, names)
 
 
 def forget(session: AsyncSession, entities: Iterable[object]) -> None:

@@ -102,7 +102,8 @@ class SessionUnit(SQLTransaction):
             return
         loaded = loaded_values(self.session.sync_session)
         try:
-            await self.session.rollback()
+            with self._ending():
+                await self.session.rollback()
         finally:
             self._restore([*loaded, *kept_values(self.session.sync_session)])
 

@@ -1,15 +1,20 @@
 """A unit of work on a session of its own, and what any session's unit needs."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
-from sqlalchemy.orm import InstanceState, Session, registry
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm import InstanceState, Session, SessionTransaction, registry
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
@@ -17,7 +22,7 @@ from layerkit.repository import adapter_for
 from layerkit.sql.entities import check_changes
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
 from layerkit.sql.loading import WATCHED
-from layerkit.sql.refresh import refresh_columns
+from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.unit_of_work import Transaction, shielded
 from layerkit.unit_of_work.transaction import open_blocks
 
@@ -30,7 +35,14 @@ CHECKED: Final = "layerkit.checked"
 REGISTRIES: Final = "layerkit.registries"
 """A key of ``session.info``: where the classes that verbs work on are mapped."""
 
+_OURS: Final = "layerkit."
 _KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
+
+_ENDED: Final = (
+    "the session was committed, rolled back or closed inside a unit of work, which "
+    "ends it itself: what came before is no longer part of the unit. Leave that call "
+    "out, or make it a unit of its own"
+)
 
 Loaded = list[tuple[Any, dict[str, Any]]]
 """Objects, and the column values that they had."""
@@ -54,6 +66,7 @@ class SQLTransaction(Transaction):
     ) -> None:
         super().__init__(home, read_only=read_only)
         self._make_session = make_session
+        self._ends = False
         self.session: AsyncSession
 
     @override
@@ -81,7 +94,8 @@ class SQLTransaction(Transaction):
         """
         await self._flush()
         try:
-            await self.session.commit()
+            with self._ending():
+                await self.session.commit()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             told = translate if self.read_only else translate_commit
             raise told(error, registries=self._registries) from error
@@ -89,6 +103,7 @@ class SQLTransaction(Transaction):
     async def _flush(self) -> None:
         try:
             await self.session.flush()
+            await fill_expired(self.session)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
 
@@ -101,9 +116,26 @@ class SQLTransaction(Transaction):
     async def _rollback(self) -> None:
         kept = loaded_values(self.session.sync_session)
         try:
-            await self.session.rollback()
+            with self._ending():
+                await self.session.rollback()
         finally:
             restore([*kept, *kept_values(self.session.sync_session)])
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Let the session's transaction end, here and nowhere else."""
+        self._ends = True
+        try:
+            yield
+        finally:
+            self._ends = False
+
+    def note_end(self) -> None:
+        """Doom the unit where somebody else has ended its transaction."""
+        if not self._ends:
+            ended = UnitOfWorkError(_ENDED)
+            self.lose(ended)
+            self.doom(ended)
 
     @override
     async def _release(self) -> None:
@@ -119,30 +151,36 @@ class SQLTransaction(Transaction):
         with self.verb("savepoint", writes=False):
             try:
                 await begin_by_hand(session)
+                await session.flush()
+                await fill_expired(session)
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-                self.doom(error)
+                self.lose(error)
                 raise translate(error, registries=self._registries) from error
         try:
             yield
+            await self._keep_savepoint(nested)
         except BaseException as error:
             try:
                 await shielded(self._undo_savepoint(nested))
             except AppException as failed:
-                if not isinstance(error, Exception):
-                    # A cancellation stays one; a new one tells that undoing failed.
-                    raise type(error)(*error.args) from failed
-                raise
+                # MariaDB ends the whole transaction at a deadlock, savepoints and all.
+                self.lose(error)
+                tells_more = getattr(
+                    error, "retryable", not isinstance(error, Exception)
+                )
+                if not tells_more:
+                    raise
+                raise error from failed
             raise
+
+    async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
         try:
-            await session.flush()
+            await self.session.flush()
+            await fill_expired(self.session)
             await shielded(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            await shielded(self._undo_savepoint(nested))
             raise translate(error, registries=self._registries) from error
-        except BaseException:
-            await shielded(self._undo_savepoint(nested))
-            raise
 
     async def _undo_savepoint(self, nested: AsyncSessionTransaction) -> None:
         open_one = self.session.sync_session.get_nested_transaction()
@@ -163,7 +201,7 @@ class SQLTransaction(Transaction):
 
 def watch(session: AsyncSession) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    info = {WATCHED: True, _KEPT: [], REGISTRIES: set()}
+    info = {WATCHED: True, _KEPT: [], REGISTRIES: set(), EXPIRED: WeakSet()}
     session.sync_session.info.update(info)
 
 
@@ -196,6 +234,33 @@ def _check_changes(session: Session, _: object, __: object) -> None:
     except AppException as error:
         unit.doom(error)
         raise
+
+
+@event.listens_for(Session, "after_flush")
+def _note_expired(session: Session, _: object) -> None:
+    """Note what was written: the database may have made up values of it."""
+    if session.info.get(WATCHED):
+        written = (*session.new, *session.dirty)
+        session.info[EXPIRED].update(map(instance_state, written))
+
+
+def hears_flushes(session: Session) -> bool:
+    """Tell whether somebody else listens to what *session* flushes."""
+    dispatch: Any = session.dispatch
+    events = (
+        dispatch.before_flush,
+        dispatch.after_flush,
+        dispatch.after_flush_postexec,
+    )
+    listeners = (listener for heard in events for listener in heard)
+    return any(not heard.__module__.startswith(_OURS) for heard in listeners)
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _note_end(session: Session, ended: SessionTransaction) -> None:
+    unit = None if ended.parent is not None else _unit_on(session)
+    if unit is not None:
+        unit.note_end()
 
 
 def _unit_on(session: Session) -> SQLTransaction | None:

@@ -73,6 +73,7 @@ class Transaction(ABC):
         self._hooks: list[Hook] = []
         self._events: list[object] = []
         self._doom: BaseException | None = None
+        self._lost: BaseException | None = None
         self._running: str | None = None
         self._idle: asyncio.Event | None = None
 
@@ -213,6 +214,10 @@ class Transaction(ABC):
         if self.blocks:
             self._doom = self._doom or cause
 
+    def lose(self, cause: BaseException) -> None:
+        """Doom the transaction for good: no savepoint around can undo it."""
+        self._lost = self._lost or cause
+
     def check_doom(self) -> None:
         """Raise where an earlier error has doomed the transaction.
 
@@ -275,11 +280,11 @@ class Transaction(ABC):
                     failure = error
                     raise
         except BaseException as error:
-            if is_open:  # else what came before could not be written, and it stays
-                self.writes, self._doom = writes, None
-            del self._hooks[hooks:], self._events[events:]
             if failure is not None and error is not failure:
-                self.doom(error)  # it is the undoing that failed
+                self.lose(error)  # it is the undoing that failed
+            if is_open:  # else what came before could not be written, and it stays
+                self.writes, self._doom = writes, self._lost
+            del self._hooks[hooks:], self._events[events:]
             raise
 
     # How it ends
@@ -343,6 +348,7 @@ class Transaction(ABC):
             block.is_open = False
         self.blocks, self._hooks, self._events = [], [], []
         self.writes, self._doom, self.sink, self.failure = 0, None, None, None
+        self._lost = None
         forget_closed_blocks()
 
 

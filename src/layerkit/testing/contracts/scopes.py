@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from layerkit.core.errors import (
@@ -14,7 +14,7 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
-from layerkit.repository import ALL, Inc, field
+from layerkit.repository import ALL, Inc, Specification, field
 from layerkit.testing.contracts.base import BaseContract
 from layerkit.testing.contracts.entities import OpenRepository
 
@@ -63,6 +63,30 @@ def _verbs() -> st.SearchStrategy[Verb]:
         st.builds(lambda w: lambda r, _: r.paginate(w, total="exact"), _ANY),
         st.builds(lambda w: lambda r, _: r.update_where(w, {"qty": Inc(5)}), _ANY),
         st.builds(lambda w: lambda r, _: r.delete_where(w), _ANY),
+        st.builds(
+            lambda n, c: lambda r, ids: r.create({"id": ids[n], "code": c}),
+            _POSITIONS,
+            _CODES,
+        ),
+        st.builds(
+            lambda n, w: lambda r, ids: r.delete(ids[n], when=w), _POSITIONS, _ANY
+        ),
+        st.builds(
+            lambda n: lambda r, ids: r.update(ids[n], {"qty": 8}, expected_version=1),
+            _POSITIONS,
+        ),
+        st.builds(
+            lambda n: lambda r, ids: r.with_deleted().update(ids[n], {"qty": 6}),
+            _POSITIONS,
+        ),
+        st.builds(lambda n: lambda r, ids: r.with_deleted().delete(ids[n]), _POSITIONS),
+        st.builds(lambda w: lambda r, _: r.with_deleted().delete_where(w), _ANY),
+        st.builds(lambda w: lambda r, _: r.with_deleted().find(w), _ANY),
+        st.builds(lambda w: lambda r, _: r.scoped(w).delete_where(ALL, expect=1), _ANY),
+        st.builds(lambda w: lambda r, _: _walked(r, w), _ANY),
+        st.builds(lambda w: lambda r, _: _changed(r, w, {"qty": 5}), _ANY),
+        st.builds(lambda w: lambda r, _: _changed(r, w, {"tenant": "others"}), _ANY),
+        st.builds(lambda n: lambda r, ids: _locked(r, ids[n]), _POSITIONS),
         st.just(lambda r, _: r.get_all()),
         st.just(lambda r, ids: r.get_many(ids)),
         st.just(lambda r, _: _streamed(r)),
@@ -71,6 +95,30 @@ def _verbs() -> st.SearchStrategy[Verb]:
 
 async def _streamed(records: Any) -> list[Any]:
     return [record async for record in records.stream()]
+
+
+async def _walked(records: Any, where: Specification) -> list[Any]:
+    """Follow the cursor of a page of one."""
+    page = await records.paginate(where, size=1)
+    following = await records.paginate(where, size=1, cursor=page.next_cursor)
+    return [*page.items, *following.items]
+
+
+async def _changed(
+    records: Any, where: Specification, changes: dict[str, object]
+) -> list[Any]:
+    """Set attributes of what is found, and leave it to the unit to store them."""
+    async with records.unit_of_work():
+        found: list[Any] = await records.find(where)
+        for record in found:
+            for name, value in changes.items():
+                setattr(record, name, value)
+    return found
+
+
+async def _locked(records: Any, entity_id: int) -> Any:
+    async with records.unit_of_work():
+        return await records.get_by_id(entity_id, lock="wait")
 
 
 def _entities(result: Any) -> list[Any]:
@@ -216,12 +264,19 @@ class ScopesContract(BaseContract):
                 await mine.delete(ids[0], when=never)
 
     @settings(
-        max_examples=30,
+        max_examples=40,
         deadline=None,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,  # it opens what is empty each time
             HealthCheck.differing_executors,  # each subclass runs it
         ],
+    )
+    @example(
+        verbs=[
+            lambda r, ids: _locked(r, ids[0]),
+            lambda r, _: _changed(r, ALL, {"qty": 5}),
+            lambda r, _: _walked(r, ALL),
+        ]
     )
     @given(verbs=st.lists(_verbs(), min_size=1, max_size=6))
     async def test_no_verb_reaches_out_of_its_view(
