@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import NotSupportedError, UsageError
 from layerkit.repository import ALL, BaseRepository, Page, field
 
 CLAMP = 3
@@ -208,3 +208,39 @@ def test_a_backend_without_the_six_verbs_cannot_be_made() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Half()  # type: ignore[abstract] # what is tested
+
+
+# What six verbs do not have
+
+
+async def test_an_option_that_the_six_verbs_lack_is_refused_by_name() -> None:
+    books: Any = shelf()
+    guard = field("price") == 5
+
+    refused: list[tuple[str, Any, dict[str, Any]]] = [
+        ("get_by_id", 1, {"lock": "wait"}),
+        ("find", ALL, {"lock": "wait"}),
+        ("find_one", ALL, {"lock": "wait"}),
+        ("update", (1, {}), {"when": guard}),
+        ("delete", 1, {"expected_version": 1}),
+    ]
+    for verb, given, options in refused:
+        arguments = given if isinstance(given, tuple) else (given,)
+        text = f"{verb} takes no {next(iter(options))}="
+        with pytest.raises(NotSupportedError, match=text):
+            await getattr(books, verb)(*arguments, **options)
+    assert await books.exists(1)
+
+
+async def test_an_option_of_none_asks_for_nothing() -> None:
+    books: Any = shelf()
+
+    assert await books.get_by_id(1, lock=None) == Book(1, "t1", 5)
+    assert await books.delete(1, expected_version=None, when=None) is True
+
+
+async def test_an_option_that_does_not_exist_stays_a_type_error() -> None:
+    books: Any = shelf()
+
+    with pytest.raises(TypeError, match="nope"):
+        await books.get_by_id(1, nope=1)
