@@ -289,8 +289,8 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
     async def upsert(
         self, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
-        self.transaction.expect_race(self.adapter, rule)
-        return await super().upsert(item, rule, where)
+        with self.transaction.expecting_race(self.adapter, rule):
+            return await super().upsert(item, rule, where)
 
     @override
     async def _insert(self, entity: T, given: Row) -> tuple[KeyTuple, Row]:

@@ -1,6 +1,7 @@
 """A unit of work on Redis: read at once, written by one script at the commit."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from typing_extensions import override
@@ -60,6 +61,7 @@ class RedisTransaction(OverlayTransaction):
         self._prefix = prefix
         self._allow_scan = allow_scan
         self._seen: dict[tuple[type, KeyTuple], Seen] = {}
+        self._racing: tuple[type, tuple[str, ...]] | None = None
         self._raced: set[tuple[type, tuple[str, ...]]] = set()
         self._is_peeking = False
 
@@ -195,12 +197,20 @@ class RedisTransaction(OverlayTransaction):
             name = self._kinds[adapter.entity].layout.last
             await self._server.run(RAISE, [name], [given], commits=False)
 
-    def expect_race(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> None:
-        """Take a collision under *rule* from now on for a race, to be tried again.
+    @contextmanager
+    def expecting_race(
+        self, adapter: EntityAdapter[Any], rule: UniqueRule
+    ) -> Iterator[None]:
+        """Take a collision under *rule*, here or at the commit, for a race.
 
         An upsert that found nothing would find it at the next attempt.
         """
-        self._raced.add((adapter.entity, rule.fields))
+        self._racing = (adapter.entity, rule.fields)
+        self._raced.add(self._racing)
+        try:
+            yield
+        finally:
+            self._racing = None
 
     @override
     async def write(
@@ -232,18 +242,23 @@ class RedisTransaction(OverlayTransaction):
             self._refuse_changed(kind.adapter, self._seen[kind.adapter.entity, key])
         if reply[0] == b"taken":
             kind, rule, _ = list(steps.claims.values())[reply[1] - 1]
-            self.refuse(kind.adapter, rule)
+            self._refuse_taken(kind.adapter, rule)
 
     def _refuse_changed(self, adapter: EntityAdapter[Any], seen: Seen) -> NoReturn:
         if seen.row is None:
-            self.refuse(adapter, UniqueRule("primary key", adapter.key))
+            self._refuse_taken(adapter, UniqueRule("primary key", adapter.key))
         if adapter.version:
             raise StaleDataError
         raise _lost_race(adapter)
 
+    def _refuse_taken(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> NoReturn:
+        if (adapter.entity, rule.fields) in self._raced:
+            raise _lost_race(adapter)
+        self.refuse(adapter, rule)
+
     @override
     def refuse(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> NoReturn:
-        if (adapter.entity, rule.fields) in self._raced:
+        if (adapter.entity, rule.fields) == self._racing:
             error = _lost_race(adapter)
             self.doom(error)
             raise error
