@@ -30,7 +30,7 @@ from sqlalchemy.orm import (
     RelationshipProperty,
     make_transient,
 )
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
@@ -411,6 +411,8 @@ class SQLBackend(Backend[T], Generic[T]):
         for entity in entities:
             for name, value in changes.items():
                 setattr(entity, name, _worked_out(getattr(entity, name), value))
+                # Else a value that was there already would not move the version on.
+                flag_modified(entity, name)
         session.info[CHECKED] = True
         try:
             await session.flush()
