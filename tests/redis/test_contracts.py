@@ -14,11 +14,16 @@ from typing_extensions import override
 from layerkit.core.errors import ConflictError
 from layerkit.redis import RedisDatabase
 from layerkit.repository import Inc, Repository, Unique
-from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
+from layerkit.testing.contracts import (
+    Capabilities,
+    OpenRepository,
+    UnitOfWorkContract,
+)
 from tests.support.entities import MappedItem, MappedRecord, MappedSeat
 
 
 class TestDataclassesInRedis(UnitOfWorkContract):
+    capabilities: ClassVar[Capabilities] = Capabilities(locks=False)
     decode_responses: ClassVar[bool] = False
 
     @pytest.fixture

@@ -1,6 +1,8 @@
 """Scopes: what a view does not show, no verb of it reads or writes."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from dataclasses import field as field_of
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
-from layerkit.repository import ALL, Inc, field
+from layerkit.repository import ALL, Inc, Specification, field
 from layerkit.testing.contracts.base import BaseContract
 from layerkit.testing.contracts.entities import OpenRepository
 
@@ -23,50 +25,86 @@ _ANY = st.sampled_from([ALL, field("qty") >= 1, ~(field("code") == "a0")])
 _CODES = st.sampled_from(["a0", "a1", "b0", "b1", "new"])
 _POSITIONS = st.integers(0, 3)
 
-Verb = Callable[[Any, list[int]], Awaitable[Any]]
+
+@dataclass(frozen=True)
+class Verb:
+    """Be a call of a verb on records of which the ids are known.
+
+    Attributes:
+        text: What is called, as hypothesis shows it.
+        call: Called with the view and the ids.
+    """
+
+    text: str
+    call: Callable[[Any, list[int]], Awaitable[Any]] = field_of(repr=False)
 
 
 def _verbs() -> st.SearchStrategy[Verb]:
-    """Return calls of all verbs, on the records with the ids that they are given."""
-    return st.one_of(
-        st.builds(lambda n: lambda r, ids: r.get_by_id(ids[n]), _POSITIONS),
-        st.builds(lambda n: lambda r, ids: r.exists(ids[n]), _POSITIONS),
-        st.builds(lambda n: lambda r, ids: r.delete(ids[n]), _POSITIONS),
-        st.builds(lambda n: lambda r, ids: r.restore(ids[n]), _POSITIONS),
-        st.builds(lambda n: lambda r, ids: r.update(ids[n], {"qty": 9}), _POSITIONS),
-        st.builds(
-            lambda n, w: lambda r, ids: r.update(ids[n], {"qty": Inc(1)}, when=w),
-            _POSITIONS,
-            _ANY,
-        ),
-        st.builds(
-            lambda n, c: lambda r, ids: r.upsert({"id": ids[n], "code": c}, key="id"),
-            _POSITIONS,
-            _CODES,
-        ),
-        st.builds(
-            lambda c: lambda r, _: r.upsert({"code": c, "qty": 7}, key="code"), _CODES
-        ),
-        st.builds(
-            lambda c: (
-                lambda r, _: r.upsert_many(
-                    [{"code": "other"}, {"code": c, "qty": 7}], key="code"
-                )
-            ),
-            _CODES,
-        ),
-        st.builds(lambda c: lambda r, _: r.create({"code": c}), _CODES),
-        st.builds(lambda c: lambda r, _: r.create_many([{"code": c}]), _CODES),
-        st.builds(lambda w: lambda r, _: r.find(w), _ANY),
-        st.builds(lambda c: lambda r, _: r.find_one(field("code") == c), _CODES),
-        st.builds(lambda w: lambda r, _: r.count(w), _ANY),
-        st.builds(lambda w: lambda r, _: r.paginate(w, total="exact"), _ANY),
-        st.builds(lambda w: lambda r, _: r.update_where(w, {"qty": Inc(5)}), _ANY),
-        st.builds(lambda w: lambda r, _: r.delete_where(w), _ANY),
-        st.just(lambda r, _: r.get_all()),
-        st.just(lambda r, ids: r.get_many(ids)),
-        st.just(lambda r, _: _streamed(r)),
+    """Return calls of all verbs."""
+    by_id = _POSITIONS.flatmap(
+        lambda n: st.sampled_from(
+            [
+                Verb(f"get_by_id({n})", lambda r, ids: r.get_by_id(ids[n])),
+                Verb(f"exists({n})", lambda r, ids: r.exists(ids[n])),
+                Verb(f"delete({n})", lambda r, ids: r.delete(ids[n])),
+                Verb(f"restore({n})", lambda r, ids: r.restore(ids[n])),
+                Verb(f"update({n})", lambda r, ids: r.update(ids[n], {"qty": 9})),
+            ]
+        )
     )
+    guarded = st.builds(
+        lambda n, w: Verb(
+            f"update({n}, when={w})",
+            lambda r, ids: r.update(ids[n], {"qty": Inc(1)}, when=w),
+        ),
+        _POSITIONS,
+        _ANY,
+    )
+    upsert_by_id = st.builds(
+        lambda n, c: Verb(
+            f"upsert({n}, {c})",
+            lambda r, ids: r.upsert({"id": ids[n], "code": c}, key="id"),
+        ),
+        _POSITIONS,
+        _CODES,
+    )
+    by_code = _CODES.flatmap(lambda c: st.sampled_from(_verbs_by_code(c)))
+    by_filter = _ANY.flatmap(lambda w: st.sampled_from(_verbs_by_filter(w)))
+    every = st.sampled_from(
+        [
+            Verb("get_all()", lambda r, _: r.get_all()),
+            Verb("get_many(every id)", lambda r, ids: r.get_many(ids)),
+            Verb("stream()", lambda r, _: _streamed(r)),
+        ]
+    )
+    return st.one_of(by_id, guarded, upsert_by_id, by_code, by_filter, every)
+
+
+def _verbs_by_code(code: str) -> list[Verb]:
+    new = {"code": code, "qty": 7}
+    return [
+        Verb(f"create({code})", lambda r, _: r.create(new)),
+        Verb(f"create_many([{code}])", lambda r, _: r.create_many([new])),
+        Verb(f"find_one({code})", lambda r, _: r.find_one(field("code") == code)),
+        Verb(f"upsert({code})", lambda r, _: r.upsert(new, key="code")),
+        Verb(
+            f"upsert_many([other, {code}])",
+            lambda r, _: r.upsert_many([{"code": "other"}, new], key="code"),
+        ),
+    ]
+
+
+def _verbs_by_filter(where: Specification) -> list[Verb]:
+    return [
+        Verb(f"find({where})", lambda r, _: r.find(where)),
+        Verb(f"count({where})", lambda r, _: r.count(where)),
+        Verb(f"paginate({where})", lambda r, _: r.paginate(where, total="exact")),
+        Verb(
+            f"update_where({where})",
+            lambda r, _: r.update_where(where, {"qty": Inc(5)}),
+        ),
+        Verb(f"delete_where({where})", lambda r, _: r.delete_where(where)),
+    ]
 
 
 async def _streamed(records: Any) -> list[Any]:
@@ -229,18 +267,21 @@ class ScopesContract(BaseContract):
     ) -> None:
         self.needs("records")
         async with open_repository(self.record) as records:
-            mine, _, ids = await self.tenants(records)
+            mine, others, ids = await self.tenants(records)
+            await others.delete(ids[3])  # which nobody is to restore
             everything = records.with_deleted()
             before = await self.state(everything)
 
             for verb in verbs:
                 try:
-                    result = await verb(mine, ids)
+                    result = await verb.call(mine, ids)
                 except AppException:
                     continue
-                assert {record.tenant for record in _entities(result)} <= {"mine"}
+                seen = {record.tenant for record in _entities(result)}
+                assert seen <= {"mine"}, f"{verb.text} has shown what others have"
 
-            assert await self.state(everything) == before
+            after = await self.state(everything)
+            assert after == before, f"one of {verbs} has changed what others have"
 
     async def state(self, records: Any) -> list[tuple[Any, ...]]:
         """Return what the other tenant has, stamps included."""
