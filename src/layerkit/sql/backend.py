@@ -161,6 +161,15 @@ class SQLBackend(Backend[T], Generic[T]):
             raise AlreadyExistsError(fields=self.adapter.key)
         if state.detached:
             make_transient(entity)  # else it would count as stored, and nothing be sent
+        key = tuple(getattr(entity, name) for name in self.adapter.key)
+        held = self._held(session, key)
+        if held is not None and self._inserts_plainly:
+            # The session warns of two objects with one key; the database refuses.
+            await session.flush()
+            row = self._mapped.inserted(entity)
+            await session.execute(insert(self._mapped.entity).values(row))
+            await session.refresh(held)
+            return held
         session.add(entity)
         await session.flush()
         await _fill_expired(session, entity)
