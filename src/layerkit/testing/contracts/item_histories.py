@@ -84,7 +84,9 @@ class ItemMachine(Machine):
 
     shown: ClassVar[tuple[str, ...]] = ("name", "qty", "note")
 
-    @initialize(batch=st.lists(_new, max_size=6, unique_by=lambda new: new["name"]))
+    @initialize(
+        batch=st.lists(_new, min_size=2, max_size=6, unique_by=lambda new: new["name"])
+    )
     def fill(self, batch: Any) -> None:
         """Begin with some entities."""
         self.create_many(batch)
@@ -122,6 +124,7 @@ class ItemMachine(Machine):
             found = await side.find_one(field("name") == name)
             for attribute, value in values.items() if found is not None else ():
                 setattr(found, attribute, value)
+            return found
 
         self.check(f"change({name!r}, {values})", step)
 

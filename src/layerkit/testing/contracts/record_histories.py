@@ -59,7 +59,9 @@ class RecordMachine(Machine):
             seen["deleted"] = said.deleted_at is not None
         return seen
 
-    @initialize(batch=st.lists(_new, max_size=4, unique_by=lambda new: new["code"]))
+    @initialize(
+        batch=st.lists(_new, min_size=2, max_size=4, unique_by=lambda new: new["code"])
+    )
     def fill(self, batch: Any) -> None:
         """Begin with some records."""
         self.create_many("all", batch)
@@ -111,6 +113,7 @@ class RecordMachine(Machine):
             found = await _view(side, view).get_by_id(await _id(side, place))
             if found is not None:
                 found.code, found.qty, found.tenant = code, qty, tenant
+            return found
 
         self.check(f"{view}: change(number {place}, {code}, {qty}, {tenant})", step)
 

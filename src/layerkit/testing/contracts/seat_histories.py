@@ -42,7 +42,7 @@ class SeatMachine(Machine):
 
     shown: ClassVar[tuple[str, ...]] = ("row", "number", "guest")
 
-    @initialize(batch=st.lists(_new, max_size=4))
+    @initialize(batch=st.lists(_new, min_size=2, max_size=4))
     def fill(self, batch: Any) -> None:
         """Begin with some seats."""
         self.create_many(batch)
@@ -75,6 +75,7 @@ class SeatMachine(Machine):
         async def step(side: Any) -> Any:
             if (found := await side.get_by_id(key)) is not None:
                 found.guest = guest
+            return found
 
         self.check(f"change({key}, {guest!r})", step)
 
