@@ -71,8 +71,6 @@ async def test_find_reads_on_past_a_backend_that_clamps_its_limit() -> None:
     assert ids(await shelf().find(ALL)) == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.defect("R21")
-@pytest.mark.defect("R22")
 async def test_find_sorts_with_nulls_last_and_ties_by_key() -> None:
     books = shelf()
 
@@ -86,7 +84,6 @@ async def test_find_sorts_with_nulls_last_and_ties_by_key() -> None:
     assert ids(by_both) == [6, 2, 7, 3, 4, 1, 5]
 
 
-@pytest.mark.defect("R14")
 async def test_find_skips_and_limits() -> None:
     assert ids(await shelf().find(ALL, skip=2, limit=2)) == [3, 4]
     assert await shelf().find(ALL, skip=7) == []
@@ -114,7 +111,6 @@ async def test_count_counts_what_is_meant_up_to_its_cap() -> None:
 
 
 @pytest.mark.defect("R6")
-@pytest.mark.defect("R16")
 async def test_pages_hold_each_entity_once() -> None:
     books = shelf()
     by_price = field("price").asc()
