@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import ConflictError
 from layerkit.redis import RedisDatabase
-from layerkit.repository import Inc, Repository, Unique
+from layerkit.repository import Inc, Indexed, Repository, Unique
 from layerkit.testing.contracts import (
     Capabilities,
     OpenRepository,
@@ -68,9 +68,11 @@ class TestDataclassesInRedis(UnitOfWorkContract):
 
 
 class PydanticItem(BaseModel):
+    """An item with indexes, which every way of writing has to keep."""
+
     name: Annotated[str, Unique()]
-    qty: int | None = None
-    note: str | None = None
+    qty: Annotated[int | None, Indexed()] = None
+    note: Annotated[str | None, Indexed()] = None
     id: int | None = None
 
 
