@@ -289,6 +289,7 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
     async def upsert(
         self, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
+        await self.transaction.flush()  # what it is refused for is no race
         with self.transaction.expecting_race(self.adapter, rule):
             return await super().upsert(item, rule, where)
 
