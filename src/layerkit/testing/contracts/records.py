@@ -66,6 +66,7 @@ class RecordsContract(BaseContract):
                 case "upsert_many":
                     await records.upsert_many([{"code": "a", "qty": 1}], key="code")
                 case "tracked":
+                    self.needs("transactions")
                     async with records.unit_of_work():
                         (await records.get_by_id(made.id)).qty = 1
                 case _:
