@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+import tests.support.defects  # noqa: F401 - marks tests of the contracts
 from tests.support.databases import fresh_database, fresh_prefix
 from tests.support.servers import (
     PostgresServer,

@@ -13,12 +13,17 @@ from typing_extensions import override
 
 from layerkit.core.errors import ConflictError
 from layerkit.redis import RedisDatabase
-from layerkit.repository import Inc, Repository, Unique
-from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
+from layerkit.repository import Inc, Indexed, Repository, Unique
+from layerkit.testing.contracts import (
+    Capabilities,
+    OpenRepository,
+    UnitOfWorkContract,
+)
 from tests.support.entities import MappedItem, MappedRecord, MappedSeat
 
 
 class TestDataclassesInRedis(UnitOfWorkContract):
+    capabilities: ClassVar[Capabilities] = Capabilities(locks=False)
     decode_responses: ClassVar[bool] = False
 
     @pytest.fixture
@@ -63,9 +68,11 @@ class TestDataclassesInRedis(UnitOfWorkContract):
 
 
 class PydanticItem(BaseModel):
+    """An item with indexes, which every way of writing has to keep."""
+
     name: Annotated[str, Unique()]
-    qty: int | None = None
-    note: str | None = None
+    qty: Annotated[int | None, Indexed()] = None
+    note: Annotated[str | None, Indexed()] = None
     id: int | None = None
 
 

@@ -198,7 +198,6 @@ def test_memory_and_mariadb_agree(mysql_oracle: Oracle) -> None:
     agree()
 
 
-@pytest.mark.defect("R23")
 def test_equal_values_are_sorted_by_the_next_order() -> None:
     values: list[Values] = [{"n": 1, "t": "b"}, {"n": 1, "t": "a"}, {"n": 0, "t": None}]
 

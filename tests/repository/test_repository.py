@@ -194,7 +194,6 @@ async def test_an_order_is_an_order() -> None:
         await pens.find(ALL, field("colour"))  # type: ignore[arg-type] # what is tested
 
 
-@pytest.mark.defect("R35")
 async def test_an_order_by_the_key_is_not_doubled() -> None:
     pens = PenRepository(MemoryDatabase())
     for colour in "ab":

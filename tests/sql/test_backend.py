@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, event, inspect, select
+from sqlalchemy import ForeignKey, delete, event, inspect, select
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -141,6 +141,36 @@ async def test_an_entity_of_the_unit_is_not_created_twice(database: Database) ->
             await authors.create(author)
 
     assert refused.value.fields == ("id",)
+
+
+async def test_the_key_of_a_held_entity_is_refused_and_nothing_warned_of(
+    database: Database,
+) -> None:
+    seats = Repository[Seat, Any](database, Seat)
+    await seats.create({"row": "A", "number": 1})
+
+    with pytest.raises(AlreadyExistsError) as refused:
+        async with database.unit_of_work():
+            await seats.get_by_id(("A", 1))
+            await seats.create({"row": "A", "number": 1})
+
+    assert refused.value.fields == ("row", "number")
+
+
+async def test_a_held_entity_that_others_have_deleted_can_be_created_again(
+    database: Database,
+) -> None:
+    seats = Repository[Seat, Any](database, Seat)
+    await seats.create({"row": "A", "number": 1, "guest": "Ada"})
+
+    async with database.unit_of_work():
+        held = await seats.get_by_id(("A", 1))
+        removing = delete(Seat).execution_options(synchronize_session=False)
+        await database.session().execute(removing)
+        again = await seats.create({"row": "A", "number": 1, "guest": "Bob"})
+
+        assert again is held
+        assert again.guest == "Bob"
 
 
 async def test_an_entity_that_is_stored_already_is_not_created_again(

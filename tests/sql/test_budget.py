@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from layerkit.repository import ALL, Inc, Repository, field
-from layerkit.sql import Database, statements
+from layerkit.sql import Database, UUIDKeyMixin, statements
 
 
 class Base(DeclarativeBase):
@@ -21,6 +22,11 @@ class Part(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     code: Mapped[str] = mapped_column(String(20), unique=True)
     qty: Mapped[int] = mapped_column(default=0)
+
+
+class Label(UUIDKeyMixin, Base):
+    __tablename__ = "budget_labels"
+    text: Mapped[str] = mapped_column(String(20))
 
 
 class Parts(Repository[Part, int]): ...
@@ -103,6 +109,16 @@ async def test_a_verb_keeps_to_its_budget(parts: Parts, name: str) -> None:
         await budget.verb(parts)
 
     assert seen.count == (budget.mariadb if is_mariadb else budget.returning), seen.sql
+
+
+@pytest.mark.defect("R36")
+async def test_a_batch_with_keys_of_the_client_is_one_statement(parts: Parts) -> None:
+    labels = Repository[Label, UUID](parts.home, Label)
+
+    with statements(max=1):
+        await labels.create_many(Label(text=f"t{n}") for n in range(1000))
+
+    assert await labels.count() == 1000
 
 
 async def test_what_the_unit_has_loaded_costs_nothing_to_get(parts: Parts) -> None:

@@ -29,7 +29,6 @@ from tests.support.authors import (
 # R7: how it commits
 
 
-@pytest.mark.defect("R11")
 async def test_entities_stay_readable_after_a_commit_that_expires(
     sessions: Sessions,
 ) -> None:

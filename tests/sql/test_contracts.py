@@ -36,8 +36,6 @@ async def new_tables(engine: AsyncEngine) -> None:
         await connection.run_sync(Base.metadata.create_all)
 
 
-# The contracts of pages, of soft deletion, of upserts and of scopes prove these.
-@pytest.mark.defect("R24", "R25", "R28", "R29", "R30", "R42", "R43")
 class TestSQLite(UnitOfWorkContract):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord

@@ -1,6 +1,5 @@
 """The contracts as outsiders use them, and what they say where a backend is broken."""
 
-from collections.abc import Callable
 from textwrap import dedent, indent
 
 import pytest
@@ -25,7 +24,6 @@ async def open_mine(entity):
 
 {mark}
 class TestMine({contract}):
-    capabilities = Capabilities(transactions={transactions})
 {more}
     @pytest.fixture
     def open_repository(self):
@@ -46,19 +44,18 @@ def certify(
     *options: str,
     contract: str = "RepositoryContract",
     more: str = "",
-    run: Callable[..., pytest.RunResult] | None = None,
 ) -> pytest.RunResult:
     pytester.makepyfile(
         BACKEND.format(
             fault=indent(dedent(fault), " " * 4),
             mark=STRICT,
             contract=contract,
-            transactions=contract == "UnitOfWorkContract",
             more=indent(dedent(more), " " * 4),
         )
     )
-    run = run or pytester.runpytest_inprocess
-    return run("-q", "-p", "no:randomly", "-p", "no:cov", *options)
+    return pytester.runpytest_inprocess(
+        "-q", "-p", "no:randomly", "-p", "no:cov", *options
+    )
 
 
 def test_a_backend_passes_with_one_fixture(pytester: pytest.Pytester) -> None:
@@ -153,6 +150,22 @@ FAULTS = {
         """,
         "test_a_batch_with_a_duplicate_stores_nothing",
     ),
+    "lost lock": (
+        """
+        async def get_by_id(self, entity_id, *, lock=None):
+            return await super().get_by_id(entity_id)
+        """,
+        "test_racing_units_that_lock_what_they_read_lose_nothing",
+    ),
+    "restored out of its scope": (
+        """
+        async def restore(self, entity_id):
+            everywhere = copy.copy(self)
+            everywhere._scope = Scope(self._adapter)
+            return await Repository.restore(everywhere, entity_id)
+        """,
+        "test_no_verb_reaches_out_of_its_view",
+    ),
     "a guard that is ignored": (
         """
         async def update(self, entity_id, data, *, expected_version=None, when=None):
@@ -185,21 +198,7 @@ def test_a_broken_backend_fails_by_a_test_that_names_the_fault(
 
 def test_random_histories_find_a_broken_backend(pytester: pytest.Pytester) -> None:
     code, _ = FAULTS["off-by-one page"]
-    pytester.makeconftest(
-        """
-        from hypothesis import Phase, settings
-        settings.register_profile("quick", phases=[Phase.generate], derandomize=True)
-        settings.load_profile("quick")
-        """
-    )
-
-    result = certify(
-        pytester,
-        code,
-        "-k",
-        "histories_end_as_in_the_reference",
-        run=pytester.runpytest_subprocess,  # its profile is not to last
-    )
+    result = certify(pytester, code, "-k", "test_random_histories_end")
 
     result.stdout.fnmatch_lines(["*the backend says*the reference*"])
 
@@ -209,9 +208,20 @@ def test_random_histories_leave_out_what_a_backend_lacks(
 ) -> None:
     lacks = "capabilities = Capabilities(cursors=False, upserts=False)"
 
-    result = certify(pytester, "pass", "-k", "histories_end_as", more=lacks)
+    result = certify(pytester, "pass", "-k", "end_as_in", more=lacks)
 
-    result.assert_outcomes(passed=1, deselected=result.parseoutcomes()["deselected"])
+    result.assert_outcomes(passed=3, deselected=result.parseoutcomes()["deselected"])
+
+
+def test_what_a_backend_does_not_claim_must_be_refused(
+    pytester: pytest.Pytester,
+) -> None:
+    code = "unit_of_work = staticmethod(plain_unit_of_work)"
+    lacks = "capabilities = Capabilities(transactions=False)"
+
+    result = certify(pytester, code, "-k", "refused_where_there_is_none", more=lacks)
+
+    result.stdout.fnmatch_lines(["FAILED *test_a_unit_of_work_is_refused*"])
 
 
 def test_a_known_failure_is_expected_with_its_reason(

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -21,6 +21,7 @@ from layerkit import (
     MemoryDatabase,
     NotFoundError,
     NotificationInterface,
+    NotSupportedError,
     ServiceFactory,
     ValidationError,
 )
@@ -229,13 +230,19 @@ async def test_7_tests_take_doubles_and_memory() -> None:
         await users.create_entity(ADA)
 
 
+class MineRepository(Repository[Any, Any]):
+    @override
+    def unit_of_work(self, **_: object) -> NoReturn:
+        raise NotSupportedError("this backend has no transactions")
+
+
 @asynccontextmanager
 async def open_mine(path: Path, entity: type[Any]) -> AsyncIterator[Any]:
     async with Database(f"sqlite:///{path / 'mine.db'}") as database:
         async with database.engine.begin() as connection:
             await connection.run_sync(MappedItem.metadata.drop_all)
             await connection.run_sync(MappedItem.metadata.create_all)
-        yield Repository(database, entity)
+        yield MineRepository(database, entity)
 
 
 class TestMine(RepositoryContract):

@@ -432,8 +432,9 @@ class OverlayBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
     ) -> T | None:
         await self.lock(lock)
+        await self.transaction.flush()
         row = await self._row(key, where)
-        return None if row is None else self._entity(key, row)
+        return None if row is None else self._entity(key, row, lock)
 
     @override
     async def find(
@@ -449,7 +450,7 @@ class OverlayBackend(Backend[T], Generic[T]):
         rows = sorted_by((row for _, row in found), orders)
         keys = self.adapter.key
         return [
-            self._entity(tuple(row[name] for name in keys), dict(row))
+            self._entity(tuple(row[name] for name in keys), dict(row), lock)
             for row in rows[skip : skip + limit]
         ]
 
@@ -460,6 +461,7 @@ class OverlayBackend(Backend[T], Generic[T]):
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
+        await self.transaction.flush()
         return await self._row(key, where) is not None
 
     @override
@@ -563,10 +565,12 @@ class OverlayBackend(Backend[T], Generic[T]):
         row = await self.transaction.row(self.adapter, key)
         return row if row is not None and matches(where, row) else None
 
-    def _entity(self, key: KeyTuple, row: Row) -> T:
+    def _entity(self, key: KeyTuple, row: Row, lock: Lock | None = None) -> T:
         """Return the one object that stands for the row in this transaction."""
         tracked = self.transaction.tracked(self.adapter.entity, key)
         if tracked is not None:
+            if lock is not None:
+                tracked.refresh(row)  # what was read before may be stale
             known: T = tracked.entity
             return known
         entity = self.adapter.load(row)

@@ -30,7 +30,7 @@ from sqlalchemy.orm import (
     RelationshipProperty,
     make_transient,
 )
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
@@ -159,6 +159,15 @@ class SQLBackend(Backend[T], Generic[T]):
             raise AlreadyExistsError(fields=self.adapter.key)
         if state.detached:
             make_transient(entity)  # else it would count as stored, and nothing be sent
+        key = tuple(getattr(entity, name) for name in self.adapter.key)
+        held = self._held(session, key)
+        if held is not None and self._plainly("insert"):
+            # The session warns of two objects with one key; the database refuses.
+            await session.flush()
+            row = self._mapped.inserted(entity)
+            await session.execute(insert(self._mapped.entity).values(row))
+            await session.refresh(held)
+            return held
         session.add(entity)
         await session.flush()
         return entity
@@ -420,6 +429,8 @@ class SQLBackend(Backend[T], Generic[T]):
         for entity in entities:
             for name, value in changes.items():
                 setattr(entity, name, _worked_out(getattr(entity, name), value))
+                # Else a value that was there already would not move the version on.
+                flag_modified(entity, name)
         session.info[CHECKED] = True
         try:
             await session.flush()

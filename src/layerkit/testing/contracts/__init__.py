@@ -17,7 +17,7 @@ require_extra("pytest", package=__name__, extra="testing")
 import pytest
 
 for _module in (
-    "verbs", "bulk", "pages", "records", "scopes", "machine", "unit_of_work"
+    "verbs", "bulk", "pages", "records", "scopes", "locks", "machine", "unit_of_work"
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 

@@ -144,6 +144,7 @@ class BulkContract(BaseContract):
             assert changed == 2
             assert [item.name for item in found] == ["a", "e"]
             assert await items.update_where(ALL, {"note": "y"}) == 5
+            assert await items.update_where(ALL, {}) == 5
             assert await items.update_where(field("qty") > 99, {"note": "z"}) == 0
             assert await items.count(field("note") == "y") == 5
 

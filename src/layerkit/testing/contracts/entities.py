@@ -81,6 +81,7 @@ class Capabilities:
         cursors: ``paginate`` goes by keyset.
         records: Versions, stamps, soft deletion and scopes are kept by every verb.
         composite_keys: Keys may have several fields.
+        locks: ``lock=`` keeps others from writing what a unit has read.
     """
 
     unique: bool = True
@@ -91,6 +92,7 @@ class Capabilities:
     cursors: bool = True
     records: bool = True
     composite_keys: bool = True
+    locks: bool = True
 
     @classmethod
     def six_verbs(cls, *, unique: bool = False) -> "Capabilities":
@@ -108,4 +110,5 @@ class Capabilities:
             cursors=False,
             records=False,
             composite_keys=False,
+            locks=False,
         )

@@ -1,5 +1,6 @@
 """Versions, stamps and soft deletion: every path of writing keeps them."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from layerkit.core.errors import (
     AlreadyExistsError,
     ConflictError,
+    NotSupportedError,
     StaleDataError,
     UsageError,
     ValidationError,
@@ -64,6 +66,7 @@ class RecordsContract(BaseContract):
                 case "upsert_many":
                     await records.upsert_many([{"code": "a", "qty": 1}], key="code")
                 case "tracked":
+                    self.needs("transactions")
                     async with records.unit_of_work():
                         (await records.get_by_id(made.id)).qty = 1
                 case _:
@@ -77,6 +80,20 @@ class RecordsContract(BaseContract):
             assert found.updated_at > updated
             assert found.created_at == created
             assert found.qty == (0 if path == "restore" else 1)
+
+    async def test_an_update_to_what_is_there_already_moves_the_version(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            made = await records.create(self.write("a", qty=1))
+
+            once = await records.update(made.id, {"qty": 1})
+            assert once.version == 2
+            await records.update_where(ALL, {"qty": 1})
+            assert (await records.upsert({"code": "a", "qty": 1}, key="code")).id
+
+            assert (await records.get_by_id(made.id)).version == 4
 
     async def test_a_stale_version_is_refused_and_nothing_changed(
         self, open_repository: OpenRepository
@@ -104,19 +121,28 @@ class RecordsContract(BaseContract):
             assert await records.delete(999, expected_version=1) is False
             assert await records.delete(made.id, expected_version=2) is True
 
-    async def test_a_tracked_record_that_has_moved_on_is_stale(
+    async def test_racing_changes_of_one_record_are_stored_or_stale(
         self, open_repository: OpenRepository
     ) -> None:
         self.needs("records", "transactions")
         async with open_repository(self.record) as records:
             made = await records.create(self.write("a"))
-            copy = await records.get_by_id(made.id)
-            await records.update(made.id, {"qty": 1})
 
-            with pytest.raises(StaleDataError):
-                await records.update(copy.id, {"qty": 9}, expected_version=copy.version)
+            async def work() -> None:
+                async with records.unit_of_work():
+                    found = await records.get_by_id(made.id)
+                    await records.count()
+                    found.qty += 1
 
-            assert (await records.get_by_id(made.id)).qty == 1
+            results = await asyncio.gather(
+                *(work() for _ in range(5)), return_exceptions=True
+            )
+
+            stored = [result for result in results if result is None]
+            stale = [r for r in results if isinstance(r, StaleDataError)]
+            found = await records.get_by_id(made.id)
+            assert len(stored) + len(stale) == 5
+            assert (found.qty, found.version) == (len(stored), len(stored) + 1)
 
     async def test_a_version_is_expected_of_entities_that_have_one(
         self, open_repository: OpenRepository
@@ -129,6 +155,24 @@ class RecordsContract(BaseContract):
                 await items.update(made.id, {"qty": 1}, expected_version=1)
             with pytest.raises(UsageError, match="no version"):
                 await items.delete(made.id, expected_version=1)
+
+    async def test_versions_and_views_are_refused_where_there_are_none(
+        self, open_repository: OpenRepository
+    ) -> None:
+        if self.capabilities.records:
+            pytest.skip("the backend has records")
+        async with open_repository(self.entity) as items:
+            made = await items.create(self.make("a", qty=1))
+
+            with pytest.raises(NotSupportedError):
+                await items.update(made.id, {"qty": 2}, expected_version=1)
+            with pytest.raises(NotSupportedError):
+                await items.delete(made.id, expected_version=1)
+            for view in ("scoped", "with_deleted"):
+                with pytest.raises((NotSupportedError, AttributeError)):
+                    getattr(items, view)()
+
+            assert (await items.get_by_id(made.id)).qty == 1
 
     @pytest.mark.parametrize(
         "name", ["version", "created_at", "updated_at", "deleted_at"]

@@ -1,7 +1,8 @@
 """RepositoryContract: what every repository does alike."""
 
 from layerkit.testing.contracts.bulk import BulkContract
-from layerkit.testing.contracts.machine import MachineContract
+from layerkit.testing.contracts.histories import HistoriesContract
+from layerkit.testing.contracts.locks import LocksContract
 from layerkit.testing.contracts.pages import PagesContract
 from layerkit.testing.contracts.records import RecordsContract
 from layerkit.testing.contracts.scopes import ScopesContract
@@ -14,6 +15,7 @@ class RepositoryContract(
     PagesContract,
     RecordsContract,
     ScopesContract,
-    MachineContract,
+    LocksContract,
+    HistoriesContract,
 ):
     """Test all verbs of a repository, one by one and in random histories."""

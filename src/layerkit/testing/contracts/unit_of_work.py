@@ -11,11 +11,12 @@ from typing_extensions import override
 
 from layerkit.core.errors import (
     AlreadyExistsError,
+    ConflictError,
     UnitOfWorkError,
     UsageError,
     ValidationError,
 )
-from layerkit.repository import Inc, field
+from layerkit.repository import ALL, Inc, field
 from layerkit.testing.contracts.entities import OpenRepository
 from layerkit.testing.contracts.repository import RepositoryContract
 
@@ -141,6 +142,47 @@ class UnitOfWorkContract(RepositoryContract):
             assert await items.get_by_id(created.id) is None
             assert await items.exists(created.id) is False
             assert await items.count() == 0
+
+    async def test_a_unit_reads_past_what_it_has_deleted(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+            async with items.unit_of_work():
+                await items.delete(ids["a"])
+                await items.delete(ids["e"])
+
+                first = await items.find(ALL, (), 0, 2)
+                last = await items.find(ALL, field("id").desc(), 0, 2)
+                page = await items.paginate(size=2)
+
+                assert [item.name for item in (*first, *last)] == ["b", "c", "d", "c"]
+                assert ([i.name for i in page.items], page.has_next) == (
+                    ["b", "c"],
+                    True,
+                )
+                assert await items.count(cap=4) == 3
+
+    async def test_a_unique_value_given_up_in_a_unit_is_free_in_it(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+            async with items.unit_of_work():
+                await items.delete(ids["a"])
+                await items.create(self.make("a", qty=7))
+                await items.update(ids["b"], {"name": "was b"})
+                await items.create(self.make("b", qty=7))
+                (await items.get_by_id(ids["c"])).name = "was c"
+                await items.create_many([self.make("c", qty=7)])
+                await items.update(ids["d"], {"name": "e 2"})
+                await items.delete(ids["e"])
+                await items.update(ids["d"], {"name": "e"})
+
+            held = {item.name: item.qty for item in await items.get_all()}
+            expected = {"a": 7, "b": 7, "c": 7, "was b": 2, "was c": None, "e": 2}
+            assert held == expected
 
     async def test_racing_units_lose_no_update(
         self, open_repository: OpenRepository
@@ -507,6 +549,8 @@ class UnitOfWorkContract(RepositoryContract):
                 assert await view.get_by_id(created.id) is None
                 assert not await view.exists(created.id)
                 assert await view.delete(created.id) is False
+                with pytest.raises(ConflictError):
+                    await items.delete(created.id, when=field("qty") == 1)
                 item.qty = 8
                 assert await items.delete(created.id, when=field("qty") == 8)
 

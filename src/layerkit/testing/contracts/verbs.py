@@ -179,15 +179,10 @@ class VerbsContract(BaseContract):
     async def test_a_guarded_update_is_done_only_where_the_guard_holds(
         self, open_repository: OpenRepository
     ) -> None:
+        self.needs("conditions")
         async with open_repository(self.entity) as items:
             created = await items.create(self.make("a", qty=1))
             guard = field("qty") >= 1
-            if not self.capabilities.conditions:
-                with pytest.raises((NotSupportedError, TypeError)):
-                    await items.update(created.id, {"qty": 0}, when=guard)
-                assert (await items.get_by_id(created.id)).qty == 1
-                return
-
             taken = await items.update(created.id, {"qty": Inc(-1)}, when=guard)
             with pytest.raises(ConflictError):
                 await items.update(created.id, {"qty": Inc(-1)}, when=guard)
@@ -195,6 +190,26 @@ class VerbsContract(BaseContract):
             assert taken.qty == 0
             assert await items.update(999, {"qty": 0}, when=guard) is None
             assert (await items.get_by_id(created.id)).qty == 0
+
+    async def test_guards_and_increments_are_refused_where_there_are_none(
+        self, open_repository: OpenRepository
+    ) -> None:
+        if self.capabilities.conditions:
+            pytest.skip("the backend has guards")
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            guard = field("qty") >= 1
+
+            with pytest.raises(NotSupportedError):
+                await items.update(created.id, {"qty": 0}, when=guard)
+            with pytest.raises(NotSupportedError):
+                await items.delete(created.id, when=guard)
+            with pytest.raises(NotSupportedError):
+                await items.update(created.id, {"qty": Inc(1)})
+            with pytest.raises(NotSupportedError):
+                await items.update_where(ALL, {"qty": Inc(1)})
+
+            assert (await items.get_by_id(created.id)).qty == 1
 
     async def test_racing_increments_lose_nothing(
         self, open_repository: OpenRepository
@@ -228,6 +243,22 @@ class VerbsContract(BaseContract):
     ) -> None:
         async with open_repository(self.entity) as items:
             assert await items.delete(999) is False
+
+    async def test_a_guarded_delete_is_done_only_where_the_guard_holds(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("conditions")
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+
+            with pytest.raises(ConflictError) as refused:
+                await items.delete(created.id, when=field("qty") > 1)
+
+            assert refused.value.kind == "guard"
+            assert await items.exists(created.id)
+            assert await items.delete(999, when=field("qty") > 1) is False
+            assert await items.delete(created.id, when=field("qty") == 1) is True
+            assert await items.count() == 0
 
     async def test_a_deleted_unique_value_can_be_taken_again(
         self, open_repository: OpenRepository
@@ -321,6 +352,10 @@ class VerbsContract(BaseContract):
             (field("name").contains("_"), ["5_0"]),
             (field("name").startswith("_"), []),
             (field("name").endswith("%"), ["50%"]),
+            (field("note") == "Y", []),
+            (field("note") == "y ", []),
+            (field("note") != "Y", ["anna"]),
+            (field("note").in_(["Y", "z"]), []),
             (field("note").contains(""), ["anna"]),
             (~field("note").contains("x"), ["anna"]),
         ],
@@ -333,9 +368,11 @@ class VerbsContract(BaseContract):
                 await items.create(self.make(name))
             await items.create(self.make("anna", note="y"))
 
-            found = await items.find(where)
+            found = await items.find(where, field("id").desc())
 
             assert sorted(item.name for item in found) == names
+            ids = [item.id for item in found]
+            assert ids == sorted(ids, reverse=True)
 
     @pytest.mark.parametrize(
         ("orders", "names"),
@@ -368,6 +405,18 @@ class VerbsContract(BaseContract):
             found = await items.find(ALL, field("name").desc(), 1, 2)
 
             assert [item.name for item in found] == ["d", "c"]
+
+    async def test_a_short_list_by_key_reaches_to_either_end(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            first, last = field("name") < "b", field("name") > "d"
+
+            from_the_end = await items.find(first, field("id").desc(), 0, 1)
+            from_the_start = await items.find(last, field("id").asc(), 0, 1)
+
+            assert [i.name for i in (*from_the_end, *from_the_start)] == ["a", "e"]
 
     async def test_an_unknown_field_is_an_error_and_never_every_row(
         self, open_repository: OpenRepository
@@ -453,3 +502,15 @@ class VerbsContract(BaseContract):
             counted = await items.paginate(where, size=1, total="exact")
 
             assert (uncounted.total, capped.total, counted.total) == (None, 3, 4)
+
+    # Units
+
+    async def test_a_unit_of_work_is_refused_where_there_is_none(
+        self, open_repository: OpenRepository
+    ) -> None:
+        if self.capabilities.transactions:
+            pytest.skip("the backend has transactions")
+        async with open_repository(self.entity) as items:
+            with pytest.raises((NotSupportedError, AttributeError)):
+                async with items.unit_of_work():
+                    await items.count()
