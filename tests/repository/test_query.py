@@ -177,3 +177,8 @@ def test_fields_of_a_class_are_its_attributes() -> None:
         _ = item.nope
     with pytest.raises(UsageError, match="is no entity"):
         fields(int)
+
+
+def test_a_field_is_compared_with_values() -> None:
+    with pytest.raises(UsageError, match="compares a field with a value"):
+        field("low") < field("high")  # noqa: B015 - builds a filter

@@ -265,6 +265,11 @@ def _check_side(other: object, operator: str) -> None:
 
 
 def _hashable(subject: Field, value: object) -> object:
+    if isinstance(value, Field):
+        raise UsageError(
+            f"{subject!r} can't be compared with {value!r}: a filter compares a field "
+            "with a value"
+        )
     try:
         hash(value)
     except TypeError as error:
