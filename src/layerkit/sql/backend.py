@@ -13,7 +13,6 @@ from sqlalchemy import (
     ScalarResult,
     Select,
     Update,
-    and_,
     delete,
     func,
     insert,
@@ -38,7 +37,9 @@ from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedE
 from layerkit.repository import (
     ALL,
     Backend,
+    And,
     Inc,
+    Comparison,
     KeyTuple,
     Lock,
     Order,
@@ -189,11 +190,9 @@ class SQLBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
     ) -> T | None:
         if where == ALL and lock is None:
-            session = self._home.session()
-            held = self._held(session, key)
+            held = self._held(self._home.session(), key)
             if held is not None and not instance_state(held).expired:
                 return held
-            return await session.get(self._mapped.entity, key, options=self._options)
         return (await self._read(self._select(key, where), lock)).one_or_none()
 
     @override
@@ -460,15 +459,16 @@ class SQLBackend(Backend[T], Generic[T]):
         return condition(where, self._attributes, self._dialect.name)
 
     def _holds(self, values: Mapping[str, Any], rule: UniqueRule) -> Any:
-        holds = and_(*(self._attributes[n] == values[n] for n in rule.fields))
-        return holds if rule.where is None else holds & self._condition(rule.where)
+        held = [Comparison(name, "eq", values[name]) for name in rule.fields]
+        where = ALL if rule.where is None else rule.where
+        return self._condition(And((*held, where)))
 
     def _key_columns(self) -> list[QueryableAttribute[Any]]:
         return [self._attributes[name] for name in self.adapter.key]
 
-    def _has_key(self, key: tuple[Any, ...]) -> Any:
-        pairs = zip(self._key_columns(), key, strict=True)
-        return and_(*(column == part for column, part in pairs))
+    def _has_key(self, key: KeyTuple) -> Any:
+        pairs = zip(self.adapter.key, key, strict=True)
+        return self._condition(And(tuple(Comparison(n, "eq", v) for n, v in pairs)))
 
 
 def _worked_out(now: Any, value: Any) -> Any:

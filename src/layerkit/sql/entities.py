@@ -27,9 +27,16 @@ from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
 from layerkit.core.errors import NotSupportedError, UsageError
-from layerkit.repository import Comparison, EntityAdapter, FieldInfo, UniqueRule
+from layerkit.repository import (
+    Comparison,
+    EntityAdapter,
+    FieldInfo,
+    Operator,
+    UniqueRule,
+)
 from layerkit.repository.scope import check_confined
 from layerkit.sql.mixins import DELETED, LIVE, STAMP, VersionMixin
+from layerkit.sql.compile import is_json
 from layerkit.sql.types import UTCDateTime
 
 T = TypeVar("T")
@@ -96,6 +103,29 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         return self.construct(values)
 
     @override
+    @override
+    def check_operator(self, name: str, operator: Operator) -> None:
+        super().check_operator(name, operator)
+        if operator != "null":
+            self._check_comparable(name)
+
+    @override
+    def check_order(self, name: str) -> None:
+        super().check_order(name)
+        self._check_comparable(name)
+
+    def _check_comparable(self, name: str) -> None:
+        """Refuse to compare documents, which databases take for texts or for nothing.
+
+        Raises:
+            UsageError: The column holds JSON.
+        """
+        if is_json(self.columns[name].type):
+            raise UsageError(
+                f"{self.name}.{name} holds JSON, which no two databases compare alike: "
+                "a filter knows is_null() of it; for more, write SQL of your own"
+            )
+
     def values(self, entity: T) -> dict[str, Any]:
         loaded = instance_state(entity).dict
         return {n: copy.deepcopy(loaded[n]) for n in self.columns if n in loaded}
