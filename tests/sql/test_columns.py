@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import JSON, Double, Numeric, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, undefer
 
 from layerkit.core.errors import (
     AlreadyExistsError,
@@ -27,7 +27,7 @@ from layerkit.repository import (
     Specification,
     field,
 )
-from layerkit.sql import Database
+from layerkit.sql import Database, SQLRepository
 
 
 class Base(DeclarativeBase):
@@ -86,13 +86,16 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield opened
 
 
+class Samples(SQLRepository[Sample, UUID]): ...
+
+
 async def names(home: Home, where: Specification, *order: Any) -> str:
     found = await Repository(home, Sample).find(where, order)
     return "".join(sample.name for sample in found)
 
 
 @pytest.mark.defect("R23", "R24")
-@pytest.mark.parametrize("by", ["id", "is_open", "price", "weight"])
+@pytest.mark.parametrize("by", ["id", "is_open", "price", "weight", "text"])
 async def test_pages_and_streams_go_by_columns_of_every_kind(
     home: Home, by: str
 ) -> None:
@@ -216,6 +219,35 @@ async def test_an_upsert_never_changes_what_has_another_key(
     ada = await words.get_by_id("ada")
     assert ada is not None
     assert ada.hits == 0
+
+
+# Deferred columns
+
+
+async def test_a_deferred_column_is_written_unread(database: Database) -> None:
+    samples = Samples(database)
+    made = await samples.create({"name": "a", "text": "one"})
+
+    updated = await samples.update(made.id, {"text": "two"})
+    await samples.upsert({"id": made.id, "name": "b", "text": "three"}, key="id")
+
+    assert updated is not None
+    assert updated.name == "a"
+    assert await samples.count(field("text") == "three") == 1
+
+
+async def test_load_brings_a_deferred_column(database: Database) -> None:
+    class Texts(SQLRepository[Sample, UUID]):
+        load = (undefer(Sample.text),)
+
+    texts, samples = Texts(database), Samples(database)
+    made = await texts.create({"name": "a", "text": "one"})
+
+    got = await texts.get_by_id(made.id)
+    chosen = await samples.all(samples.select().options(undefer(Sample.text)))
+
+    assert got is not None
+    assert (got.text, [sample.text for sample in chosen]) == ("one", ["one"])
 
 
 @dataclass

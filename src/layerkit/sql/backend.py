@@ -1,7 +1,7 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Generic, Literal, Protocol
 
@@ -28,18 +28,19 @@ from sqlalchemy.orm import (
     RelationshipDirection,
     RelationshipProperty,
     make_transient,
+    undefer,
 )
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedError
 from layerkit.repository import (
     ALL,
-    Backend,
     And,
-    Inc,
+    Backend,
     Comparison,
+    Inc,
     KeyTuple,
     Lock,
     Order,
@@ -102,10 +103,13 @@ class SQLBackend(Backend[T], Generic[T]):
         }
         self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
         self._related = [r.key for r in adapter.mapper.relationships]
+        self._deferred = {a.key for a in adapter.mapper.column_attrs if a.deferred}
         self._version = adapter.version if adapter.counts_by_one else None
         self._inserts_plainly = _is_plain(adapter, "insert")
         self.takes_values = self._inserts_plainly and adapter.builds_plainly
         self._updates_plainly = _is_plain(adapter, "update")
+        # What a statement returns of a row has none of what `load` brings along.
+        self._returns = self._updates_plainly and not load
         self._upserts_plainly = self._inserts_plainly and not _listens(
             adapter.mapper, "update"
         )
@@ -204,8 +208,8 @@ class SQLBackend(Backend[T], Generic[T]):
         limit: int,
         lock: Lock | None = None,
     ) -> list[T]:
-        statement = self.select(where).limit(limit)
-        statement = statement.order_by(
+        statement = self._loading(self.select(where), [o.field for o in orders])
+        statement = statement.limit(limit).order_by(
             *ordering(orders, self._attributes, self._nullable)
         )
         if skip:
@@ -231,7 +235,9 @@ class SQLBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, changes: dict[str, Any], where: Specification
     ) -> T | None:
         session = self._home.session()
-        if self._updates_plainly and changes and self._dialect.update_returning:
+        known = self._held(session, key)
+        loaded = {} if known is None else self._loaded_relations(known)
+        if self._returns and changes and self._dialect.update_returning:
             statement = (
                 self._update(changes)
                 .where(self._has_key(key), self._condition(where))
@@ -239,9 +245,13 @@ class SQLBackend(Backend[T], Generic[T]):
             )
             options = {"populate_existing": True, "synchronize_session": False}
             found = await session.scalars(statement, execution_options=options)
-            return found.one_or_none()
-        changed = await self._change(self._select(key, where), changes)
-        return changed[0] if changed else None
+            entity = found.one_or_none()
+        else:
+            changed = await self._change(self._select(key, where), changes)
+            entity = changed[0] if changed else None
+        if entity is not None:
+            await self._keep_relations(entity, key, changes, loaded)
+        return entity
 
     @override
     async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
@@ -282,7 +292,11 @@ class SQLBackend(Backend[T], Generic[T]):
             returning = statement.values(rows[0]).returning(self._mapped.entity)
             options = {"populate_existing": True}
             found = await session.scalars(returning, execution_options=options)
-            return found.one_or_none()
+            stored = found.one_or_none()
+            if stored is None or self._returns:
+                return stored
+            key = instance_state(stored).identity or ()
+            return (await self._read(self._select(key, ALL), None)).one_or_none()
         await session.execute(statement.values(rows[0]))
         return await self._settle(item, rule, where)
 
@@ -334,6 +348,7 @@ class SQLBackend(Backend[T], Generic[T]):
         """
         held = self._mapped.inserted(item.entity)
         statement = self.select().where(self._holds(held, rule))
+        statement = self._loading(statement, self._deferred)
         stored = (await self._read(statement, "wait")).one_or_none()
         if stored is None:
             session = self._home.session()
@@ -355,6 +370,31 @@ class SQLBackend(Backend[T], Generic[T]):
 
     def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
         return self.select(where).where(self._has_key(key))
+
+    def _loading(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
+        """Return *statement* so that it loads columns that are deferred elsewhere."""
+        late = [undefer(self._attributes[n]) for n in names if n in self._deferred]
+        return statement.options(*late) if late else statement
+
+    def _loaded_relations(self, entity: T) -> dict[str, Any]:
+        held = instance_state(entity).dict
+        return {name: held[name] for name in self._related if name in held}
+
+    async def _keep_relations(
+        self, entity: T, key: KeyTuple, changes: Mapping[str, Any], before: Any
+    ) -> None:
+        """Leave what was loaded, but for what goes by a column that has changed."""
+        session = self._home.session()
+        changed = {self._mapped.columns[name] for name in changes}
+        relationships = self._mapped.mapper.relationships
+        stale = {r.key for r in relationships if r.local_columns & changed}
+        now = self._loaded_relations(entity)
+        for name in before.keys() - now.keys() - stale:
+            set_committed_value(entity, name, before[name])
+        if stale & now.keys():
+            session.expire(entity, stale & now.keys())
+            if not self._returns:
+                await self._read(self._select(key, ALL), None)  # what `load` names
 
     def _held(self, session: AsyncSession, key: KeyTuple) -> T | None:
         """Return the object that stands for *key* in *session*, where it is loaded."""
@@ -406,7 +446,7 @@ class SQLBackend(Backend[T], Generic[T]):
     async def _change(self, found: Select[T], changes: dict[str, Any]) -> list[T]:
         """Let the mapping's own rules run: versions, validators, events, cascades."""
         session = self._home.session()
-        entities = (await self._read(found, "wait")).all()
+        entities = (await self._read(self._loading(found, changes), "wait")).all()
         for entity in entities:
             for name, value in changes.items():
                 setattr(entity, name, _worked_out(getattr(entity, name), value))
