@@ -10,11 +10,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import JSON, Double, Numeric, String
+from sqlalchemy import JSON, Double, Index, Numeric, String, func, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, undefer
 
 from layerkit.core.errors import (
     AlreadyExistsError,
+    NotSupportedError,
     UsageError,
     ValidationError,
 )
@@ -25,6 +26,7 @@ from layerkit.repository import (
     MemoryDatabase,
     Repository,
     Specification,
+    adapter_for,
     field,
 )
 from layerkit.sql import Database, SQLRepository
@@ -55,6 +57,26 @@ class Word(Base):
 
     id: Mapped[str] = mapped_column(String(10), primary_key=True)
     hits: Mapped[int] = mapped_column(default=0)
+
+
+class Address(Base):
+    """Have unique indexes that do not hold for every row, or not for the column."""
+
+    __tablename__ = "addresses"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mail: Mapped[str] = mapped_column(String(50))
+    is_main: Mapped[bool]
+
+    __table_args__ = (
+        Index(
+            "one_main",
+            "mail",
+            unique=True,
+            sqlite_where=text("is_main"),
+            postgresql_where=text("is_main"),
+        ),
+    )
 
 
 @asynccontextmanager
@@ -248,6 +270,44 @@ async def test_load_brings_a_deferred_column(database: Database) -> None:
 
     assert got is not None
     assert (got.text, [sample.text for sample in chosen]) == ("one", ["one"])
+
+
+# Unique indexes that are no unique rules
+
+
+async def test_a_unique_index_on_a_condition_is_left_to_the_database(
+    database: Database,
+) -> None:
+    addresses = Repository[Address, int](database, Address)
+    await addresses.create({"mail": "a", "is_main": True})
+
+    with pytest.raises(AlreadyExistsError) as taken:
+        await addresses.create({"mail": "a", "is_main": True})
+    with pytest.raises(UsageError, match="not unique by mail"):
+        await addresses.upsert({"mail": "a", "is_main": True}, key="mail")
+
+    assert taken.value.fields == ("mail",)
+
+
+def test_a_unique_index_on_a_condition_is_not_kept_in_memory() -> None:
+    with pytest.raises(NotSupportedError, match="unique index on a condition"):
+        Repository(MemoryDatabase(), Address)
+
+
+def test_a_unique_index_on_an_expression_is_no_rule() -> None:
+    class Other(DeclarativeBase): ...
+
+    class Lowered(Other):
+        __tablename__ = "lowered"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        mail: Mapped[str]
+        name: Mapped[str]
+
+    Index("by_lower", func.lower(Lowered.mail), unique=True)
+    Index("by_text", func.lower(text("name")), unique=True)
+    Index("falling", Lowered.name.desc(), unique=True)
+
+    assert [rule.name for rule in adapter_for(Lowered).unique] == ["falling"]
 
 
 @dataclass

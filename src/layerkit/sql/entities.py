@@ -10,6 +10,7 @@ from sqlalchemy import (
     ClauseElement,
     Column,
     ColumnElement,
+    Index,
     Table,
     UniqueConstraint,
 )
@@ -35,8 +36,8 @@ from layerkit.repository import (
     UniqueRule,
 )
 from layerkit.repository.scope import check_confined
-from layerkit.sql.mixins import DELETED, LIVE, STAMP, VersionMixin
 from layerkit.sql.compile import is_json
+from layerkit.sql.mixins import DELETED, LIVE, STAMP, VersionMixin
 from layerkit.sql.types import UTCDateTime
 
 T = TypeVar("T")
@@ -103,7 +104,6 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         return self.construct(values)
 
     @override
-    @override
     def check_operator(self, name: str, operator: Operator) -> None:
         super().check_operator(name, operator)
         if operator != "null":
@@ -126,6 +126,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                 "a filter knows is_null() of it; for more, write SQL of your own"
             )
 
+    @override
     def values(self, entity: T) -> dict[str, Any]:
         loaded = instance_state(entity).dict
         return {n: copy.deepcopy(loaded[n]) for n in self.columns if n in loaded}
@@ -226,6 +227,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         for table in self.mapper.tables:
             if any(_is_check(rule) for rule in getattr(table, "constraints", ())):
                 raise self._only_sql("a CHECK constraint")
+            if any(
+                i.unique and _is_conditional(i) for i in getattr(table, "indexes", ())
+            ):
+                raise self._only_sql("a unique index on a condition or expression")
         for name, column in self.columns.items():
             if name == self.integer_key:
                 continue  # a Sequence or Identity; memory counts by itself
@@ -281,7 +286,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         groups += [
             (index.name, list(index.columns), LIVE in index.info)
             for index in table.indexes
-            if index.unique
+            if index.unique and not _is_conditional(index)
         ]
         rules = [
             UniqueRule(
@@ -402,6 +407,18 @@ def _is_check(rule: object) -> bool:
     if not isinstance(rule, CheckConstraint):
         return False
     return not rule._type_bound  # noqa: SLF001 - SQLAlchemy has no public name for it
+
+
+def _is_conditional(index: Index) -> bool:
+    """Tell whether *index* holds for some rows alone, or for what is made of columns.
+
+    No other home can keep such a rule, and no upsert can go by it.
+    """
+    if LIVE in index.info:
+        return False
+    columns = (getattr(e, "element", e) for e in index.expressions)  # past a DESC
+    is_plain = all(isinstance(column, Column) for column in columns)
+    return not is_plain or any(n.endswith("_where") for n in index.dialect_kwargs)
 
 
 def _is_now(default: Any) -> bool:

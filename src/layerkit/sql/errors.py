@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from sqlalchemy import URL, Column, Constraint, PrimaryKeyConstraint, Table
+from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
 from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
@@ -351,7 +351,8 @@ def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
     """Return the fields of a constraint by its name, given or made by the server."""
     tables = (t for t in adapter.mapper.tables if isinstance(t, Table))
     for table in tables:
-        for candidate in table.constraints:
+        candidates: list[Constraint | Index] = [*table.constraints, *table.indexes]
+        for candidate in candidates:
             columns = list(getattr(candidate, "columns", ()))
             if constraint in _names(table, candidate, columns):
                 return tuple(adapter.names[c] for c in columns if c in adapter.names)
@@ -362,7 +363,7 @@ def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
 
 
 def _names(
-    table: Table, constraint: Constraint, columns: Sequence[Column[Any]]
+    table: Table, constraint: Constraint | Index, columns: Sequence[Column[Any]]
 ) -> set[str]:
     """Return the names that *constraint* goes by; unnamed ones are named by servers."""
     if constraint.name:
