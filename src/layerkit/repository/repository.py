@@ -50,6 +50,7 @@ from layerkit.repository.page import Page
 from layerkit.repository.query import (
     ALL,
     And,
+    Choices,
     Comparison,
     Or,
     Order,
@@ -825,7 +826,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
     def _among(self, keys: list[KeyTuple]) -> Specification:
         names = self._adapter.key
         if len(names) == 1:
-            return Comparison(names[0], "in", tuple(key[0] for key in keys))
+            return Comparison(names[0], "in", Choices(key[0] for key in keys))
         whole = (
             And(tuple(Comparison(n, "eq", v) for n, v in zip(names, key, strict=True)))
             for key in keys
