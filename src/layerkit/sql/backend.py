@@ -12,6 +12,7 @@ from sqlalchemy import (
     Dialect,
     ScalarResult,
     Select,
+    Table,
     Update,
     delete,
     func,
@@ -183,7 +184,7 @@ class SQLBackend(Backend[T], Generic[T]):
             await session.flush()
             return
         await session.flush()  # what the caller changed on objects goes first
-        rows = (self._mapped.inserted(entity) for entity in entities)
+        rows = self._sorted_by_shape([self._mapped.inserted(e) for e in entities])
         statement = insert(self._mapped.entity)
         options = {"render_nulls": True}
         for _, alike in groupby(rows, key=lambda row: row.keys()):
@@ -367,6 +368,27 @@ class SQLBackend(Backend[T], Generic[T]):
         held[CONFINED] = held.get(CONFINED, frozenset()) | fields
 
     # Statements
+
+    def _sorted_by_shape(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return *rows* so that those with the same columns are one statement.
+
+        Keys that the database counts, and rows that refer to others of their table,
+        need the order as it is given.
+        """
+        tables = [t for t in self._mapped.mapper.tables if isinstance(t, Table)]
+        names = {table.fullname for table in tables}
+        targets = {
+            key.target_fullname.rpartition(".")[0]
+            for table in tables
+            for key in table.foreign_keys
+        }
+        keyed = all(row.keys() >= set(self.adapter.key) for row in rows)
+        if names & targets or not keyed:
+            return rows
+        shapes: dict[frozenset[str], int] = {}
+        by_shape = (shapes.setdefault(frozenset(row), len(shapes)) for row in rows)
+        ranked = sorted(zip(by_shape, rows, strict=True), key=lambda pair: pair[0])
+        return [row for _, row in ranked]
 
     def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
         return self.select(where).where(self._has_key(key))
