@@ -50,7 +50,7 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.evaluate import matches
-from layerkit.sql.compile import condition, ordering
+from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
@@ -195,9 +195,14 @@ class SQLBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
     ) -> T | None:
         if where == ALL and lock is None:
-            held = self._held(self._home.session(), key)
+            session = self._home.session()
+            held = self._held(session, key)
             if held is not None and not instance_state(held).expired:
                 return held
+            pairs = zip(self._mapped.mapper.primary_key, key, strict=True)
+            if all(is_sent_whole(c, v, self._dialect.name) for c, v in pairs):
+                options = self._options  # the session's own way is the fastest
+                return await session.get(self._mapped.entity, key, options=options)
         return (await self._read(self._select(key, where), lock)).one_or_none()
 
     @override

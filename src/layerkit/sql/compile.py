@@ -163,6 +163,12 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
     return sent if kind is None else bindparam(None, sent, kind, expanding=several)
 
 
+def is_sent_whole(column: Any, value: Any, dialect: str) -> bool:
+    """Tell whether ``column = value`` means just *value*, without more care."""
+    folds = dialect in MYSQL and isinstance(value, str)
+    return not folds and _sent(column, value, dialect) is value
+
+
 def _float(value: Any) -> Any:
     """Return the float nearest to an integer; other numbers as they are."""
     if not isinstance(value, int):
