@@ -17,8 +17,8 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -334,8 +334,12 @@ class SQLBackend(Backend[T], Generic[T]):
         changed = items[0].changes
         columns = [self._attributes[name] for name in (*rule.fields, *changed)]
         rows = [self._mapped.inserted(item.entity) for item in items]
-        held = or_(*(self._holds(row, rule) for row in rows))
-        statement = select(*columns).where(held, self._condition(where))
+        # By the collation, which finds more; what is found is compared exactly below.
+        held = tuple_(*(self._attributes[name] for name in rule.fields)).in_(
+            [tuple(row[name] for name in rule.fields) for row in rows]
+        )
+        seen = where if rule.where is None else where & rule.where
+        statement = select(*columns).where(held, self._condition(seen))
         found = {tuple(row) for row in await self._home.session().execute(statement)}
         for item, row in zip(items, rows, strict=True):
             wanted = *(row[name] for name in rule.fields), *item.changes.values()
