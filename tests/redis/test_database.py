@@ -682,7 +682,7 @@ async def test_a_value_that_equals_nothing_is_in_no_index(
 ) -> None:
     @dataclass
     class Reading:
-        value: Annotated[float, Indexed(), Unique()]
+        value: Annotated[float | str, Indexed(), Unique()]
         id: int | None = None
 
     readings = RedisRepository[Reading, int](database, Reading)

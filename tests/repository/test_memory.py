@@ -487,13 +487,13 @@ async def test_a_null_stays_null_when_it_is_incremented() -> None:
 
 @dataclass
 class Reading:
-    value: float
+    value: float | str  # open: a float alone would have to be finite
     id: int | None = None
 
 
 @dataclass(slots=True)
 class SlottedReading:
-    value: float
+    value: float | str
     id: int | None = None
 
 

@@ -5,9 +5,11 @@ import operator
 from collections.abc import Callable
 
 import pytest
+from typing_extensions import override
 
 from layerkit.core.errors import UsageError
 from layerkit.repository import ALL, Field, Inc, Order, comparisons, field, fields
+from layerkit.repository.evaluate import matches
 from layerkit.repository.query import Comparison, Not, Specification
 from layerkit.testing.contracts import Item
 
@@ -177,3 +179,39 @@ def test_fields_of_a_class_are_its_attributes() -> None:
         _ = item.nope
     with pytest.raises(UsageError, match="is no entity"):
         fields(int)
+
+
+def test_a_field_is_compared_with_values() -> None:
+    with pytest.raises(UsageError, match="compares a field with a value"):
+        field("low") < field("high")  # noqa: B015 - builds a filter
+
+
+class Watched:
+    """Count how often it is compared."""
+
+    looks = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        type(self).looks += 1
+        return isinstance(other, Watched) and self.number == other.number
+
+
+def test_a_value_is_found_among_many_without_a_look_at_each() -> None:
+    where = field("it").in_(Watched(n) for n in range(1_000))
+
+    found = [matches(where, {"it": Watched(n)}) for n in (999, 1_000)]
+
+    assert found == [True, False]
+    assert Watched.looks < 10
+
+
+def test_what_may_change_is_none_of_the_values_of_a_filter() -> None:
+    assert not matches(field("it").in_(["a"]), {"it": ["a"]})

@@ -3,10 +3,12 @@
 import json
 from datetime import UTC, timedelta, timezone
 from enum import Enum
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from layerkit import UsageError
 from layerkit.repository.values import decode_value, encode_value
@@ -34,6 +36,28 @@ def test_a_value_comes_back_as_it_was(value: object) -> None:
 
     assert back == value
     assert type(back) is type(value)
+
+
+class Code(str):
+    """Be a text of its own."""
+
+    @override
+    def __str__(self) -> str:
+        return "shown otherwise"
+
+
+class ServerUUID(UUID):
+    """Be what asyncpg reads."""
+
+
+@pytest.mark.parametrize(
+    "value", [Code("a"), ServerUUID(int=1), type("N", (int,), {})(2)]
+)
+def test_a_value_of_a_subclass_comes_back_as_its_base(value: object) -> None:
+    back = decode_value(encode_value(value))
+
+    assert back == value
+    assert type(back) is type(value).__bases__[0]
 
 
 class Tint(Enum):

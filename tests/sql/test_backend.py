@@ -494,6 +494,91 @@ async def test_load_names_what_every_read_brings(database: Database) -> None:
     assert page.items[0].books[0].title == "by Bob"
 
 
+async def test_what_is_changed_or_upserted_brings_what_load_names(
+    database: Database,
+) -> None:
+    authors = AuthorRepository(database)
+    await authors.create(Author(name="Ada", books=[Book(title="a"), Book(title="b")]))
+
+    updated = await authors.update(1, {"rank": 1})
+    known = await authors.upsert({"name": "Ada", "rank": 2}, key="name")
+    new = await authors.upsert({"name": "Bob"}, key="name")
+
+    assert updated is not None
+    assert [len(author.books) for author in (updated, known, new)] == [2, 2, 0]
+
+
+async def test_an_update_leaves_loaded_relationships_as_they_are(
+    database: Database,
+) -> None:
+    authors = Repository[Author, int](database, Author)
+    await authors.create(Author(name="Ada", books=[Book(title="a")]))
+
+    async with database.unit_of_work():
+        ada = (await AuthorRepository(database).find(ALL))[0]
+        kept = ada.books[0]
+        assert await authors.update(ada.id, {"rank": 1}) is ada
+        assert ada.books == [kept]
+
+    assert ada.rank == 1
+
+
+async def test_an_update_drops_the_relationship_that_it_leads_elsewhere(
+    database: Database,
+) -> None:
+    class Books(SQLRepository[Book, int]):
+        load = (joinedload(Book.author),)
+
+    plain, books = Repository[Book, int](database, Book), Books(database)
+    for name in ("Ada", "Bob"):
+        await Repository(database, Author).create({"name": name})
+    await books.create({"title": "a", "author_id": 1})
+
+    async with database.unit_of_work():
+        book = await books.get_by_id(1)
+        assert book is not None
+        assert book.author is not None
+        await plain.update(1, {"author_id": 2})
+        with pytest.raises((UsageError, InvalidRequestError), match=r"Book\.author"):
+            _ = book.author
+        await books.update(1, {"author_id": 2})
+        moved = book.author
+        await books.update(1, {"author_id": 1})
+
+    assert moved is not None
+    assert (moved.name, book.author.name) == ("Bob", "Ada")
+
+
+async def test_an_option_of_ones_own_goes_before_the_mapping(
+    sqlite: Database,
+) -> None:
+    class Own(DeclarativeBase):
+        pass
+
+    class Hull(Own):
+        __tablename__ = "hulls"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        sails: Mapped[list["Sail"]] = relationship(lazy="selectin")
+
+    class Sail(Own):
+        __tablename__ = "sails"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        hull_id: Mapped[int] = mapped_column(ForeignKey("hulls.id"))
+
+    class Hulls(SQLRepository[Hull, int]):
+        load = (joinedload(Hull.sails),)
+
+    await sqlite.create_all(Own.metadata)
+    hulls = Hulls(sqlite)
+    await hulls.create(Hull(sails=[Sail(), Sail()]))
+
+    with sent(sqlite.engine) as statements:
+        found = await hulls.find(ALL)
+
+    assert len(found[0].sails) == 2
+    assert len(statements) == 1
+
+
 @pytest.mark.defect("R34")
 async def test_a_joined_load_changes_neither_count_nor_limit(
     database: Database,

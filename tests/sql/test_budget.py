@@ -22,6 +22,7 @@ class Part(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     code: Mapped[str] = mapped_column(String(20), unique=True)
     qty: Mapped[int] = mapped_column(default=0)
+    made: Mapped[str] = mapped_column(String(20), server_default="there")
 
 
 class Label(UUIDKeyMixin, Base):
@@ -159,6 +160,24 @@ async def test_a_stream_sends_one_statement_a_batch(parts: Parts) -> None:
 
     assert found == list(range(1, 61))
     assert seen.count == 3
+
+
+@pytest.mark.defect("R36")
+@pytest.mark.parametrize(("ids", "count"), [(True, 2), (False, 100)])
+async def test_rows_of_two_shapes_are_two_statements_where_they_bring_their_keys(
+    parts: Parts, ids: bool, count: int
+) -> None:
+    items = [
+        {"code": f"n{n}"} | ({"made": "here"} if n % 2 else {}) for n in range(100)
+    ]
+    keyed = [{"id": 1_000 + n, **item} for n, item in enumerate(items)]
+
+    with statements() as seen:
+        await parts.create_many(keyed if ids else items)
+
+    new = await parts.find(field("id") > 60)
+    assert seen.count == count
+    assert [part.code for part in new] == [f"n{n}" for n in range(100)]
 
 
 async def test_a_batch_larger_than_any_bind_limit_is_one_batch(parts: Parts) -> None:

@@ -120,7 +120,8 @@ def test_mysql_changes_only_what_is_meant() -> None:
     text = " ".join(str(statement.compile(dialect=mysql.dialect())).split())
     assert rows[0]["qty"] == 1
     assert "ON DUPLICATE KEY UPDATE" in text
-    guard = "records.tenant = %s AND records.code = VALUES(code)"
+    same = "CAST(records.code AS BINARY) = CAST(VALUES(code) AS BINARY)"
+    guard = f"records.tenant = %s AND {same}"
     assert f"qty = if({guard}, VALUES(qty), records.qty)" in text
     assert f"version = if({guard}, records.version + %s, records.version)" in text
 

@@ -9,6 +9,8 @@ from layerkit.repository.query import Order, Specification
 MAX_LIMIT: Final = 10_000
 """The most entities that one call returns."""
 
+_MOST: Final = 10**18  # what fits into the 64 bits of every database
+
 OrderBy: TypeAlias = Order | Iterable[Order]
 """One order, or several of which the first decides first."""
 
@@ -88,12 +90,9 @@ def check_number(name: str, given: object, low: int, high: int | None = None) ->
     Raises:
         UsageError: With its *name* and bounds.
     """
-    fits = (
-        isinstance(given, int)
-        and not isinstance(given, bool)
-        and low <= given
-        and (high is None or given <= high)
-    )
-    if not fits:
-        bounds = f"{low} or more" if high is None else f"{low} to {high:,}"
+    most = _MOST if high is None else high
+    number = None if isinstance(given, bool) or not isinstance(given, int) else given
+    if number is None or not low <= number <= most:
+        is_open = high is None and (number is None or number < low)
+        bounds = f"{low} or more" if is_open else f"{low} to {most:,}"
         raise UsageError(f"{name} must be {bounds}, got {given!r}")

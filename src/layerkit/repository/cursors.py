@@ -1,8 +1,8 @@
 """Cursors: where a page begins, signed, and bound to the list that they come from.
 
 A cursor holds the values that an entity is sorted by, in the clear. Its signature
-covers the filter, scope and order as well, so that a cursor of another list is as
-invalid as one that was tampered with.
+covers the entity, filter, scope and order as well, so that a cursor of another list is
+as invalid as one that was tampered with.
 """
 
 import binascii
@@ -14,6 +14,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from typing_extensions import override
 
 from layerkit.core.errors import ValidationError
 from layerkit.core.logging import get_logger
@@ -41,10 +43,31 @@ class Position:
     Attributes:
         values: What the entity at hand is sorted by, in the order of the orders.
         backward: True for the page that ends before it, False for the one after.
+        inclusive: True where the entity itself is on that page.
     """
 
     values: tuple[Any, ...]
     backward: bool = False
+    inclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PagedList:
+    """Say which list a cursor belongs to.
+
+    Attributes:
+        entity: The name of the class.
+        where: The whole filter, the scope included.
+        orders: The whole order, which leaves no ties.
+    """
+
+    entity: str
+    where: Specification
+    orders: Sequence[Order]
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.entity} {describe(self.where)} {self.orders!r}"
 
 
 def process_key() -> bytes:
@@ -58,26 +81,16 @@ def process_key() -> bytes:
     return _process_keys[0]
 
 
-def write_cursor(
-    key: bytes, position: Position, where: Specification, orders: Sequence[Order]
-) -> str:
-    """Return *position* in the list of *where* and *orders* as an opaque text.
-
-    Args:
-        key: What to sign with.
-        position: Where the page begins.
-        where: The whole filter, the scope included.
-        orders: The whole order, which leaves no ties.
-    """
-    held = [int(position.backward), *map(encode_value, position.values)]
+def write_cursor(key: bytes, position: Position, paged: PagedList) -> str:
+    """Return *position* in *paged* as an opaque text, signed with *key*."""
+    flags = position.backward + 2 * position.inclusive
+    held = [flags, *map(encode_value, position.values)]
     payload = json.dumps(held, separators=(",", ":")).encode()
-    return urlsafe_b64encode(_sign(key, payload, where, orders) + payload).decode()
+    return urlsafe_b64encode(_sign(key, payload, paged) + payload).decode()
 
 
-def read_cursor(
-    key: bytes, cursor: str, where: Specification, orders: Sequence[Order]
-) -> Position:
-    """Return the position that *cursor* stands for in the list of *where* and *orders*.
+def read_cursor(key: bytes, cursor: str, paged: PagedList) -> Position:
+    """Return the position that *cursor* stands for in *paged*.
 
     Raises:
         ValidationError: It was changed, or comes from another list or key.
@@ -92,10 +105,12 @@ def read_cursor(
     except (AttributeError, UnicodeError, binascii.Error) as error:
         raise invalid from error
     signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-    if not hmac.compare_digest(signature, _sign(key, payload, where, orders)):
+    # The decoder passes over what is no Base64, so that many texts mean the same bytes.
+    is_ours = hmac.compare_digest(signature, _sign(key, payload, paged))
+    if not is_ours or urlsafe_b64encode(raw).decode() != cursor:
         raise invalid
-    backward, *values = json.loads(payload)
-    return Position(tuple(map(decode_value, values)), backward=bool(backward))
+    flags, *values = json.loads(payload)
+    return Position(tuple(map(decode_value, values)), bool(flags & 1), bool(flags & 2))
 
 
 def beyond(
@@ -112,7 +127,7 @@ def beyond(
         nullable: The fields that may be null.
     """
     *rest, (order, value) = zip(orders, position.values, strict=True)
-    where: Specification = _after(order, value)
+    where: Specification = _after(order, value, tied=position.inclusive)
     for order, value in reversed(rest):
         nulls = Comparison(order.field, "null")
         has_nulls = order.field in nullable
@@ -133,10 +148,8 @@ def _after(order: Order, value: object, *, tied: bool = False) -> Comparison:
     return Comparison(order.field, operators[tied], value)
 
 
-def _sign(
-    key: bytes, payload: bytes, where: Specification, orders: Sequence[Order]
-) -> bytes:
-    query = f"{describe(where)} {orders!r}".encode("utf-8", "backslashreplace")
+def _sign(key: bytes, payload: bytes, paged: PagedList) -> bytes:
+    query = str(paged).encode("utf-8", "backslashreplace")
     message = len(query).to_bytes(8) + query + payload
     return hmac.digest(key, message, hashlib.sha256)[:_SIGNATURE_BYTES]
 

@@ -339,7 +339,7 @@ class EntityAdapter(ABC, Generic[T]):
             info = self.fields.get(name)
             if info is None:
                 unknown.append(str(name))
-            elif (type(value) is not info.kind or info.aware) and not fits(
+            elif (type(value) is not info.kind or info.is_partial) and not fits(
                 info, value, increments=increments
             ):
                 wrong.append(name)

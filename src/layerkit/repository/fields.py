@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, TypeAlias
+from math import isfinite
+from typing import Any, Final, TypeAlias
 
 from layerkit.repository.query import Inc, Specification
 
 KeyTuple: TypeAlias = tuple[Any, ...]
 """The values of an entity's key, in the order of the adapter's ``key``."""
+
+_WITH_INFINITY: Final = (float, Decimal)
 
 
 class Unique:
@@ -64,6 +67,14 @@ class FieldInfo:
     aware: bool = False
 
     @property
+    def is_partial(self) -> bool:
+        """True where not every value of the class may be stored.
+
+        A NaN is a null on SQLite, and MySQL has neither that nor an infinity.
+        """
+        return self.aware or self.kind in _WITH_INFINITY
+
+    @property
     def is_ordered(self) -> bool:
         """True where every backend sorts the values alike, or their class is open.
 
@@ -83,9 +94,11 @@ class FieldInfo:
         if isinstance(value, bool) and kind is not bool:
             return False
         if kind is float:
-            return isinstance(value, int | float)
+            is_finite = isinstance(value, float) and isfinite(value)
+            return is_finite or isinstance(value, int)
         if kind is Decimal:
-            return isinstance(value, int | Decimal)
+            is_finite = isinstance(value, Decimal) and value.is_finite()
+            return is_finite or isinstance(value, int)
         if kind is bytes:
             return isinstance(value, bytes | bytearray | memoryview)
         if kind is date:
@@ -137,4 +150,6 @@ def type_name(info: FieldInfo) -> str:
     """Return the name of what the field holds, for messages."""
     if info.aware:
         return "datetime with a time zone"
+    if info.kind in _WITH_INFINITY:
+        return f"finite {info.kind.__name__}"
     return "anything" if info.kind is None else info.kind.__name__

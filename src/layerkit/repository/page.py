@@ -15,7 +15,8 @@ class Page(Generic[T]):
     Attributes:
         items: The entities of this page, at most ``size`` of them.
         total: How many there are on all pages; None where it was not asked for.
-        has_next: True where at least one entity comes after this page.
+        has_next: True where at least one entity comes after this page; going back, the
+            page that the cursor comes from counts for one.
         next_cursor: Opaque; pass it back for the page after, where pages go by cursor.
         previous_cursor: Opaque; pass it back for the page before.
     """

@@ -7,6 +7,7 @@ is neither true nor false, and its negation is not true either.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
@@ -74,9 +75,24 @@ class Specification:
         )
 
 
+class Choices(tuple[Any, ...]):
+    """Hold the values of ``in``, and find one among thousands at once."""
+
+    @cached_property
+    def _known(self) -> frozenset[Any]:
+        return frozenset(self)
+
+    @override
+    def __contains__(self, value: object) -> bool:
+        try:
+            return value in self._known
+        except TypeError:
+            return super().__contains__(value)  # it may change, and so has no hash
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison(Specification):
-    """Compare one field with a value; ``in`` holds a tuple, ``null`` holds None."""
+    """Compare one field with a value; ``in`` holds ``Choices``, ``null`` holds None."""
 
     field: str
     operator: Operator
@@ -192,7 +208,7 @@ class Field:
         given: object = values
         if not isinstance(given, Iterable) or isinstance(given, str | bytes):
             raise UsageError(f"{self!r}.in_({given!r}) needs a list of values")
-        chosen = tuple(_hashable(self, value) for value in given)
+        chosen = Choices(_hashable(self, value) for value in given)
         if any(value is None for value in chosen):
             raise UsageError(
                 f"{self!r}.in_(...) got None in its list: add | {self!r}.is_null()"
@@ -265,6 +281,11 @@ def _check_side(other: object, operator: str) -> None:
 
 
 def _hashable(subject: Field, value: object) -> object:
+    if isinstance(value, Field):
+        raise UsageError(
+            f"{subject!r} can't be compared with {value!r}: a filter compares a field "
+            "with a value"
+        )
     try:
         hash(value)
     except TypeError as error:

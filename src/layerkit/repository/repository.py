@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Self, get_args, get_origin
 
@@ -35,7 +36,13 @@ from layerkit.repository.bounds import (
     check_where,
     orders_of,
 )
-from layerkit.repository.cursors import Position, beyond, read_cursor, write_cursor
+from layerkit.repository.cursors import (
+    PagedList,
+    Position,
+    beyond,
+    read_cursor,
+    write_cursor,
+)
 from layerkit.repository.entities import Data, EntityAdapter
 from layerkit.repository.fields import KeyTuple, UniqueRule, type_name
 from layerkit.repository.homes import Home, SessionSource, home_of
@@ -43,6 +50,7 @@ from layerkit.repository.page import Page
 from layerkit.repository.query import (
     ALL,
     And,
+    Choices,
     Comparison,
     Or,
     Order,
@@ -472,38 +480,25 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         check_page(size, offset, cursor)
         cap = check_total(total)
         wanted, orders = self._seen(where), self._orders(order_by)
-        key = self._home.cursor_key()
-        start = None if cursor is None else read_cursor(key, cursor, wanted, orders)
-
-        def mark(entity: T, *, backward: bool) -> str:
-            values = tuple(getattr(entity, order.field) for order in orders)
-            return write_cursor(key, Position(values, backward), wanted, orders)
+        paged = PagedList(self._adapter.name, wanted, orders)
+        start = (
+            None
+            if cursor is None
+            else read_cursor(self._home.cursor_key(), cursor, paged)
+        )
 
         async def work() -> Page[T]:
             if start is None:
-                items = await self._backend.find(wanted, orders, offset or 0, size + 1)
+                found = await self._backend.find(wanted, orders, offset or 0, size + 1)
             else:
-                items = await self._neighbours(wanted, orders, start, size + 1)
+                found = await self._neighbours(wanted, orders, start, size + 1)
             counted = (
                 None if total == "none" else await self._backend.count(wanted, cap)
             )
-            is_full = len(items) > size
-            backward = start is not None and start.backward
-            items = items[:size][::-1] if backward else items[:size]
-            has_next = bool(items) if backward else is_full
-            has_previous = is_full if backward else start is not None
-            pages = items if offset is None else []
-            return Page(
-                items,
-                total=counted,
-                has_next=has_next,
-                next_cursor=mark(pages[-1], backward=False)
-                if pages and has_next
-                else None,
-                previous_cursor=mark(pages[0], backward=True)
-                if pages and has_previous
-                else None,
-            )
+            page = self._page(found, size, start, paged)
+            if offset is not None:
+                page = replace(page, next_cursor=None, previous_cursor=None)
+            return replace(page, total=counted)
 
         page = await self._verb("paginate", work)
         self._confine(page.items)
@@ -541,8 +536,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 lambda at=start: self._neighbours(wanted, orders, at, batch_size),  # type: ignore[misc] # mypy can't infer a lambda with a default
             )
             if items:
-                values = tuple(getattr(items[-1], order.field) for order in orders)
-                start = Position(values)
+                start = Position(_place(items[-1], orders))
             for entity in items:
                 yield entity
             if len(items) < batch_size:
@@ -747,6 +741,32 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         after = beyond(orders, start, nullable)
         return await self._backend.find(where & after, orders, 0, limit)
 
+    def _page(
+        self, found: list[T], size: int, start: Position | None, paged: PagedList
+    ) -> Page[T]:
+        """Return *found* as a page; it is one more than *size* where there is more."""
+        is_full = len(found) > size
+        backward = start is not None and start.backward
+        items = found[:size][::-1] if backward else found[:size]
+        has_next = backward or is_full
+        has_previous = is_full if backward else start is not None
+
+        def mark(at: int, *, backward: bool) -> str:
+            if (
+                start is not None and not items
+            ):  # all is gone that lay there: turn round
+                position = Position(start.values, backward, inclusive=True)
+            else:
+                position = Position(_place(items[at], paged.orders), backward)
+            return write_cursor(self._home.cursor_key(), position, paged)
+
+        return Page(
+            items,
+            has_next=has_next,
+            next_cursor=mark(-1, backward=False) if has_next else None,
+            previous_cursor=mark(0, backward=True) if has_previous else None,
+        )
+
     async def _explain(self, key: KeyTuple, expected_version: int | None) -> None:
         """Raise where the entity is there, and only its guard did not hold.
 
@@ -814,7 +834,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
     def _among(self, keys: list[KeyTuple]) -> Specification:
         names = self._adapter.key
         if len(names) == 1:
-            return Comparison(names[0], "in", tuple(key[0] for key in keys))
+            return Comparison(names[0], "in", Choices(key[0] for key in keys))
         whole = (
             And(tuple(Comparison(n, "eq", v) for n, v in zip(names, key, strict=True)))
             for key in keys
@@ -848,12 +868,17 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         return where
 
     def _orders(self, order_by: OrderBy) -> tuple[Order, ...]:
-        """Return the orders, completed by the key so that no two entities tie."""
-        orders = orders_of(order_by)
-        for order in orders:
+        """Return the orders that decide, completed by the key so that nothing ties."""
+        given = orders_of(order_by)
+        for order in given:
             self._adapter.check_order(order.field)
-        named = {order.field for order in orders}
-        return (*orders, *(Order(n) for n in self._adapter.key if n not in named))
+        undecided = set(self._adapter.key)
+        orders: dict[str, Order] = {}
+        for order in (*given, *(Order(name) for name in self._adapter.key)):
+            if undecided:
+                orders.setdefault(order.field, order)
+                undecided.discard(order.field)
+        return tuple(orders.values())
 
     def _view(self, scope: Scope[T]) -> Self:
         view = copy.copy(self)
@@ -889,6 +914,11 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 "a lock lasts as long as its unit of work: open one that may write, "
                 "`async with repository.unit_of_work():`"
             )
+
+
+def _place(entity: object, orders: Iterable[Order]) -> tuple[Any, ...]:
+    """Return what *entity* is sorted by."""
+    return tuple(getattr(entity, order.field) for order in orders)
 
 
 def _hidden(rule: UniqueRule) -> AlreadyExistsError:

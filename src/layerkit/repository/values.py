@@ -15,7 +15,7 @@ from layerkit.core.errors import UsageError
 _Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 _CODECS: Final[Mapping[type, _Codec]] = {
-    float: (repr, float),  # JSON has no infinity
+    float: (float.__repr__, float),  # JSON has no infinity
     datetime: (datetime.isoformat, datetime.fromisoformat),
     date: (date.isoformat, date.fromisoformat),
     time: (time.isoformat, time.fromisoformat),
@@ -27,21 +27,29 @@ _CODECS: Final[Mapping[type, _Codec]] = {
     UUID: (str, UUID),
     bytes: (bytes.hex, bytes.fromhex),
 }
+_PLAIN: Final[Mapping[type, Callable[[Any], Any]]] = {
+    str: str.__str__,
+    int: int.__int__,
+}
 _BY_NAME: Final = {kind.__name__: codec for kind, codec in _CODECS.items()}
 
 
 def encode_value(value: object) -> Any:
     """Return *value* in the types of JSON.
 
+    One of a subclass, such as asyncpg's own UUID, is written as what it is based on.
+
     Raises:
         UsageError: It is of a type that has no form in JSON here.
     """
     if value is None or type(value) in {str, int, bool}:
         return value
-    codec = _CODECS.get(type(value))
-    if codec is None:
-        raise UsageError(f"a {type(value).__name__} can't be written as JSON")
-    return {type(value).__name__: codec[0](value)}
+    for kind in type(value).__mro__:
+        if kind in _CODECS:
+            return {kind.__name__: _CODECS[kind][0](value)}
+        if kind in _PLAIN:
+            return _PLAIN[kind](value)
+    raise UsageError(f"a {type(value).__name__} can't be written as JSON")
 
 
 def decode_value(encoded: Any) -> Any:

@@ -1,7 +1,7 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, get_args
 
@@ -12,13 +12,13 @@ from sqlalchemy import (
     Dialect,
     ScalarResult,
     Select,
+    Table,
     Update,
-    and_,
     delete,
     func,
     insert,
-    or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,15 +29,22 @@ from sqlalchemy.orm import (
     RelationshipDirection,
     RelationshipProperty,
     make_transient,
+    undefer,
 )
-from sqlalchemy.orm.attributes import flag_modified, instance_state
+from sqlalchemy.orm.attributes import (
+    flag_modified,
+    instance_state,
+    set_committed_value,
+)
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedError
 from layerkit.repository import (
     ALL,
+    And,
     Backend,
+    Comparison,
     Inc,
     KeyTuple,
     Lock,
@@ -47,7 +54,7 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.evaluate import matches
-from layerkit.sql.compile import MYSQL, condition, ordering
+from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
 from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
@@ -102,9 +109,11 @@ class SQLBackend(Backend[T], Generic[T]):
         }
         self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
         self._related = [r.key for r in adapter.mapper.relationships]
+        self._deferred = {a.key for a in adapter.mapper.column_attrs if a.deferred}
         self._version = adapter.version if adapter.counts_by_one else None
         self._width = len(adapter.mapper.column_attrs)
         self._plain = {way: _is_plain(adapter, way) for way in get_args(_Way)}
+        self._loads_more = bool(load)
         self.takes_values = self._plain["insert"] and adapter.builds_plainly
 
     @override
@@ -184,7 +193,7 @@ class SQLBackend(Backend[T], Generic[T]):
             await session.flush()
             return
         await session.flush()  # what the caller changed on objects goes first
-        rows = (self._mapped.inserted(entity) for entity in entities)
+        rows = self._sorted_by_shape([self._mapped.inserted(e) for e in entities])
         statement = insert(self._mapped.entity)
         options = {"render_nulls": True}
         for _, alike in groupby(rows, key=lambda row: row.keys()):
@@ -199,7 +208,10 @@ class SQLBackend(Backend[T], Generic[T]):
             held = self._held(session, key)
             if held is not None and not instance_state(held).expired:
                 return held
-            return await session.get(self._mapped.entity, key, options=self._options)
+            pairs = zip(self._mapped.mapper.primary_key, key, strict=True)
+            if all(is_sent_whole(c, v, self._dialect.name) for c, v in pairs):
+                options = self._options  # the session's own way is the fastest
+                return await session.get(self._mapped.entity, key, options=options)
         return (await self._read(self._select(key, where), lock)).one_or_none()
 
     @override
@@ -211,8 +223,8 @@ class SQLBackend(Backend[T], Generic[T]):
         limit: int,
         lock: Lock | None = None,
     ) -> list[T]:
-        statement = self.select(where).limit(limit)
-        statement = statement.order_by(
+        statement = self._loading(self.select(where), [o.field for o in orders])
+        statement = statement.limit(limit).order_by(
             *ordering(orders, self._attributes, self._nullable)
         )
         if skip:
@@ -245,7 +257,9 @@ class SQLBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, changes: dict[str, Any], where: Specification
     ) -> T | None:
         session = self._home.session()
-        if self._plainly("update") and changes and self._dialect.update_returning:
+        known = self._held(session, key)
+        loaded = {} if known is None else self._loaded_relations(known)
+        if self._returns and changes and self._dialect.update_returning:
             statement = (
                 self._update(changes)
                 .where(self._has_key(key), self._condition(where))
@@ -253,9 +267,13 @@ class SQLBackend(Backend[T], Generic[T]):
             )
             options = {"populate_existing": True, "synchronize_session": False}
             found = await session.scalars(statement, execution_options=options)
-            return self._returned(found.one_or_none())
-        changed = await self._change(self._select(key, where), changes)
-        return changed[0] if changed else None
+            entity = self._returned(found.one_or_none())
+        else:
+            changed = await self._change(self._select(key, where), changes)
+            entity = changed[0] if changed else None
+        if entity is not None:
+            await self._keep_relations(entity, key, changes, loaded)
+        return entity
 
     @override
     async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
@@ -296,7 +314,11 @@ class SQLBackend(Backend[T], Generic[T]):
             returning = statement.values(rows[0]).returning(self._mapped.entity)
             options = {"populate_existing": True}
             found = await session.scalars(returning, execution_options=options)
-            return self._returned(found.one_or_none())
+            stored = self._returned(found.one_or_none())
+            if stored is None or self._returns:
+                return stored
+            key = instance_state(stored).identity or ()
+            return (await self._read(self._select(key, ALL), None)).one_or_none()
         await session.execute(statement.values(rows[0]))
         return await self._settle(item, rule, where)
 
@@ -328,8 +350,12 @@ class SQLBackend(Backend[T], Generic[T]):
         changed = items[0].changes
         columns = [self._attributes[name] for name in (*rule.fields, *changed)]
         rows = [self._mapped.inserted(item.entity) for item in items]
-        held = or_(*(self._holds(row, rule) for row in rows))
-        statement = select(*columns).where(held, self._condition(where))
+        # By the collation, which finds more; what is found is compared exactly below.
+        held = tuple_(*(self._attributes[name] for name in rule.fields)).in_(
+            [tuple(row[name] for name in rule.fields) for row in rows]
+        )
+        seen = where if rule.where is None else where & rule.where
+        statement = select(*columns).where(held, self._condition(seen))
         found = {tuple(row) for row in await self._home.session().execute(statement)}
         for item, row in zip(items, rows, strict=True):
             wanted = *(row[name] for name in rule.fields), *item.changes.values()
@@ -348,6 +374,7 @@ class SQLBackend(Backend[T], Generic[T]):
         """
         held = self._mapped.inserted(item.entity)
         statement = self.select().where(self._holds(held, rule))
+        statement = self._loading(statement, self._deferred)
         stored = (await self._read(statement, "wait")).one_or_none()
         if stored is None:
             session = self._home.session()
@@ -367,12 +394,58 @@ class SQLBackend(Backend[T], Generic[T]):
 
     # Statements
 
+    def _sorted_by_shape(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return *rows* so that those with the same columns are one statement.
+
+        Keys that the database counts, and rows that refer to others of their table,
+        need the order as it is given.
+        """
+        tables = [t for t in self._mapped.mapper.tables if isinstance(t, Table)]
+        names = {table.fullname for table in tables}
+        targets = {
+            key.target_fullname.rpartition(".")[0]
+            for table in tables
+            for key in table.foreign_keys
+        }
+        keyed = all(row.keys() >= set(self.adapter.key) for row in rows)
+        if names & targets or not keyed:
+            return rows
+        shapes: dict[frozenset[str], int] = {}
+        by_shape = (shapes.setdefault(frozenset(row), len(shapes)) for row in rows)
+        ranked = sorted(zip(by_shape, rows, strict=True), key=lambda pair: pair[0])
+        return [row for _, row in ranked]
+
     def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
         return self.select(where).where(self._has_key(key))
 
     def _select_one(self, key: KeyTuple, where: Specification) -> Select[int]:
         statement = select(1).select_from(self._mapped.entity)
         return statement.where(self._has_key(key), self._condition(where))
+
+    def _loading(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
+        """Return *statement* so that it loads columns that are deferred elsewhere."""
+        late = [undefer(self._attributes[n]) for n in names if n in self._deferred]
+        return statement.options(*late) if late else statement
+
+    def _loaded_relations(self, entity: T) -> dict[str, Any]:
+        held = instance_state(entity).dict
+        return {name: held[name] for name in self._related if name in held}
+
+    async def _keep_relations(
+        self, entity: T, key: KeyTuple, changes: Mapping[str, Any], before: Any
+    ) -> None:
+        """Leave what was loaded, but for what goes by a column that has changed."""
+        session = self._home.session()
+        changed = {self._mapped.columns[name] for name in changes}
+        relationships = self._mapped.mapper.relationships
+        stale = {r.key for r in relationships if r.local_columns & changed}
+        now = self._loaded_relations(entity)
+        for name in before.keys() - now.keys() - stale:
+            set_committed_value(entity, name, before[name])
+        if stale & now.keys():
+            session.expire(entity, stale & now.keys())
+            if not self._returns:
+                await self._read(self._select(key, ALL), None)  # what `load` names
 
     def _held(self, session: AsyncSession, key: KeyTuple) -> T | None:
         """Return the object that stands for *key* in *session*, where it is loaded."""
@@ -425,7 +498,7 @@ class SQLBackend(Backend[T], Generic[T]):
     async def _change(self, found: Select[T], changes: dict[str, Any]) -> list[T]:
         """Let the mapping's own rules run: versions, validators, events, cascades."""
         session = self._home.session()
-        entities = (await self._read(found, "wait")).all()
+        entities = (await self._read(self._loading(found, changes), "wait")).all()
         for entity in entities:
             for name, value in changes.items():
                 setattr(entity, name, _worked_out(getattr(entity, name), value))
@@ -464,6 +537,11 @@ class SQLBackend(Backend[T], Generic[T]):
             held.add(instance_state(entity))
         return entity
 
+    @property
+    def _returns(self) -> bool:
+        """True where a statement that changes a row returns all that a reader gets."""
+        return self._plainly("update") and not self._loads_more
+
     def _plainly(self, what: _Way) -> bool:
         """Tell whether a statement past the session breaks nobody's rules."""
         session = self._home.session().sync_session
@@ -490,15 +568,16 @@ class SQLBackend(Backend[T], Generic[T]):
         return condition(where, self._attributes, self._dialect.name)
 
     def _holds(self, values: Mapping[str, Any], rule: UniqueRule) -> Any:
-        holds = and_(*(self._attributes[n] == values[n] for n in rule.fields))
-        return holds if rule.where is None else holds & self._condition(rule.where)
+        held = [Comparison(name, "eq", values[name]) for name in rule.fields]
+        where = ALL if rule.where is None else rule.where
+        return self._condition(And((*held, where)))
 
     def _key_columns(self) -> list[QueryableAttribute[Any]]:
         return [self._attributes[name] for name in self.adapter.key]
 
-    def _has_key(self, key: tuple[Any, ...]) -> Any:
-        pairs = zip(self._key_columns(), key, strict=True)
-        return and_(*(column == part for column, part in pairs))
+    def _has_key(self, key: KeyTuple) -> Any:
+        pairs = zip(self.adapter.key, key, strict=True)
+        return self._condition(And(tuple(Comparison(n, "eq", v) for n, v in pairs)))
 
 
 def _worked_out(now: Any, value: Any) -> Any:

@@ -7,16 +7,22 @@ of the bytes stands beside the one that can use an index.
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     ColumnElement,
+    Float,
+    Integer,
     LargeBinary,
+    Numeric,
     String,
     TypeDecorator,
     and_,
+    bindparam,
     cast,
     collate,
     false,
@@ -27,6 +33,8 @@ from sqlalchemy import (
     true,
     type_coerce,
 )
+from sqlalchemy.sql.elements import Grouping
+from sqlalchemy.types import TypeEngine
 
 from layerkit.repository import Order, Specification
 from layerkit.repository.evaluate import fold_ascii
@@ -37,6 +45,10 @@ Columns: TypeAlias = Mapping[str, Any]
 
 _FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
 MYSQL: Final = frozenset({"mysql", "mariadb"})
+_MOST_PARTS: Final = 100
+_INTEGER: Final = 2**31
+_BIG_INTEGER: Final = 2**63
+_GREATEST: Final = 10**308
 
 
 def condition(
@@ -51,14 +63,34 @@ def condition(
         case Comparison(name, operator, value):
             return _comparison(columns[name], operator, value, dialect)
         case And(parts):
-            return and_(*(condition(part, columns, dialect) for part in parts))
+            return _joined(and_, [condition(p, columns, dialect) for p in parts])
         case Or(parts):
-            return or_(*(condition(part, columns, dialect) for part in parts))
+            return _joined(or_, [condition(p, columns, dialect) for p in parts])
         case Not(part):
             return not_(condition(part, columns, dialect))
         case Everything():
             return true()
     raise TypeError(f"not a specification: {where!r}")
+
+
+def is_json(kind: TypeEngine[Any]) -> bool:
+    """Tell whether *kind*, or what it decorates, stores JSON."""
+    return isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, JSON)
+
+
+def _joined(
+    join: Callable[..., ColumnElement[bool]], parts: list[ColumnElement[bool]]
+) -> ColumnElement[bool]:
+    """Join *parts*, many of them in groups: SQLite nests 1,000 at most."""
+    while len(parts) > _MOST_PARTS:
+        groups = range(0, len(parts), _MOST_PARTS)
+        parts = [_grouped(join(*parts[at : at + _MOST_PARTS])) for at in groups]
+    return join(*parts)
+
+
+def _grouped(part: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return *part* in parentheses, which SQLAlchemy leaves out where it may."""
+    return type_coerce(Grouping(part), Boolean())
 
 
 def ordering(
@@ -80,31 +112,77 @@ def _comparison(
 ) -> ColumnElement[bool]:
     result: ColumnElement[bool]
     exact = dialect in MYSQL and _is_text(value)
+    sent = None if value is None else _sent(column, value, dialect)
     match operator:
         case "null":
             result = _is_null(column)
         case "in":
-            result = column.in_(value) if value else false()
+            result = column.in_(sent) if value else false()
             if exact:
                 result &= cast(column, LargeBinary).in_(
                     [_bytes(v, column) for v in value]
                 )
         case "eq" | "ne":
-            result = column == value
+            result = column == sent
             if exact:
                 result &= cast(column, LargeBinary) == _bytes(value, column)
             result = result if operator == "eq" else not_(result)
         case "lt":
-            result = column < value
+            result = column < sent
         case "le":
-            result = column <= value
+            result = column <= sent
         case "gt":
-            result = column > value
+            result = column > sent
         case "ge":
-            result = column >= value
+            result = column >= sent
         case _:
             result = _search(column, operator, value, dialect)
     return result
+
+
+def _sent(column: Any, value: Any, dialect: str) -> Any:
+    """Return *value*, one or a tuple of them, as parameters that arrive as they are.
+
+    asyncpg makes them fit the column, so that a number beyond it is an error and a
+    decimal is rounded; SQLite's driver takes no integer of more than 64 bits.
+    """
+    several = isinstance(value, tuple)
+    values = value if several else (value,)
+    kind: TypeEngine[Any] | None = None
+    if isinstance(value, bool):
+        kind = column.type  # else it is SQL's own TRUE, which has no order
+    elif isinstance(column.type, Float):
+        values = tuple(map(_float, values))
+    elif isinstance(column.type, Integer):
+        widest = max(map(abs, values), default=0)
+        if dialect == "postgresql" and widest >= _INTEGER:
+            kind = BigInteger() if widest < _BIG_INTEGER else Numeric()
+        elif dialect == "sqlite" and widest >= _BIG_INTEGER:
+            values = tuple(map(_bounded, values))
+    elif isinstance(column.type, Numeric) and dialect == "postgresql":
+        kind = Numeric()
+    sent = values if several else values[0]
+    return sent if kind is None else bindparam(None, sent, kind, expanding=several)
+
+
+def is_sent_whole(column: Any, value: Any, dialect: str) -> bool:
+    """Tell whether ``column = value`` means just *value*, without more care."""
+    folds = dialect in MYSQL and isinstance(value, str)
+    return not folds and _sent(column, value, dialect) is value
+
+
+def _float(value: Any) -> Any:
+    """Return the float nearest to an integer; other numbers as they are."""
+    if not isinstance(value, int):
+        return value
+    return float(max(-_GREATEST, min(value, _GREATEST)))
+
+
+def _bounded(value: int) -> int | float:
+    """Return a number beyond all of 64 bits for any that is."""
+    if -_BIG_INTEGER <= value < _BIG_INTEGER:
+        return value
+    return 2.0 * _BIG_INTEGER if value > 0 else -2.0 * _BIG_INTEGER
 
 
 def _search(
@@ -151,8 +229,7 @@ def _regex(place: str, text: str, folds: bool) -> str:
 
 def _is_null(column: Any) -> ColumnElement[bool]:
     found: ColumnElement[bool] = column.is_(None)
-    kind = column.type
-    if isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, JSON):
+    if is_json(column.type):
         found |= cast(column, String) == "null"  # None is stored as JSON's own null
     return found
 

@@ -28,8 +28,15 @@ from sqlalchemy.types import JSON, TypeDecorator
 from typing_extensions import override
 
 from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
-from layerkit.repository import Comparison, EntityAdapter, FieldInfo, UniqueRule
+from layerkit.repository import (
+    Comparison,
+    EntityAdapter,
+    FieldInfo,
+    Operator,
+    UniqueRule,
+)
 from layerkit.repository.scope import check_confined
+from layerkit.sql.compile import is_json
 from layerkit.sql.mixins import DELETED, LIVE, STAMP, VersionMixin
 from layerkit.sql.types import UTCDateTime
 
@@ -109,6 +116,29 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     @override
     def build(self, values: Mapping[str, object]) -> T:
         return self.construct(values)
+
+    @override
+    def check_operator(self, name: str, operator: Operator) -> None:
+        super().check_operator(name, operator)
+        if operator != "null":
+            self._check_comparable(name)
+
+    @override
+    def check_order(self, name: str) -> None:
+        super().check_order(name)
+        self._check_comparable(name)
+
+    def _check_comparable(self, name: str) -> None:
+        """Refuse to compare documents, which databases take for texts or for nothing.
+
+        Raises:
+            UsageError: The column holds JSON.
+        """
+        if is_json(self.columns[name].type):
+            raise UsageError(
+                f"{self.name}.{name} holds JSON, which no two databases compare alike: "
+                "a filter knows is_null() of it; for more, write SQL of your own"
+            )
 
     @override
     def values(self, entity: T) -> dict[str, Any]:
@@ -426,10 +456,11 @@ def _is_check(rule: object) -> bool:
 
 def _is_rule(index: Index) -> bool:
     """Tell whether a unique index is about plain columns, of every (living) row."""
-    options = (index.dialect_options[name] for name in ("postgresql", "sqlite"))
-    is_partial = any(option["where"] is not None for option in options)
-    is_plain = all(isinstance(part, Column) for part in index.expressions)
-    return is_plain and (LIVE in index.info or not is_partial)
+    if LIVE in index.info:
+        return True
+    columns = (getattr(e, "element", e) for e in index.expressions)  # past a DESC
+    is_plain = all(isinstance(column, Column) for column in columns)
+    return is_plain and not any(n.endswith("_where") for n in index.dialect_kwargs)
 
 
 def _is_now(default: Any) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import event
 from sqlalchemy.orm import (
+    Load,
     Mapper,
     ORMExecuteState,
     Session,
@@ -37,16 +38,21 @@ _EAGER: Final[Mapping[object, Callable[..., _AbstractLoad]]] = {
 def loader_options(mapper: Mapper[Any]) -> list[ORMOption]:
     """Return options by which a relationship that was not loaded raises with its name.
 
-    What the mapping loads eagerly is said again, since the wildcard would hide it; more
-    specific options of a statement go before the wildcard anyway.
+    What the mapping loads eagerly is said again, since the wildcard would hide it. The
+    options of a repository or statement go before all of these.
     """
-    deferred = [
+    deferred: list[_AbstractLoad] = [
         defer(getattr(mapper.class_, column.key), raiseload=True)
         for column in mapper.column_attrs
         if column.deferred
     ]
     hidden = [raiseload("*")] if mapper.relationships else []
-    return [*hidden, *_eager(mapper, frozenset({mapper})), *deferred]
+    own = [*_eager(mapper, frozenset({mapper})), *deferred]
+    loads = [option for option in own if isinstance(option, Load)]
+    for element in (element for load in loads for element in load.context):
+        # Else another option for the same attribute is an error.
+        element._reconcile_to_other = True  # noqa: SLF001 - SQLAlchemy's own do so; it has no public name
+    return [*hidden, *own]
 
 
 def _eager(mapper: Mapper[Any], above: frozenset[Mapper[Any]]) -> list[_AbstractLoad]:

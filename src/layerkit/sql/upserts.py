@@ -4,7 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Dialect, and_, func
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Dialect,
+    LargeBinary,
+    String,
+    and_,
+    cast,
+    func,
+)
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -98,7 +107,14 @@ class Upserts(Generic[T]):
         """Write for MySQL, which takes any unique key for the one that is meant."""
         statement = mysql_insert(self._adapter.entity)
         columns = [self._adapter.columns[name] for name in self._rule.fields]
-        same = (column == statement.inserted[column.key] for column in columns)
+        # Byte by byte: the unique key itself may fold case, and another be meant.
+        same = (
+            cast(column, LargeBinary)
+            == cast(statement.inserted[column.key], LargeBinary)
+            if isinstance(column.type, String)
+            else column == statement.inserted[column.key]
+            for column in columns
+        )
         meant = and_(self._where, *same)
         values = self._written(changed, statement.inserted)
         guarded: dict[str, Any] = {

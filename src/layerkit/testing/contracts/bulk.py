@@ -449,3 +449,14 @@ class BulkContract(BaseContract):
             assert await seats.get_by_id(("b", 3)) is None
             with pytest.raises(UsageError, match="row, number"):
                 await seats.get_by_id("a")
+
+    async def test_get_many_takes_more_keys_of_two_fields_than_a_statement(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("composite_keys")
+        async with open_repository(self.seat) as seats:
+            await seats.create_many(self.seat(row="a", number=n) for n in range(9))
+
+            found = await seats.get_many([("a", n) for n in range(2_500, -1, -1)])
+
+            assert [seat.number for seat in found] == [8, 7, 6, 5, 4, 3, 2, 1, 0]

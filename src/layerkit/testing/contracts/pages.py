@@ -20,6 +20,8 @@ _ORDERS: Final[dict[str, Any]] = {
     "nulls first, descending": field("qty").desc(nulls_first=True),
     "mixed": (field("qty").desc(), field("name").asc()),
     "mixed, nulls first": (field("qty").asc(nulls_first=True), field("name").desc()),
+    "key first": (field("id").desc(), field("qty").asc()),
+    "one field twice": (field("note").asc(), field("note").desc()),
     "two with nulls": (field("note").desc(), field("qty").asc(nulls_first=True)),
 }
 _ROWS: list[tuple[str, int | None, str | None]] = [
@@ -88,6 +90,32 @@ class PagesContract(BaseContract):
 
             assert [item.name for item in second.items] == ["e", "g", "h"]
 
+    async def test_a_page_whose_rows_are_gone_leads_back(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("cursors")
+        async with open_repository(self.entity) as items:
+            await self.fill_rows(items)
+            order = field("name").asc()
+
+            async def page(cursor: str) -> Any:
+                return await items.paginate(order_by=order, size=2, cursor=cursor)
+
+            first = await items.paginate(order_by=order, size=2)
+            second = await page(first.next_cursor)
+            await items.delete_where(field("name") > "d")
+            after = await page(second.next_cursor)
+            again = await page(after.previous_cursor)
+            await items.delete_where(field("name") < "c")
+            before = await page(again.previous_cursor)
+            rest = await page(before.next_cursor)
+
+            assert (after.items, after.has_next, after.next_cursor) == ([], False, None)
+            assert [item.name for item in again.items] == ["c", "d"]
+            assert (before.items, before.previous_cursor) == ([], None)
+            assert before.has_next
+            assert [item.name for item in rest.items] == ["c", "d"]
+
     async def test_a_cursor_may_be_followed_by_pages_of_another_size_and_total(
         self, open_repository: OpenRepository
     ) -> None:
@@ -134,11 +162,23 @@ class PagesContract(BaseContract):
             good = (await items.paginate(size=2)).next_cursor
             other = "B" if good[8] == "A" else "A"
             changed = good[:8] + other + good[9:]
-            bad = [changed, good[:-4], good + "AAAA", "", "%", "é"]
+            padded = [f"{good}\n", f"{good[:5]}!{good[5:]}"]
+            bad = [changed, good[:-4], good + "AAAA", *padded, "", "%", "é"]
 
             for cursor in bad:
                 with pytest.raises(ValidationError):
                     await items.paginate(size=2, cursor=cursor)
+
+    async def test_a_cursor_of_another_class_is_refused(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("cursors", "records")
+        async with open_repository(self.entity) as items:
+            await self.fill_rows(items)
+            cursor = (await items.paginate(size=2)).next_cursor
+        async with open_repository(self.record) as records:
+            with pytest.raises(ValidationError):
+                await records.with_deleted().paginate(size=2, cursor=cursor)
 
     async def test_a_page_begins_at_one_place(
         self, open_repository: OpenRepository

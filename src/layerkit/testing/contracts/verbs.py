@@ -286,13 +286,49 @@ class VerbsContract(BaseContract):
             assert some == ids[1:3]
             assert await items.get_all(skip=99) == []
 
-    @pytest.mark.parametrize("bounds", [(-1, 10), (0, 0), (0, -5), (0, 10_001)])
+    @pytest.mark.parametrize(
+        "bounds", [(-1, 10), (2**63, 10), (0, 0), (0, -5), (0, 10_001)]
+    )
     async def test_bounds_out_of_range_are_refused(
         self, open_repository: OpenRepository, bounds: tuple[int, int]
     ) -> None:
         async with open_repository(self.entity) as items:
             with pytest.raises(UsageError):
                 await items.find(ALL, (), *bounds)
+
+    @pytest.mark.parametrize("number", [2**31, -(2**63), 2**70])
+    async def test_a_number_beyond_any_column_is_compared_like_others(
+        self, open_repository: OpenRepository, number: int
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            qty = field("qty")
+
+            smaller = [item.name for item in await items.find(qty < number)]
+            other = [item.name for item in await items.find(qty != number)]
+            known = [item.name for item in await items.find(qty.in_([number, 5]))]
+            unknown = await items.find(qty.not_in([number]) | (qty == number))
+
+            assert "".join(smaller) == ("abde" if number > 0 else "")
+            assert ("".join(other), "".join(known)) == ("abde", "e")
+            assert [item.name for item in unknown] == ["a", "b", "d", "e"]
+            assert await items.get_by_id(number) is None
+            assert not await items.exists(number)
+            assert not await items.delete(number)
+
+    async def test_a_filter_may_have_more_parts_than_a_statement_nests(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            any_of = every = ALL
+            for number in range(2, 1_500):
+                one = field("qty") == number
+                any_of = one if any_of == ALL else any_of | one
+                every &= ~one
+
+            assert await items.count(any_of) == 3
+            assert await items.count(every) == 1
 
     @pytest.mark.parametrize(
         ("where", "names"),
