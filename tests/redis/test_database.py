@@ -467,6 +467,38 @@ async def test_what_came_after_it_was_missed_is_a_lost_race(
     assert titles(await books.get_all()) == "a"
 
 
+class Overtaken(Redis):
+    """Let a rival in, once, where a unique value was found to be free."""
+
+    rival: Callable[[], Any] | None = None
+
+    @override
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        result: Any = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # redis-py's
+        if result is None and b":unique:" in args[1] and self.rival is not None:
+            rival, self.rival = self.rival, None
+            await elsewhere(rival)
+        return result
+
+
+@pytest.mark.defect("R30")
+async def test_an_upsert_that_is_overtaken_changes_what_came_meanwhile(
+    redis_url: str, redis_prefix: str, books: RedisRepository[Book, int]
+) -> None:
+    async with Overtaken.from_url(redis_url) as client:
+        assert isinstance(client, Overtaken)
+        home = RedisDatabase(client, prefix=redis_prefix)
+        client.rival = lambda: books.create(Book("first", isbn="1", copies=3))
+
+        changed = await RedisRepository[Book, int](home, Book).upsert(
+            {"title": "second", "isbn": "1"}, key="isbn"
+        )
+
+    assert client.rival is None
+    assert await books.get_all() == [changed]
+    assert (changed.title, changed.copies) == ("second", 3)
+
+
 async def test_a_unit_that_was_overtaken_is_run_again(
     accounts: RedisRepository[Account, int], books: RedisRepository[Book, int]
 ) -> None:

@@ -308,27 +308,20 @@ class OverlayTransaction(Transaction):
             for (_, key), tracked in self._tracked.items()
             if tracked.may_have_changed()
         ]
-        for key, tracked in suspects:
-            try:
-                tracked.adapter.check_alone(tracked.entity)
-                if changes := tracked.changes():
+        try:
+            checked = [(key, t, _checked_changes(t)) for key, t in suspects]
+            for key, tracked, changes in checked:
+                if changes:
                     await self._write_changes(tracked, key, changes)
-            except AppException as error:
-                self.doom(error)  # as a server does with a statement that failed
-                raise
+        except AppException as error:
+            self.doom(error)  # as a server does with a statement that failed
+            raise
         self.rows_written = before  # these are complete, whatever the verb does next
 
     async def _write_changes(
         self, tracked: Tracked, key: KeyTuple, changes: Row
     ) -> None:
         adapter = tracked.adapter
-        if changed_key := [name for name in changes if name in adapter.key]:
-            raise UsageError(
-                f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
-            )
-        check_confined(adapter.name, changes, tracked.confined)
-        changes = adapter.changes(changes)
-        changes = adapter.validated(tracked.row, changes, are_set=True)
         await self.claim()  # before the look: others may be writing until then
         row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != tracked.row[version]):
@@ -383,6 +376,25 @@ class OverlayTransaction(Transaction):
             raise
         top = self._layers.pop()
         self._layers[-1].absorb(top)
+
+
+def _checked_changes(tracked: Tracked) -> Row:
+    """Return what the caller has changed on an object, where an update may write it.
+
+    Raises:
+        ValidationError: As for ``flush``.
+        UsageError: The key was changed.
+    """
+    adapter, changes = tracked.adapter, tracked.changes()
+    adapter.check_alone(tracked.entity)
+    if not changes:
+        return changes
+    if changed_key := [name for name in changes if name in adapter.key]:
+        raise UsageError(
+            f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
+        )
+    check_confined(adapter.name, changes, tracked.confined)
+    return adapter.validated(tracked.row, adapter.changes(changes), are_set=True)
 
 
 class OverlayBackend(Backend[T], Generic[T]):

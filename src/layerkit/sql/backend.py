@@ -444,8 +444,7 @@ class SQLBackend(Backend[T], Generic[T]):
             set_committed_value(entity, name, before[name])
         if stale & now.keys():
             session.expire(entity, stale & now.keys())
-            if not self._returns:
-                await self._read(self._select(key, ALL), None)  # what `load` names
+            await self._read(self._select(key, ALL), None)  # what `load` names
 
     def _held(self, session: AsyncSession, key: KeyTuple) -> T | None:
         """Return the object that stands for *key* in *session*, where it is loaded."""

@@ -258,7 +258,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             for index in getattr(table, "indexes", ()):
                 if index.unique and not _is_rule(index):
                     raise self._only_sql(
-                        f"a unique index of its own kind, {index.name}"
+                        f"a unique index on a condition or expression, {index.name}"
                     )
         for name, column in self.columns.items():
             if name == self.integer_key:

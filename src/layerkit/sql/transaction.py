@@ -133,9 +133,7 @@ class SQLTransaction(Transaction):
     def note_end(self) -> None:
         """Doom the unit where somebody else has ended its transaction."""
         if not self._ends:
-            ended = UnitOfWorkError(_ENDED)
-            self.lose(ended)
-            self.doom(ended)
+            self.lose(UnitOfWorkError(_ENDED))
 
     @override
     async def _release(self) -> None:
@@ -155,8 +153,9 @@ class SQLTransaction(Transaction):
                 await fill_expired(session)
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-                self.lose(error)
-                raise translate(error, registries=self._registries) from error
+                failure = translate(error, registries=self._registries)
+                self.lose(failure)
+                raise failure from error
         try:
             yield
             await self._keep_savepoint(nested)

@@ -217,6 +217,7 @@ class Transaction(ABC):
     def lose(self, cause: BaseException) -> None:
         """Doom the transaction for good: no savepoint around can undo it."""
         self._lost = self._lost or cause
+        self.doom(cause)
 
     def check_doom(self) -> None:
         """Raise where an earlier error has doomed the transaction.
