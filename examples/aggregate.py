@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import JSON, Column, Integer, String, Table
-from sqlalchemy.ext.mutable import MutableList
 from sqlalchemy.orm import registry
 
 from layerkit import BusinessRuleError, EventBus, NotFoundError, Payload, Repository
@@ -61,8 +60,7 @@ _ORDERS: Final = Table(
     tables.metadata,
     Column("id", Integer, primary_key=True),
     Column("total", Integer, nullable=False),
-    # SQLAlchemy sees a change inside of a list only where it is a MutableList.
-    Column("payments", MutableList.as_mutable(JSON), nullable=False),
+    Column("payments", JSON, nullable=False),
     Column("state", String(20), nullable=False),
     Column("version", Integer, nullable=False),
 )

@@ -54,6 +54,11 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.evaluate import matches
+from layerkit.sql.collections import (
+    holds_collections,
+    notice_collections,
+    remember_collections,
+)
 from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
 from layerkit.sql.entities import CONFINED, MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
@@ -112,6 +117,7 @@ class SQLBackend(Backend[T], Generic[T]):
         self._deferred = {a.key for a in adapter.mapper.column_attrs if a.deferred}
         self._version = adapter.version if adapter.counts_by_one else None
         self._width = len(adapter.mapper.column_attrs)
+        self._holds_collections = holds_collections(adapter.mapper)
         self._plain = {way: _is_plain(adapter, way) for way in get_args(_Way)}
         self._loads_more = bool(load)
         self.takes_values = self._plain["insert"] and adapter.builds_plainly
@@ -134,8 +140,11 @@ class SQLBackend(Backend[T], Generic[T]):
             # session itself would not: a statement that returns them would undo it.
             session.autoflush = autoflush or writes or bool(transaction.blocks)
             try:
+                notice_collections(session)
                 result = await work()
                 await fill_expired(self._home.session())
+                if transaction.blocks and self._holds_collections:
+                    remember_collections(session)
             except AppException:
                 raise  # bad data dooms nothing; what a flush refuses has doomed already
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:

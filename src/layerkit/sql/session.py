@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import UnitOfWorkError
 from layerkit.core.logging import get_logger
+from layerkit.sql.collections import COPIES
 from layerkit.sql.transaction import (
     WROTE,
     Loaded,
@@ -131,6 +132,7 @@ class SessionUnit(SQLTransaction):
     @override
     async def _release(self) -> None:
         self._known, self.read_only = [], False
+        self.session.sync_session.info[COPIES].clear()
 
     @override
     async def _deliver(

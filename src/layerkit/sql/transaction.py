@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
+from layerkit.sql.collections import COPIES, notice_collections, remember_collections
 from layerkit.sql.entities import check_changes
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
 from layerkit.sql.loading import WATCHED
@@ -72,6 +73,7 @@ class SQLTransaction(Transaction):
     @override
     def unwritten(self) -> int:
         session = self.session.sync_session
+        notice_collections(session)
         states = [inspected(entity, raiseerr=True) for entity in session.dirty]
         changed = sum(len(state.committed_state) for state in states)
         return changed + len(session.new) + len(session.deleted)
@@ -102,6 +104,7 @@ class SQLTransaction(Transaction):
 
     async def _flush(self) -> None:
         try:
+            notice_collections(self.session.sync_session)
             await self.session.flush()
             await fill_expired(self.session)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
@@ -149,6 +152,7 @@ class SQLTransaction(Transaction):
         with self.verb("savepoint", writes=False):
             try:
                 await begin_by_hand(session)
+                notice_collections(session.sync_session)
                 await session.flush()
                 await fill_expired(session)
                 nested = await session.begin_nested()
@@ -175,6 +179,7 @@ class SQLTransaction(Transaction):
 
     async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
         try:
+            notice_collections(self.session.sync_session)
             await self.session.flush()
             await fill_expired(self.session)
             await shielded(nested.commit())
@@ -190,17 +195,20 @@ class SQLTransaction(Transaction):
             # Statements past the session may have changed what is not expired, too.
             held = list(self.session.sync_session.identity_map.values())
             await refresh_columns(self.session, held)
+            if self.session.sync_session.info[COPIES]:
+                remember_collections(self.session.sync_session)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
 
     def _check_read_only(self) -> None:
+        notice_collections(self.session.sync_session)
         if self.read_only and has_writes(self.session.sync_session):
             raise UnitOfWorkError("an entity was changed in a read-only unit of work")
 
 
 def watch(session: AsyncSession) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    info = {WATCHED: True, _KEPT: [], REGISTRIES: set(), EXPIRED: WeakSet()}
+    info = {WATCHED: True, _KEPT: [], REGISTRIES: set(), EXPIRED: WeakSet(), COPIES: {}}
     session.sync_session.info.update(info)
 
 

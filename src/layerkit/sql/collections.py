@@ -1,0 +1,88 @@
+"""Lists and dicts in columns, JSON say: a change inside of one is a change, too.
+
+SQLAlchemy notices an attribute that is set, and not what happens inside of its value.
+In a unit of work, copies of what it has loaded tell.
+"""
+
+import copy
+from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import TypeDecorator
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import flag_modified, instance_state
+from sqlalchemy.types import TypeEngine
+
+from layerkit.sql.types import UTCDateTime
+
+COPIES: Final = "layerkit.copies"
+"""A key of ``session.info``: the objects of the open unit that hold collections."""
+
+_COLLECTIONS: Final = (list, dict, set, bytearray)
+
+_names: WeakKeyDictionary[Mapper[Any], tuple[str, ...]] = WeakKeyDictionary()
+
+
+class _Copy(NamedTuple):
+    """What an attribute holds, and what that was when it was last looked at."""
+
+    value: Any
+    before: Any
+
+
+class _Holder(NamedTuple):
+    """An object, held fast so that nobody's change goes with it, and its copies."""
+
+    entity: object
+    copies: dict[str, _Copy]
+
+
+Holders: TypeAlias = dict[InstanceState[Any], _Holder]
+
+
+def holds_collections(mapper: Mapper[Any]) -> bool:
+    """Tell whether objects of the class, or of one mapped with it, hold collections."""
+    return any(map(_names_of, mapper.registry.mappers))
+
+
+def remember_collections(session: Session) -> None:
+    """Copy the collections that loaded objects hold, where that is yet to be done."""
+    holders: Holders = session.info[COPIES]
+    for entity in session.identity_map.values():
+        state = instance_state(entity)
+        for name in _names_of(state.mapper):
+            value = state.dict.get(name)
+            if isinstance(value, _COLLECTIONS):
+                copies = holders.setdefault(state, _Holder(entity, {})).copies
+                if name not in copies or copies[name].value is not value:
+                    copies[name] = _Copy(value, copy.deepcopy(value))
+
+
+def notice_collections(session: Session) -> None:
+    """Let *session* know which collections were changed inside since."""
+    holders: Holders = session.info[COPIES]
+    for state, (entity, copies) in holders.items():
+        for name, (value, before) in copies.items():
+            if state.dict.get(name) is value and value != before:
+                flag_modified(entity, name)
+                copies[name] = _Copy(value, copy.deepcopy(value))
+
+
+def _names_of(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """Return the attributes that may hold collections."""
+    found = _names.get(mapper)
+    if found is None:
+        columns = ((a.key, a.columns[0].type) for a in mapper.column_attrs)
+        found = tuple(name for name, kind in columns if _may_hold(kind))
+        _names[mapper] = found
+    return found
+
+
+def _may_hold(kind: TypeEngine[Any]) -> bool:
+    if isinstance(kind, TypeDecorator):
+        return not isinstance(kind, UTCDateTime)
+    try:
+        held = kind.python_type
+    except NotImplementedError:  # a type of one dialect that does not say
+        return False
+    return held is object or issubclass(held, _COLLECTIONS)  # object: JSON of any kind
