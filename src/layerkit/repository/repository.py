@@ -17,23 +17,18 @@ from layerkit.core.errors import (
     ValidationError,
 )
 from layerkit.repository.backend import Backend, Lock, Upsert
-from layerkit.repository.base import (
-    ID,
-    BaseRepository,
-    T,
-    check_expected,
-    given_list,
-    only_one,
-)
+from layerkit.repository.base import ID, BaseRepository, T, only_one
 from layerkit.repository.bounds import (
     MAX_LIMIT,
     OrderBy,
     Total,
     check_bounds,
+    check_expected,
     check_number,
     check_page,
     check_total,
     check_where,
+    given_list,
     orders_of,
 )
 from layerkit.repository.cursors import (
