@@ -10,6 +10,7 @@ import copy
 import pytest
 from layerkit import AlreadyExistsError, MemoryDatabase, Repository
 from layerkit.repository import ALL, Comparison, Not, field
+from layerkit.repository.filters import completed
 from layerkit.repository.scope import Scope
 from layerkit.testing.contracts import Capabilities, RepositoryContract
 from layerkit.testing.contracts import UnitOfWorkContract
@@ -127,9 +128,10 @@ FAULTS = {
     ),
     "lost tie-break": (
         """
-        def _orders(self, order_by):
-            *orders, last = super()._orders(order_by)
-            return (*orders, last.reversed() if orders else last)
+        async def find(self, where, order_by=(), *given, **options):
+            *orders, last = completed(self._adapter, order_by)
+            orders.append(last.reversed() if orders else last)
+            return await super().find(where, orders, *given, **options)
         """,
         "test_orders_put_nulls_last_and_break_ties_by_key",
     ),

@@ -1,67 +1,34 @@
 """BaseRepository: the six verbs that a backend writes, and the ones built on them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from functools import wraps
-from inspect import signature
-from typing import Any, Final, Generic, cast
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import ConflictError, NotSupportedError, UsageError
+from layerkit.core.errors import NotSupportedError, UsageError
 from layerkit.repository.bounds import (
     MAX_LIMIT,
     OrderBy,
     Total,
     check_bounds,
+    check_expected,
     check_number,
     check_page,
     check_total,
     check_where,
+    given_list,
     orders_of,
 )
 from layerkit.repository.evaluate import matches, sorted_by
+from layerkit.repository.options import OPTIONS, refusing
 from layerkit.repository.page import Page
 from layerkit.repository.query import ALL, Order, Specification, comparisons
 
 T = TypeVar("T")
 ID = TypeVar("ID", default=Any)
-V = TypeVar("V", bound=Callable[..., Awaitable[Any]])
 
-_BATCH = 500
-_OPTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "get_by_id": frozenset({"lock"}),
-    "find": frozenset({"lock"}),
-    "find_one": frozenset({"lock"}),
-    "update": frozenset({"expected_version", "when"}),
-    "delete": frozenset({"expected_version", "when"}),
-}
-"""What the verbs of ``Repository`` take besides, and six verbs alone do not have."""
-
-
-def _refusing(verb: V) -> V:
-    """Return *verb* so that it refuses the options that it does not have.
-
-    A caller who passes one gets NotSupportedError, as for a verb that is not there;
-    None asks for nothing.
-    """
-    name = verb.__name__
-    lacking = _OPTIONS[name] - signature(verb).parameters.keys()
-    if not lacking:
-        return verb
-
-    @wraps(verb)
-    async def refusing(self: Any, *args: Any, **options: Any) -> Any:
-        asked = [f"{n}=" for n in sorted(lacking) if options.get(n) is not None]
-        if asked:
-            raise NotSupportedError(
-                f"{type(self).__name__}.{name} takes no {', '.join(asked)}: that needs "
-                "a Repository with a home"
-            )
-        given = {n: value for n, value in options.items() if n not in lacking}
-        return await verb(self, *args, **given)
-
-    return cast(V, refusing)
+_BATCH: Final = 500
 
 
 class BaseRepository(ABC, Generic[T, ID]):
@@ -75,8 +42,8 @@ class BaseRepository(ABC, Generic[T, ID]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let verbs that are written without options refuse these by name."""
         super().__init_subclass__(**kwargs)
-        for name in _OPTIONS.keys() & vars(cls).keys():
-            setattr(cls, name, _refusing(vars(cls)[name]))
+        for name in OPTIONS.keys() & vars(cls).keys():
+            setattr(cls, name, refusing(vars(cls)[name]))
 
     # The six that a backend writes
 
@@ -118,7 +85,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         found = [await self.get_by_id(entity_id) for entity_id in given_list(ids)]
         return [entity for entity in found if entity is not None]
 
-    @_refusing
+    @refusing
     async def find(
         self,
         where: Specification,
@@ -140,7 +107,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         check_bounds(skip, limit)
         return (await self._sorted(where, order_by))[skip : skip + limit]
 
-    @_refusing
+    @refusing
     async def find_one(self, where: Specification) -> T | None:
         """Return the one entity that *where* means, or None.
 
@@ -312,33 +279,6 @@ class BaseRepository(ABC, Generic[T, ID]):
         return NotSupportedError(
             f"{type(self).__name__} has no {what}: a BaseRepository writes six verbs; "
             "subclass Repository and give it a home to have the others"
-        )
-
-
-def given_list(items: object) -> list[Any]:
-    """Return *items* as a list.
-
-    Raises:
-        UsageError: They are None, one text, one mapping, or can't be iterated.
-    """
-    if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
-        raise UsageError(f"a list is needed, got {items!r}")
-    return list(items)
-
-
-def check_expected(found: int, expect: int | None) -> None:
-    """Refuse to go on where another number of entities is meant than *expect*.
-
-    Raises:
-        ConflictError: It is another number.
-        UsageError: *expect* is no number.
-    """
-    if expect is None:
-        return
-    check_number("expect", expect, 0)
-    if found != expect:
-        raise ConflictError(
-            f"{expect} entities were expected, and {found} are meant", kind="count"
         )
 
 

@@ -1,9 +1,9 @@
 """Bounds of what callers may ask for; the same on every backend."""
 
-from collections.abc import Iterable
-from typing import Final, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import ConflictError, UsageError
 from layerkit.repository.query import Order, Specification
 
 MAX_LIMIT: Final = 10_000
@@ -96,3 +96,30 @@ def check_number(name: str, given: object, low: int, high: int | None = None) ->
         is_open = high is None and (number is None or number < low)
         bounds = f"{low} or more" if is_open else f"{low} to {most:,}"
         raise UsageError(f"{name} must be {bounds}, got {given!r}")
+
+
+def given_list(items: object) -> list[Any]:
+    """Return *items* as a list.
+
+    Raises:
+        UsageError: They are None, one text, one mapping, or can't be iterated.
+    """
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes | Mapping):
+        raise UsageError(f"a list is needed, got {items!r}")
+    return list(items)
+
+
+def check_expected(found: int, expect: int | None) -> None:
+    """Refuse to go on where another number of entities is meant than *expect*.
+
+    Raises:
+        ConflictError: It is another number.
+        UsageError: *expect* is no number.
+    """
+    if expect is None:
+        return
+    check_number("expect", expect, 0)
+    if found != expect:
+        raise ConflictError(
+            f"{expect} entities were expected, and {found} are meant", kind="count"
+        )

@@ -1,9 +1,14 @@
-"""One page of a list."""
+"""One page of a list, and how it is made of rows and cursors."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 from typing_extensions import TypeVar
+
+from layerkit.repository.backend import Backend
+from layerkit.repository.cursors import PagedList, Position, beyond, write_cursor
+from layerkit.repository.query import Order
 
 T = TypeVar("T")
 
@@ -26,3 +31,59 @@ class Page(Generic[T]):
     has_next: bool = False
     next_cursor: str | None = None
     previous_cursor: str | None = None
+
+
+async def follow(
+    backend: Backend[T], paged: PagedList, start: Position | None, limit: int
+) -> list[T]:
+    """Return what follows *start*, nearest first; from the beginning where None."""
+    where, orders = paged.where, paged.orders
+    if start is not None:
+        if start.backward:
+            orders = tuple(order.reversed() for order in orders)
+        fields = backend.adapter.fields.items()
+        nullable = {name for name, info in fields if info.nullable}
+        where &= beyond(orders, start, nullable)
+    return await backend.find(where, orders, 0, limit)
+
+
+def place(entity: object, orders: Sequence[Order]) -> tuple[Any, ...]:
+    """Return what *entity* is sorted by."""
+    return tuple(getattr(entity, order.field) for order in orders)
+
+
+def page_of(
+    found: list[T],
+    size: int,
+    start: Position | None,
+    paged: PagedList,
+    key: Callable[[], bytes],
+) -> Page[T]:
+    """Return *found* as a page of *paged*, with cursors signed by *key*.
+
+    Args:
+        found: What follows *start*, one more than *size* where there is more.
+        size: The most items on the page.
+        start: Where the page begins; None at the beginning.
+        paged: The list.
+        key: Asked where there is a cursor to sign.
+    """
+    is_full = len(found) > size
+    backward = start is not None and start.backward
+    items = found[:size][::-1] if backward else found[:size]
+    has_next = backward or is_full
+    has_previous = is_full if backward else start is not None
+
+    def mark(at: int, *, backward: bool) -> str:
+        if start is not None and not items:  # all is gone that lay there: turn round
+            position = Position(start.values, backward, inclusive=True)
+        else:
+            position = Position(place(items[at], paged.orders), backward)
+        return write_cursor(key(), position, paged)
+
+    return Page(
+        items,
+        has_next=has_next,
+        next_cursor=mark(-1, backward=False) if has_next else None,
+        previous_cursor=mark(0, backward=True) if has_previous else None,
+    )

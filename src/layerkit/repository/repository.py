@@ -3,67 +3,37 @@
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, Self, get_args, get_origin
 
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import (
-    AlreadyExistsError,
-    ConflictError,
-    StaleDataError,
-    UnitOfWorkError,
-    UsageError,
-    ValidationError,
-)
-from layerkit.repository.backend import Backend, Lock, Upsert
-from layerkit.repository.base import (
-    ID,
-    BaseRepository,
-    T,
-    check_expected,
-    given_list,
-    only_one,
-)
+from layerkit.core.errors import AlreadyExistsError, UsageError, ValidationError
+from layerkit.repository.backend import Backend, Lock
+from layerkit.repository.base import ID, BaseRepository, T, only_one
 from layerkit.repository.bounds import (
     MAX_LIMIT,
     OrderBy,
     Total,
     check_bounds,
+    check_expected,
     check_number,
     check_page,
     check_total,
-    check_where,
-    orders_of,
+    given_list,
 )
-from layerkit.repository.cursors import (
-    PagedList,
-    Position,
-    beyond,
-    read_cursor,
-    write_cursor,
-)
+from layerkit.repository.cursors import PagedList, Position, read_cursor
 from layerkit.repository.entities import Data, EntityAdapter
-from layerkit.repository.fields import KeyTuple, UniqueRule, type_name
+from layerkit.repository.fields import KeyTuple, UniqueRule
+from layerkit.repository.filters import among, completed
+from layerkit.repository.guards import check_lock, explain, guard
 from layerkit.repository.homes import Home, SessionSource, home_of
-from layerkit.repository.page import Page
-from layerkit.repository.query import (
-    ALL,
-    And,
-    Choices,
-    Comparison,
-    Or,
-    Order,
-    Specification,
-    comparisons,
-)
+from layerkit.repository.page import Page, follow, page_of, place
+from layerkit.repository.query import ALL, Comparison, Specification
 from layerkit.repository.registry import adapter_for
 from layerkit.repository.scope import Scope, pinned
 from layerkit.unit_of_work import EventSink, UnitOfWork
 
 R = TypeVar("R")
-
-_MOST_VALUES = 30_000  # what PostgreSQL and SQLite take in one statement, and some room
 
 
 class Repository(BaseRepository[T, ID], Generic[T, ID]):
@@ -161,7 +131,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             UsageError: An unknown field, a value of None, or one that contradicts the
                 view that this one is made from.
         """
-        return self._view(self._scope.narrowed(self._checked(where), defaults))
+        return self._view(self._scope.narrowed(where, defaults))
 
     def with_deleted(self) -> Self:
         """Return a view in which soft-deleted entities are like all others.
@@ -171,8 +141,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         Raises:
             UsageError: The entity has no ``deleted_at``.
         """
-        self._check_soft("with_deleted")
-        return self._view(self._scope.with_deleted())
+        return self._view(self._scope.with_deleted("with_deleted"))
 
     # The verbs: one entity
 
@@ -191,7 +160,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         self._check_scoped()
         new = self._scope.new(entity)
-        return await self._one("create", lambda: self._backend.create(new), writes=True)
+        return await self._tracked(
+            "create", lambda: self._backend.create(new), writes=True
+        )
 
     @override
     async def get_by_id(self, entity_id: ID, *, lock: Lock | None = None) -> T | None:
@@ -208,8 +179,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             UnavailableError: Others hold the lock for too long.
         """
         key = self._adapter.key_of(entity_id)
-        self._check_lock(lock)
-        return await self._one(
+        check_lock(self._home, lock)
+        return await self._tracked(
             "get_by_id", lambda: self._backend.get(key, self._scope.seen, lock)
         )
 
@@ -240,17 +211,16 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: A unique rule is taken.
         """
         key = self._adapter.key_of(entity_id)
-        changes = self._scope.changes(update_data)
-        guard = self._guard(expected_version, when)
+        seen, changes = self._scope.seen, self._scope.changes(update_data)
+        wanted = guard(self._adapter, expected_version, when)
 
         async def work() -> T | None:
-            found = self._scope.seen & guard
-            entity = await self._backend.update(key, changes, found)
-            if entity is None and guard != ALL:
-                await self._explain(key, expected_version)
+            entity = await self._backend.update(key, changes, seen & wanted)
+            if entity is None and wanted != ALL:
+                await explain(self._backend, key, seen, expected_version)
             return entity
 
-        return await self._one("update", work, writes=True)
+        return await self._tracked("update", work, writes=True)
 
     @override
     async def delete(
@@ -275,17 +245,17 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             ConflictError: *when* does not hold, or something else refers to it.
         """
         key = self._adapter.key_of(entity_id)
-        guard = self._guard(expected_version, when)
-        mark = self._mark()
+        wanted = guard(self._adapter, expected_version, when)
+        seen, mark = self._scope.seen, self._scope.mark()
 
         async def work() -> bool:
-            found = self._scope.seen & guard
             if mark is None:
-                deleted = await self._backend.delete(key, found)
+                deleted = await self._backend.delete(key, seen & wanted)
             else:
-                deleted = await self._backend.update(key, mark, found) is not None
-            if not deleted and guard != ALL:
-                await self._explain(key, expected_version)
+                updated = await self._backend.update(key, mark, seen & wanted)
+                deleted = updated is not None
+            if not deleted and wanted != ALL:
+                await explain(self._backend, key, seen, expected_version)
             return deleted
 
         return await self._verb("delete", work, writes=True)
@@ -300,9 +270,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: Another entity has taken a unique value of it since.
             UsageError: The entity has no ``deleted_at``.
         """
-        self._check_soft("restore")
+        everywhere = self._scope.with_deleted("restore").seen
         key = self._adapter.key_of(entity_id)
-        everywhere = self._scope.with_deleted().seen
         mark = str(self._adapter.deleted)
         gone = ~Comparison(mark, "null")
 
@@ -310,7 +279,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             restored = await self._backend.update(key, {mark: None}, everywhere & gone)
             return restored or await self._backend.get(key, everywhere)
 
-        return await self._one("restore", work, writes=True)
+        return await self._tracked("restore", work, writes=True)
 
     @override
     async def exists(self, entity_id: ID) -> bool:
@@ -342,7 +311,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         self._check_scoped()
         rule = self._adapter.rule_of(_names(key))
-        item = self._upsert(entity, rule)
+        item = self._scope.upsert(entity, rule)
 
         async def work() -> T:
             stored = await self._backend.upsert(item, rule, self._scope.seen)
@@ -350,7 +319,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 raise _hidden(rule)
             return stored
 
-        return await self._one("upsert", work, writes=True)
+        return await self._tracked("upsert", work, writes=True)
 
     # The verbs: several entities
 
@@ -362,8 +331,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             UsageError: *skip* is negative, or *limit* is not 1 to 10,000.
         """
         check_bounds(skip, limit)
-        orders = self._orders(())
-        return await self._list(
+        orders = completed(self._adapter, ())
+        return await self._tracked(
             "get_all",
             lambda: self._backend.find(self._scope.seen, orders, skip, limit),
         )
@@ -371,8 +340,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
     @override
     async def get_many(self, ids: Iterable[ID]) -> list[T]:
         keys = [self._adapter.key_of(entity_id) for entity_id in given_list(ids)]
-        orders = self._orders(())
-        wanted = list(dict.fromkeys(keys))
+        orders = completed(self._adapter, ())
+        seen, wanted = self._scope.seen, list(dict.fromkeys(keys))
         size = MAX_LIMIT // len(self._adapter.key)
 
         async def work() -> list[T]:
@@ -380,12 +349,12 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             for start in range(0, len(wanted), size):
                 chunk = wanted[start : start + size]
                 found = await self._backend.find(
-                    self._scope.seen & self._among(chunk), orders, 0, len(chunk)
+                    seen & among(self._adapter, chunk), orders, 0, len(chunk)
                 )
-                by_key |= {self._key(entity): entity for entity in found}
+                by_key |= {place(entity, orders): entity for entity in found}
             return [by_key[key] for key in keys if key in by_key]
 
-        return await self._list("get_many", work)
+        return await self._tracked("get_many", work)
 
     @override
     async def find(
@@ -413,9 +382,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             UnavailableError: Others hold a lock for too long.
         """
         check_bounds(skip, limit)
-        wanted, orders = self._seen(where), self._orders(order_by)
-        self._check_lock(lock)
-        return await self._list(
+        wanted, orders = self._scope.inside(where), completed(self._adapter, order_by)
+        check_lock(self._home, lock)
+        return await self._tracked(
             "find", lambda: self._backend.find(wanted, orders, skip, limit, lock)
         )
 
@@ -432,9 +401,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         Raises:
             UsageError: There are two or more, or as for ``find``.
         """
-        wanted, orders = self._seen(where), self._orders(())
-        self._check_lock(lock)
-        found = await self._list(
+        wanted, orders = self._scope.inside(where), completed(self._adapter, ())
+        check_lock(self._home, lock)
+        found = await self._tracked(
             "find_one", lambda: self._backend.find(wanted, orders, 0, 2, lock)
         )
         return only_one(found, type(self).__name__)
@@ -443,7 +412,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
     async def count(self, where: Specification = ALL, *, cap: int | None = None) -> int:
         if cap is not None:
             check_number("cap", cap, 1)
-        wanted = self._seen(where)
+        wanted = self._scope.inside(where)
         return await self._verb("count", lambda: self._backend.count(wanted, cap))
 
     @override
@@ -479,30 +448,24 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         check_page(size, offset, cursor)
         cap = check_total(total)
-        wanted, orders = self._seen(where), self._orders(order_by)
+        wanted, orders = self._scope.inside(where), completed(self._adapter, order_by)
         paged = PagedList(self._adapter.name, wanted, orders)
-        start = (
-            None
-            if cursor is None
-            else read_cursor(self._home.cursor_key(), cursor, paged)
-        )
+        key = self._home.cursor_key
+        start = None if cursor is None else read_cursor(key(), cursor, paged)
 
         async def work() -> Page[T]:
-            if start is None:
-                found = await self._backend.find(wanted, orders, offset or 0, size + 1)
+            if offset is None:
+                found = await follow(self._backend, paged, start, size + 1)
             else:
-                found = await self._neighbours(wanted, orders, start, size + 1)
-            counted = (
-                None if total == "none" else await self._backend.count(wanted, cap)
-            )
-            page = self._page(found, size, start, paged)
+                found = await self._backend.find(wanted, orders, offset, size + 1)
+            page = page_of(found, size, start, paged, key)
             if offset is not None:
                 page = replace(page, next_cursor=None, previous_cursor=None)
-            return replace(page, total=counted)
+            if total != "none":
+                page = replace(page, total=await self._backend.count(wanted, cap))
+            return page
 
-        page = await self._verb("paginate", work)
-        self._confine(page.items)
-        return page
+        return await self._tracked("paginate", work)
 
     @override
     async def stream(
@@ -528,15 +491,16 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             The entities.
         """
         check_number("batch_size", batch_size, 1, MAX_LIMIT)
-        wanted, orders = self._seen(where), self._orders(order_by)
+        wanted, orders = self._scope.inside(where), completed(self._adapter, order_by)
+        paged = PagedList(self._adapter.name, wanted, orders)
         start: Position | None = None
         while True:
-            items = await self._list(
+            items = await self._tracked(
                 "stream",
-                lambda at=start: self._neighbours(wanted, orders, at, batch_size),  # type: ignore[misc] # mypy can't infer a lambda with a default
+                lambda at=start: follow(self._backend, paged, at, batch_size),  # type: ignore[misc] # mypy can't infer a lambda with a default
             )
             if items:
-                start = Position(_place(items[-1], orders))
+                start = Position(place(items[-1], orders))
             for entity in items:
                 yield entity
             if len(items) < batch_size:
@@ -591,9 +555,13 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: A unique rule is taken.
             ConflictError: It is another number than *expect*; nothing is changed.
         """
-        wanted, changes = self._seen(where), self._scope.changes(update_data)
+        wanted, changes = self._scope.inside(where), self._scope.changes(update_data)
         if not changes:
-            return await self._counted("update_where", wanted, expect)
+            found = await self._verb(
+                "update_where", lambda: self._backend.count(wanted, None), writes=True
+            )
+            check_expected(found, expect)
+            return found
         return await self._expecting(
             "update_where", lambda: self._backend.update_where(wanted, changes), expect
         )
@@ -614,7 +582,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             ConflictError: It is another number than *expect*, or something else refers
                 to one of them; nothing is removed.
         """
-        wanted, mark = self._seen(where), self._mark()
+        wanted, mark = self._scope.inside(where), self._scope.mark()
 
         async def work() -> int:
             if mark is None:
@@ -642,7 +610,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         self._check_scoped()
         rule = self._adapter.rule_of(_names(key))
-        new = [self._upsert(item, rule) for item in given_list(items)]
+        new = [self._scope.upsert(item, rule) for item in given_list(items)]
         held = [tuple(getattr(i.entity, n) for n in rule.fields) for i in new]
         if len(set(held)) < len(held):
             raise ValidationError(
@@ -672,25 +640,17 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         label = f"{type(self).__name__}.{name}"
         return await self._backend.run(transaction, label, work, writes=writes)
 
-    async def _one(
+    async def _tracked(
         self, name: str, work: Callable[[], Awaitable[R]], *, writes: bool = False
     ) -> R:
-        """Run *work*, which returns an entity or None."""
-        entity = await self._verb(name, work, writes=writes)
-        if isinstance(entity, self._adapter.entity):
-            self._confine([entity])
-        return entity
-
-    async def _list(self, name: str, work: Callable[[], Awaitable[list[T]]]) -> list[T]:
-        found = await self._verb(name, work)
-        self._confine(found)
-        return found
-
-    def _confine(self, entities: Iterable[T]) -> None:
-        """Let tracked entities keep what the scope has set."""
+        """Run a verb whose entities, where tracked, keep what the scope has set."""
+        result = await self._verb(name, work, writes=writes)
         if self._scope.fields and self._home.transaction() is not None:
-            for entity in entities:
-                self._backend.confine(entity, self._scope.fields)
+            found: Any = result.items if isinstance(result, Page) else result
+            for entity in found if isinstance(found, list) else [found]:
+                if entity is not None:
+                    self._backend.confine(entity, self._scope.fields)
+        return result
 
     async def _whole(self, work: Callable[[], Awaitable[R]]) -> R:
         """Run *work* so that its error undoes just what it has done."""
@@ -716,170 +676,6 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
 
         return await self._whole(checked)
 
-    async def _counted(
-        self, name: str, where: Specification, expect: int | None
-    ) -> int:
-        found = await self._verb(
-            name, lambda: self._backend.count(where, None), writes=True
-        )
-        check_expected(found, expect)
-        return found
-
-    async def _neighbours(
-        self,
-        where: Specification,
-        orders: tuple[Order, ...],
-        start: Position | None,
-        limit: int,
-    ) -> list[T]:
-        """Return what follows *start*, nearest first; from the beginning where None."""
-        if start is None:
-            return await self._backend.find(where, orders, 0, limit)
-        if start.backward:
-            orders = tuple(order.reversed() for order in orders)
-        nullable = {n for n, info in self._adapter.fields.items() if info.nullable}
-        after = beyond(orders, start, nullable)
-        return await self._backend.find(where & after, orders, 0, limit)
-
-    def _page(
-        self, found: list[T], size: int, start: Position | None, paged: PagedList
-    ) -> Page[T]:
-        """Return *found* as a page; it is one more than *size* where there is more."""
-        is_full = len(found) > size
-        backward = start is not None and start.backward
-        items = found[:size][::-1] if backward else found[:size]
-        has_next = backward or is_full
-        has_previous = is_full if backward else start is not None
-
-        def mark(at: int, *, backward: bool) -> str:
-            if (
-                start is not None and not items
-            ):  # all is gone that lay there: turn round
-                position = Position(start.values, backward, inclusive=True)
-            else:
-                position = Position(_place(items[at], paged.orders), backward)
-            return write_cursor(self._home.cursor_key(), position, paged)
-
-        return Page(
-            items,
-            has_next=has_next,
-            next_cursor=mark(-1, backward=False) if has_next else None,
-            previous_cursor=mark(0, backward=True) if has_previous else None,
-        )
-
-    async def _explain(self, key: KeyTuple, expected_version: int | None) -> None:
-        """Raise where the entity is there, and only its guard did not hold.
-
-        Raises:
-            StaleDataError: It has another version.
-            ConflictError: It does not meet the condition.
-        """
-        found = self._scope.seen & self._among([key])
-        if not await self._backend.exists_now(key, found):
-            return
-        if expected_version is not None:
-            current = Comparison(self._version(), "eq", expected_version)
-            if not await self._backend.exists_now(key, found & current):
-                raise StaleDataError
-        raise ConflictError(
-            f"{self._adapter.name} does not meet the condition", kind="guard"
-        )
-
-    def _guard(
-        self, expected_version: int | None, when: Specification | None
-    ) -> Specification:
-        guard = ALL if when is None else self._checked(when)
-        if expected_version is None:
-            return guard
-        version = self._version()
-        check_number("expected_version", expected_version, 0)
-        return Comparison(version, "eq", expected_version) & guard
-
-    def _version(self) -> str:
-        if self._adapter.version is None:
-            raise UsageError(
-                f"{self._adapter.name} has no version to expect: add VersionMixin, or "
-                "a field `version: int`"
-            )
-        info = self._adapter.fields[self._adapter.version]
-        if info.kind is not int:
-            raise UsageError(
-                f"{self._adapter.name}.{info.name} holds {type_name(info)}, and "
-                "expected_version goes by versions that are numbers: write "
-                f"when=field({info.name!r}) == ..."
-            )
-        return self._adapter.version
-
-    def _mark(self) -> dict[str, Any] | None:
-        """Return what marks an entity as deleted; None where it is removed."""
-        name = self._scope.hides
-        return {name: datetime.now(UTC)} if name else None
-
-    def _upsert(self, data: T | Data, rule: UniqueRule) -> Upsert[T]:
-        entity = self._scope.new(data)
-        held, adapter = self._adapter.values(entity), self._adapter
-        if empty := [n for n in rule.fields if held.get(n) is None]:
-            raise ValidationError(
-                f"an upsert by {', '.join(rule.fields)} needs a value of each",
-                fields=empty,
-            )
-        kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
-        kept |= self._scope.fields
-        changes = {n: held[n] for n in adapter.given(data) if n in held.keys() - kept}
-        return Upsert(entity, changes)
-
-    def _key(self, entity: T) -> KeyTuple:
-        return tuple(getattr(entity, name) for name in self._adapter.key)
-
-    def _among(self, keys: list[KeyTuple]) -> Specification:
-        names = self._adapter.key
-        if len(names) == 1:
-            return Comparison(names[0], "in", Choices(key[0] for key in keys))
-        whole = (
-            And(tuple(Comparison(n, "eq", v) for n, v in zip(names, key, strict=True)))
-            for key in keys
-        )
-        return Or(tuple(whole))
-
-    def _seen(self, where: Specification) -> Specification:
-        """Return *where* inside the scope."""
-        return self._scope.seen & self._checked(where)
-
-    def _checked(self, where: Specification) -> Specification:
-        """Return *where* after a look at every field and value in it.
-
-        Raises:
-            UsageError: It is no specification, or names an unknown field, a value of
-                another type, or an order where the field has none.
-        """
-        check_where(where)
-        held = 0
-        for test in comparisons(where):
-            self._adapter.check_operator(test.field, test.operator)
-            values = test.value if isinstance(test.value, tuple) else (test.value,)
-            held += len(values)
-            for value in values:
-                self._adapter.check_value(test.field, value)
-        if held > _MOST_VALUES:
-            raise UsageError(
-                f"a filter with {held:,} values is more than a database takes: split "
-                f"it into several of at most {_MOST_VALUES:,}"
-            )
-        return where
-
-    def _orders(self, order_by: OrderBy) -> tuple[Order, ...]:
-        """Return the orders that decide, completed by the key so that nothing ties."""
-        given = orders_of(order_by)
-        for order in given:
-            self._adapter.check_order(order.field)
-        undecided = set(self._adapter.key)
-        orders: dict[str, Order] = {}
-        for order in (*given, *(Order(name) for name in self._adapter.key)):
-            if undecided:
-                orders.setdefault(order.field, order)
-                undecided.discard(order.field)
-        return tuple(orders.values())
-
     def _view(self, scope: Scope[T]) -> Self:
         view = copy.copy(self)
         view._scope = scope  # noqa: SLF001 - a copy of this very repository
@@ -895,30 +691,6 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 f"{name} is scoped by {', '.join(sorted(missing))}, which nothing has "
                 f'set: {name}(...).scoped(field("...") == ...)'
             )
-
-    def _check_soft(self, what: str) -> None:
-        if self._adapter.deleted is None:
-            raise UsageError(
-                f"{what}() needs soft deletion: give {self._adapter.name} "
-                "SoftDeleteMixin, or a field `deleted_at: datetime | None`"
-            )
-
-    def _check_lock(self, lock: Lock | None) -> None:
-        if lock is None:
-            return
-        if lock not in ("wait", "nowait", "skip_locked"):
-            raise UsageError(f'lock is "wait", "nowait" or "skip_locked", got {lock!r}')
-        transaction = self._home.transaction()
-        if transaction is None or transaction.read_only:
-            raise UnitOfWorkError(
-                "a lock lasts as long as its unit of work: open one that may write, "
-                "`async with repository.unit_of_work():`"
-            )
-
-
-def _place(entity: object, orders: Iterable[Order]) -> tuple[Any, ...]:
-    """Return what *entity* is sorted by."""
-    return tuple(getattr(entity, order.field) for order in orders)
 
 
 def _hidden(rule: UniqueRule) -> AlreadyExistsError:

@@ -1,13 +1,17 @@
 """Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
 
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, ValidationError
+from layerkit.repository.backend import Upsert
 from layerkit.repository.entities import EMPTY, EntityAdapter
 from layerkit.repository.evaluate import matches
+from layerkit.repository.fields import UniqueRule
+from layerkit.repository.filters import checked
 from layerkit.repository.query import (
     ALL,
     And,
@@ -64,9 +68,9 @@ class Scope(Generic[T]):
 
         Raises:
             UsageError: A default is None or of no field, contradicts this scope, or
-                *where* compares with nothing.
+                *where* is no filter of the entity, or compares with nothing.
         """
-        stamped = {**pinned(where), **(defaults or {})}
+        stamped = {**pinned(checked(self.adapter, where)), **(defaults or {})}
         for name, value in stamped.items():
             self.adapter.check_value(name, value)
             if value is None:
@@ -85,9 +89,33 @@ class Scope(Generic[T]):
             sees_deleted=self.sees_deleted,
         )
 
-    def with_deleted(self) -> "Scope[T]":
-        """Return the scope in which soft-deleted entities are like all others."""
+    def with_deleted(self, verb: str) -> "Scope[T]":
+        """Return the scope in which soft-deleted entities are like all others.
+
+        Args:
+            verb: Who asks for it, for the message.
+
+        Raises:
+            UsageError: The entity has no ``deleted_at``.
+        """
+        if self.adapter.deleted is None:
+            raise UsageError(
+                f"{verb}() needs soft deletion: give {self.adapter.name} "
+                "SoftDeleteMixin, or a field `deleted_at: datetime | None`"
+            )
         return Scope(self.adapter, self.where, self.defaults, sees_deleted=True)
+
+    def inside(self, where: Specification) -> Specification:
+        """Return what *where* means of what can be seen.
+
+        Raises:
+            UsageError: *where* is no filter of the entity.
+        """
+        return self.seen & checked(self.adapter, where)
+
+    def mark(self) -> dict[str, Any] | None:
+        """Return what marks an entity as deleted; None where it is removed."""
+        return {self.hides: datetime.now(UTC)} if self.hides else None
 
     def new(self, data: Any) -> T:
         """Return *data* as an entity of this scope.
@@ -110,6 +138,23 @@ class Scope(Generic[T]):
         if self.seen != ALL:
             self._check(values)
         return values
+
+    def upsert(self, data: Any, rule: UniqueRule) -> Upsert[T]:
+        """Return *data* as an entity, and what it changes of the one that holds *rule*.
+
+        Raises:
+            ValidationError: A null in *rule*, or as ``new``.
+        """
+        entity, adapter = self.new(data), self.adapter
+        held = adapter.values(entity)
+        if empty := [n for n in rule.fields if held.get(n) is None]:
+            raise ValidationError(
+                f"an upsert by {', '.join(rule.fields)} needs a value of each",
+                fields=empty,
+            )
+        kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
+        given = held.keys() - kept - self.fields
+        return Upsert(entity, {n: held[n] for n in adapter.given(data) if n in given})
 
     def _check(self, given: Mapping[str, Any]) -> None:
         row = dict.fromkeys(self.adapter.fields) | dict(given)

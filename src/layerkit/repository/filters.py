@@ -1,0 +1,74 @@
+"""Filters and orders as callers give them, checked against the entity and completed."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from layerkit.core.errors import UsageError
+from layerkit.repository.bounds import OrderBy, check_where, orders_of
+from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.fields import KeyTuple
+from layerkit.repository.query import (
+    And,
+    Choices,
+    Comparison,
+    Or,
+    Order,
+    Specification,
+    comparisons,
+)
+
+_MOST_VALUES: Final = 30_000
+"""What PostgreSQL and SQLite take in one statement, and some room."""
+
+
+def checked(adapter: EntityAdapter[Any], where: Specification) -> Specification:
+    """Return *where* after a look at every field and value in it.
+
+    Raises:
+        UsageError: It is no specification, or names an unknown field, a value of
+            another type, or an order where the field has none.
+    """
+    check_where(where)
+    held = 0
+    for test in comparisons(where):
+        adapter.check_operator(test.field, test.operator)
+        values = test.value if isinstance(test.value, tuple) else (test.value,)
+        held += len(values)
+        for value in values:
+            adapter.check_value(test.field, value)
+    if held > _MOST_VALUES:
+        raise UsageError(
+            f"a filter with {held:,} values is more than a database takes: split "
+            f"it into several of at most {_MOST_VALUES:,}"
+        )
+    return where
+
+
+def completed(adapter: EntityAdapter[Any], order_by: OrderBy) -> tuple[Order, ...]:
+    """Return the orders that decide, completed by the key so that nothing ties.
+
+    Raises:
+        UsageError: One is no order, or of a field that has none.
+    """
+    given = orders_of(order_by)
+    for order in given:
+        adapter.check_order(order.field)
+    undecided = set(adapter.key)
+    orders: dict[str, Order] = {}
+    for order in (*given, *map(Order, adapter.key)):
+        if undecided:
+            orders.setdefault(order.field, order)
+            undecided.discard(order.field)
+    return tuple(orders.values())
+
+
+def among(adapter: EntityAdapter[Any], keys: Sequence[KeyTuple]) -> Specification:
+    """Return the filter for the entities that have one of *keys*."""
+    names = adapter.key
+    if len(names) == 1:
+        return Comparison(names[0], "in", Choices(key[0] for key in keys))
+    whole = (
+        And(tuple(Comparison(n, "eq", v) for n, v in zip(names, key, strict=True)))
+        for key in keys
+    )
+    return Or(tuple(whole))

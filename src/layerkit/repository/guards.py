@@ -1,0 +1,89 @@
+"""Guards: what a change expects of its entity, and locks on what is read for one."""
+
+from typing import Any
+
+from layerkit.core.errors import (
+    ConflictError,
+    StaleDataError,
+    UnitOfWorkError,
+    UsageError,
+)
+from layerkit.repository.backend import Backend, Lock
+from layerkit.repository.bounds import check_number
+from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.fields import KeyTuple, type_name
+from layerkit.repository.filters import among, checked
+from layerkit.repository.homes import Home
+from layerkit.repository.query import ALL, Comparison, Specification
+
+
+def guard(
+    adapter: EntityAdapter[Any],
+    expected_version: int | None,
+    when: Specification | None,
+) -> Specification:
+    """Return what must hold of an entity that is to be changed; ALL for no matter what.
+
+    Raises:
+        UsageError: The entity counts no versions, *expected_version* is none, or *when*
+            is no filter of it.
+    """
+    condition = ALL if when is None else checked(adapter, when)
+    if expected_version is None:
+        return condition
+    if adapter.version is None:
+        raise UsageError(
+            f"{adapter.name} has no version to expect: add VersionMixin, or "
+            "a field `version: int`"
+        )
+    info = adapter.fields[adapter.version]
+    if info.kind is not int:
+        raise UsageError(
+            f"{adapter.name}.{info.name} holds {type_name(info)}, and "
+            "expected_version goes by versions that are numbers: write "
+            f"when=field({info.name!r}) == ..."
+        )
+    check_number("expected_version", expected_version, 0)
+    return Comparison(info.name, "eq", expected_version) & condition
+
+
+async def explain(
+    backend: Backend[Any],
+    key: KeyTuple,
+    seen: Specification,
+    expected_version: int | None,
+) -> None:
+    """Raise where the entity is there, and only its guard did not hold.
+
+    Raises:
+        StaleDataError: It has another version.
+        ConflictError: It does not meet the condition.
+    """
+    adapter = backend.adapter
+    found = seen & among(adapter, [key])
+    if not await backend.exists_now(key, found):
+        return
+    if expected_version is not None:
+        current = guard(adapter, expected_version, None)
+        if not await backend.exists_now(key, found & current):
+            raise StaleDataError
+    raise ConflictError(f"{adapter.name} does not meet the condition", kind="guard")
+
+
+def check_lock(home: Home, lock: Lock | None) -> None:
+    """Refuse a lock that nothing would hold.
+
+    Raises:
+        UsageError: *lock* is none.
+        UnitOfWorkError: No unit of *home* that may write is open.
+    """
+    if lock is None:
+        return
+    if lock not in ("wait", "nowait", "skip_locked"):
+        raise UsageError(f'lock is "wait", "nowait" or "skip_locked", got {lock!r}')
+    transaction = home.transaction()
+    if transaction is None or transaction.read_only:
+        raise UnitOfWorkError(
+            "a lock lasts as long as its unit of work: open one that may write, "
+            "`async with repository.unit_of_work():`"
+        )
