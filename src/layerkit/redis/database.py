@@ -33,8 +33,8 @@ from layerkit.repository import (
 from layerkit.repository.backend import Lock, Upsert
 from layerkit.repository.base import ID, T
 from layerkit.repository.fields import KeyTuple
-from layerkit.repository.overlay import OverlayBackend
 from layerkit.repository.tables import Row
+from layerkit.repository.verbs import OverlayBackend
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
 E = TypeVar("E")

@@ -1,0 +1,127 @@
+"""What a transaction has handed out, and what its callers have changed on it since."""
+
+import copy
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from layerkit.core.errors import UsageError
+from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.fields import KeyTuple, is_same
+from layerkit.repository.scope import check_confined
+from layerkit.repository.tables import Row
+
+
+class Tracked:
+    """Remember an object that was handed out, and the row as it was then.
+
+    Every flush asks every object of the unit whether it was changed, so that question
+    is one comparison of two dicts wherever it can be.
+    """
+
+    __slots__ = ("_is_plain", "_seen", "adapter", "confined", "entity", "key", "row")
+
+    def __init__(
+        self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
+    ) -> None:
+        self.adapter = adapter
+        self.key = key
+        self.entity = entity
+        self.confined: frozenset[str] = frozenset()
+        self.note(row)
+
+    def note(self, row: Row) -> None:
+        """Take the object, which holds the values of *row* now, for unchanged."""
+        self.row = row
+        held = getattr(self.entity, "__dict__", {})
+        self._is_plain = row.keys() <= held.keys()  # not so where there are slots
+        self._seen: dict[str, Any] | None = row
+        if self._is_plain:
+            self._seen = {name: row.get(name, value) for name, value in held.items()}
+            if _has_collection(held, row):
+                self._seen = None
+
+    def may_have_changed(self) -> bool:
+        """Tell whether the object needs a look at each of its fields."""
+        if self._is_plain:
+            return self._seen is None or self.entity.__dict__ != self._seen
+        return self.adapter.held(self.entity) != self._seen
+
+    def changes(self) -> Row:
+        """Return what the caller has changed on the object since, by field name."""
+        now, row = self.adapter.held(self.entity), self.row
+        changed = {
+            n: v for n, v in now.items() if n not in row or not is_same(row[n], v)
+        }
+        return copy.deepcopy(changed)
+
+    def checked_changes(self) -> Row:
+        """Return what ``changes`` does, where an update may write it.
+
+        Raises:
+            ValidationError: A value of the wrong type, a null where none may be, or a
+                field of the scope that the object was read in.
+            UsageError: The key was changed.
+        """
+        adapter, changes = self.adapter, self.changes()
+        adapter.check_alone(self.entity)
+        if not changes:
+            return changes
+        if changed_key := [name for name in changes if name in adapter.key]:
+            raise UsageError(
+                f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
+            )
+        check_confined(adapter.name, changes, self.confined)
+        return adapter.validated(self.row, adapter.changes(changes), are_set=True)
+
+    def refresh(self, row: Row) -> None:
+        """Let the object hold the values of *row*, which were written otherwise."""
+        self.adapter.fill(self.entity, row)
+        self.note(row)
+
+
+class Tracking:
+    """Keep the one object for each identity that a transaction has handed out."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[type, KeyTuple], Tracked] = {}
+
+    def get(self, entity: type, key: KeyTuple) -> Tracked | None:
+        """Return what is remembered of the object that was handed out for *key*."""
+        return self._known.get((entity, key))
+
+    def add(
+        self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
+    ) -> None:
+        """Remember that *entity* stands for the row at *key*."""
+        self._known[adapter.entity, key] = Tracked(adapter, key, row, entity)
+
+    def forget(self, entity: type, key: KeyTuple) -> None:
+        """Let the object for *key* go, where there is one."""
+        self._known.pop((entity, key), None)
+
+    def confine(self, entity: type, key: KeyTuple, fields: frozenset[str]) -> None:
+        """Refuse changes of *fields* on the object that was handed out for *key*."""
+        self._known[entity, key].confined |= fields
+
+    def suspects(self) -> list[Tracked]:
+        """Return what needs a look at each of its fields, since it may have changed."""
+        return [known for known in self._known.values() if known.may_have_changed()]
+
+    def snapshot(self) -> list[tuple[Tracked, Row]]:
+        """Return what ``restore`` needs to come back to now."""
+        return [(known, known.row) for known in self._known.values()]
+
+    def restore(self, snapshot: list[tuple[Tracked, Row]]) -> None:
+        """Let every object of *snapshot* hold what it held, and the others go."""
+        self._known = {}
+        for known, row in snapshot:
+            known.refresh(row)
+            self._known[known.adapter.entity, known.key] = known
+
+
+def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
+    """Tell whether *held* has a collection, of related entities say, beside the row.
+
+    It is the caller's own, so that no comparison would notice what is added to it.
+    """
+    return any(n not in row and isinstance(v, Collection) for n, v in held.items())
