@@ -1,4 +1,4 @@
-"""RedisDatabase and RedisRepository: entities as JSON documents in Redis or Valkey."""
+"""RedisDatabase: entities as JSON documents in Redis or Valkey."""
 
 import asyncio
 import random
@@ -9,11 +9,7 @@ from typing import Any, Final, Generic, Self
 from redis.asyncio import Redis
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import (
-    ConflictError,
-    NotSupportedError,
-    UsageError,
-)
+from layerkit.core.errors import ConflictError, NotSupportedError, UsageError
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.redis.plans import check_plan, reindex
@@ -25,13 +21,12 @@ from layerkit.repository import (
     Backend,
     EntityAdapter,
     Home,
-    Repository,
     Specification,
     UniqueRule,
     adapter_for,
 )
 from layerkit.repository.backend import Lock, Upsert
-from layerkit.repository.base import ID, T
+from layerkit.repository.base import T
 from layerkit.repository.fields import KeyTuple
 from layerkit.repository.tables import Row
 from layerkit.repository.verbs import OverlayBackend
@@ -295,24 +290,3 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
         if name is not None and given.get(name) is not None:
             await self.transaction.keep_id(self.adapter, row[name])
         return key, row
-
-
-class RedisRepository(Repository[T, ID], Generic[T, ID]):
-    """Store entities in Redis: ``Repository`` that insists on a ``RedisDatabase``.
-
-    Args:
-        home: The database.
-        model_class: The entity class, where the class itself does not say it.
-
-    Raises:
-        UsageError: *home* is another one, or there is no entity class.
-    """
-
-    def __init__(self, home: RedisDatabase, model_class: type[T] | None = None) -> None:
-        given: object = home
-        if not isinstance(given, RedisDatabase):
-            raise UsageError(
-                f"a {type(self).__name__} needs a RedisDatabase, got a "
-                f"{type(given).__name__}"
-            )
-        super().__init__(home, model_class)
