@@ -282,8 +282,20 @@ class OverlayTransaction(Transaction):
             yield
             await self.flush()
         except BaseException:
-            self._layers.pop()
-            self.objects.restore(before)
+            undone = self._layers.pop()
+            for later in self.objects.restore(before):
+                await self._bring_back(later, undone)
             raise
         top = self._layers.pop()
         self._layers[-1].absorb(top)
+
+    async def _bring_back(self, known: Tracked, undone: Layer) -> None:
+        """Let an object hold what is stored, now that *undone* no longer counts."""
+        adapter, key, row = known.adapter, known.key, known.row
+        if key in undone.rows.get(adapter.entity, {}):
+            seen = await self.row(adapter, key)
+            if seen is None:
+                self.objects.forget(adapter.entity, key)
+                return
+            row = seen
+        known.refresh(row)

@@ -111,12 +111,14 @@ class Tracking:
         """Return what ``restore`` needs to come back to now."""
         return [(known, known.row) for known in self._known.values()]
 
-    def restore(self, snapshot: list[tuple[Tracked, Row]]) -> None:
-        """Let every object of *snapshot* hold what it held, and the others go."""
-        self._known = {}
+    def restore(self, snapshot: list[tuple[Tracked, Row]]) -> list[Tracked]:
+        """Let every object of *snapshot* hold what it held; return the later ones."""
+        before = {(known.adapter.entity, known.key): known for known, _ in snapshot}
+        later = [known for at, known in self._known.items() if at not in before]
         for known, row in snapshot:
             known.refresh(row)
-            self._known[known.adapter.entity, known.key] = known
+        self._known |= before
+        return later
 
 
 def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
