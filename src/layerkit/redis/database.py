@@ -269,7 +269,6 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
     @override
     async def count(self, where: Specification, cap: int | None) -> int:
         transaction = self.transaction
-        await transaction.flush()
         if where != ALL or transaction.written(self.adapter.entity):
             return await super().count(where, cap)
         found = await transaction.count_all(self.adapter)
@@ -279,7 +278,6 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
     async def upsert(
         self, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
-        await self.transaction.flush()
         with self.transaction.racing(rule):
             return await super().upsert(item, rule, where)
 

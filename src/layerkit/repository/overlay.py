@@ -121,7 +121,6 @@ class OverlayTransaction(Transaction):
             orders: What the rows will be sorted by.
             limit: How many are enough: the first ones by *orders*; None for all.
         """
-        await self.flush()
         written = self.written(adapter.entity)
         enough = None if limit is None else limit + len(written)  # it may hide as many
         stored = await self.stored_rows(adapter, where, orders, enough)

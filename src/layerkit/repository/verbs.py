@@ -12,7 +12,7 @@ from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.overlay import OverlayTransaction
-from layerkit.repository.query import ALL, Inc, Order, Specification
+from layerkit.repository.query import Inc, Order, Specification
 from layerkit.repository.tables import Row
 from layerkit.unit_of_work import Transaction
 
@@ -41,6 +41,7 @@ class OverlayBackend(Backend[T], Generic[T]):
             await asyncio.sleep(0)
             before = self.transaction.rows_written
             try:
+                await self.transaction.flush()  # what the caller has changed counts
                 return await work()
             except Exception as error:
                 if self.transaction.rows_written > before:
@@ -51,7 +52,7 @@ class OverlayBackend(Backend[T], Generic[T]):
     async def create(self, entity: T) -> T:
         given = self.adapter.values(entity)
         key, row = await self._insert(entity, given)
-        made = {name: row[name] for name in row if row[name] is not given.get(name)}
+        made = {n: v for n, v in row.items() if n not in given or v is not given[n]}
         self.adapter.fill(entity, made)
         self.transaction.objects.add(self.adapter, key, row, entity)
         return entity
@@ -67,7 +68,6 @@ class OverlayBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
     ) -> T | None:
         await self.lock(lock)
-        await self.transaction.flush()
         row = await self._row(key, where)
         return None if row is None else self._entity(key, row, lock)
 
@@ -96,7 +96,6 @@ class OverlayBackend(Backend[T], Generic[T]):
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
-        await self.transaction.flush()
         return await self._row(key, where) is not None
 
     @override
@@ -104,7 +103,6 @@ class OverlayBackend(Backend[T], Generic[T]):
         self, key: KeyTuple, changes: dict[str, Any], where: Specification
     ) -> T | None:
         await self.transaction.claim()
-        await self.transaction.flush()
         row = await self._row(key, where)
         if row is None:
             return None
@@ -121,7 +119,6 @@ class OverlayBackend(Backend[T], Generic[T]):
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
         await self.transaction.claim()
-        await self.transaction.flush()
         if await self._row(key, where) is None:
             return False
         await self.transaction.remove(self.adapter, key)
@@ -141,7 +138,6 @@ class OverlayBackend(Backend[T], Generic[T]):
     ) -> T | None:
         transaction = self.transaction
         await transaction.claim()
-        await transaction.flush()
         held = self.adapter.held(item.entity)
         value = tuple(held[name] for name in rule.fields)
         key = await transaction.holder(self.adapter, rule, value)
@@ -178,7 +174,6 @@ class OverlayBackend(Backend[T], Generic[T]):
         row = {**dict.fromkeys(adapter.fields), **given, **generated}
         key = tuple(row[name] for name in adapter.key)
         await transaction.claim()
-        await transaction.flush()  # it may give up a value that the new one takes
         if not is_counted and await transaction.row(adapter, key) is not None:
             transaction.refuse(adapter, UniqueRule("primary key", adapter.key))
         await transaction.write(adapter, key, row)
@@ -195,8 +190,6 @@ class OverlayBackend(Backend[T], Generic[T]):
         return fresh
 
     async def _row(self, key: KeyTuple, where: Specification) -> Row | None:
-        if where != ALL:
-            await self.transaction.flush()  # what the caller has changed counts
         row = await self.transaction.row(self.adapter, key)
         return row if row is not None and matches(where, row) else None
 
