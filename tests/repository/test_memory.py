@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
+from typing_extensions import override
 
 from layerkit.core.errors import (
     AlreadyExistsError,
@@ -25,6 +27,7 @@ from layerkit.repository import (
 )
 from layerkit.repository import field as by
 from layerkit.unit_of_work import plain_unit_of_work
+from tests.support.entities import MappedItem
 
 
 @dataclass
@@ -537,6 +540,128 @@ async def test_a_verb_copies_nothing_of_the_objects_that_did_not_change() -> Non
             await holders.create(Holder(Uncopied()))
 
         assert Uncopied.copies - before == 11 * first
+
+
+@dataclass
+class Watched:
+    """Count how often one of them is looked at."""
+
+    looks: ClassVar[int] = 0
+    name: str
+    id: int | None = None
+
+    @override
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            Watched.looks += 1
+        return object.__getattribute__(self, name)
+
+
+@dataclass(slots=True)
+class SlottedWatched:
+    """Count as Watched does; its values are looked at one by one."""
+
+    name: str
+    id: int | None = None
+
+    @override
+    def __getattribute__(self, name: str) -> Any:
+        if name == "name":
+            Watched.looks += 1
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize("kind", [Watched, SlottedWatched])
+async def test_twice_as_many_entities_in_a_unit_cost_twice_as_much(
+    kind: type[Any],
+) -> None:
+    async def looks(number: int) -> int:
+        things = Repository[Any, int](MemoryDatabase(), kind)
+        before = Watched.looks
+        async with things.unit_of_work():
+            for _ in range(number):
+                await things.create(kind("a"))
+        return Watched.looks - before
+
+    assert await looks(2000) < 2.5 * await looks(1000)
+
+
+async def test_a_verb_looks_once_at_each_object_however_much_it_writes() -> None:
+    things = Repository[Watched, int](MemoryDatabase(), Watched)
+
+    async def looks(number: int) -> int:
+        new = [Watched("b") for _ in range(number)]
+        before = Watched.looks
+        await things.create_many(new)
+        return Watched.looks - before
+
+    async with things.unit_of_work():
+        held = [await things.create(Watched("a")) for _ in range(9)]
+
+        assert await looks(50) == await looks(1)
+        assert len(held) == 9
+
+
+async def test_a_new_mapped_object_is_unchanged_where_a_field_was_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    adapter = adapter_for(MappedItem)
+    items = Repository[MappedItem, int](MemoryDatabase(), MappedItem)
+    held, looked = adapter.held, []
+
+    def look(entity: MappedItem) -> Mapping[str, Any]:
+        looked.append(entity)
+        return held(entity)
+
+    async with items.unit_of_work():
+        item = await items.create(MappedItem(name="a"))
+        monkeypatch.setattr(adapter, "held", look)
+        await items.count()
+
+        assert looked == []
+        item.name = "b"
+        await items.count()
+        assert looked
+
+
+@pytest.mark.parametrize("kind", [Reading, SlottedReading])
+async def test_what_was_changed_and_let_go_is_stored(kind: type[Any]) -> None:
+    readings = Repository[Any, int](MemoryDatabase(), kind)
+    async with readings.unit_of_work():
+        for at in range(250):
+            (await readings.create(kind("new"))).value = at
+
+    found = await readings.find(ALL, limit=250)
+    assert [reading.value for reading in found] == list(range(250))
+
+
+async def test_a_part_of_an_object_that_was_let_go_is_still_its_part() -> None:
+    rooms = open_rooms()
+    async with rooms.unit_of_work():
+        tags = [(await rooms.create(Room(f"r{at}"))).tags for at in range(250)]
+        for one in tags:
+            one.append("sea")
+
+    assert [room.tags for room in await rooms.find(ALL, limit=250)] == [["sea"]] * 250
+
+
+async def test_an_object_read_again_in_a_savepoint_that_is_undone_is_the_tracked() -> (
+    None
+):
+    readings = Repository[Reading, int](MemoryDatabase(), Reading)
+    await readings.create(Reading("a"))
+    async with readings.unit_of_work() as unit:
+        await readings.get_by_id(1)
+        with pytest.raises(ZeroDivisionError):
+            async with unit.savepoint():
+                for _ in range(250):
+                    await readings.create(Reading("b"))
+                found = await readings.get_by_id(1)
+                raise ZeroDivisionError
+        assert found is not None
+        found.value = "c"
+
+    assert await readings.find(ALL) == [Reading("c", 1)]
 
 
 async def test_a_unique_value_that_a_savepoint_gave_up_is_taken_again_after_it() -> (

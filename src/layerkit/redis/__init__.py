@@ -8,6 +8,7 @@ from layerkit.core.extras import require_extra
 
 require_extra("redis", package=__name__, extra="redis")
 
-from layerkit.redis.database import RedisDatabase, RedisRepository
+from layerkit.redis.database import RedisDatabase
+from layerkit.redis.repository import RedisRepository
 
 __all__ = ["RedisDatabase", "RedisRepository"]

@@ -1,4 +1,4 @@
-"""RedisDatabase and RedisRepository: entities as JSON documents in Redis or Valkey."""
+"""RedisDatabase: entities as JSON documents in Redis or Valkey."""
 
 import asyncio
 import random
@@ -9,11 +9,7 @@ from typing import Any, Final, Generic, Self
 from redis.asyncio import Redis
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import (
-    ConflictError,
-    NotSupportedError,
-    UsageError,
-)
+from layerkit.core.errors import ConflictError, NotSupportedError, UsageError
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.redis.plans import check_plan, reindex
@@ -25,16 +21,15 @@ from layerkit.repository import (
     Backend,
     EntityAdapter,
     Home,
-    Repository,
     Specification,
     UniqueRule,
     adapter_for,
 )
 from layerkit.repository.backend import Lock, Upsert
-from layerkit.repository.base import ID, T
+from layerkit.repository.base import T
 from layerkit.repository.fields import KeyTuple
-from layerkit.repository.overlay import OverlayBackend
 from layerkit.repository.tables import Row
+from layerkit.repository.verbs import OverlayBackend
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
 E = TypeVar("E")
@@ -274,7 +269,6 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
     @override
     async def count(self, where: Specification, cap: int | None) -> int:
         transaction = self.transaction
-        await transaction.flush()
         if where != ALL or transaction.written(self.adapter.entity):
             return await super().count(where, cap)
         found = await transaction.count_all(self.adapter)
@@ -284,7 +278,6 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
     async def upsert(
         self, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
-        await self.transaction.flush()
         with self.transaction.racing(rule):
             return await super().upsert(item, rule, where)
 
@@ -295,24 +288,3 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
         if name is not None and given.get(name) is not None:
             await self.transaction.keep_id(self.adapter, row[name])
         return key, row
-
-
-class RedisRepository(Repository[T, ID], Generic[T, ID]):
-    """Store entities in Redis: ``Repository`` that insists on a ``RedisDatabase``.
-
-    Args:
-        home: The database.
-        model_class: The entity class, where the class itself does not say it.
-
-    Raises:
-        UsageError: *home* is another one, or there is no entity class.
-    """
-
-    def __init__(self, home: RedisDatabase, model_class: type[T] | None = None) -> None:
-        given: object = home
-        if not isinstance(given, RedisDatabase):
-            raise UsageError(
-                f"a {type(self).__name__} needs a RedisDatabase, got a "
-                f"{type(given).__name__}"
-            )
-        super().__init__(home, model_class)

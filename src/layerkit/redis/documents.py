@@ -9,19 +9,16 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, NewType, TypeVar, get_args, get_origin, get_type_hints
-from uuid import UUID
+from typing import Any, Final
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
-from typing_extensions import TypeAliasType, is_typeddict
 
 from layerkit.core.errors import UsageError, ValidationError
+from layerkit.redis.annotations import classes_of
 from layerkit.repository import EntityAdapter
-from layerkit.repository.objects import ObjectAdapter
 from layerkit.repository.tables import Row
 from layerkit.repository.values import decode_value, encode_value
 
@@ -38,11 +35,6 @@ _UNREADABLE: Final = (
     *(ArithmeticError, RecursionError),
 )
 """What reading a document of another making may raise."""
-_OWN_FORM: Final = frozenset(
-    {*_AS_IT_IS, *_CONTAINERS.values(), *_BINARY, *_PLAIN, list, dict, object}
-    | {datetime, date, time, timedelta, Decimal, UUID}
-)
-"""Classes that need no name in a document."""
 
 
 class Documents:
@@ -54,11 +46,8 @@ class Documents:
 
     def __init__(self, adapter: EntityAdapter[Any]) -> None:
         self._adapter = adapter
-        self._classes: dict[str, type] = {}
+        self._classes = classes_of(adapter)
         self._blank: Row = dict.fromkeys(adapter.fields)
-        self._learn([info.kind for info in adapter.fields.values()])
-        if isinstance(adapter, ObjectAdapter):
-            self._learn(list(get_type_hints(adapter.entity).values()))
 
     def write(self, row: Row) -> bytes:
         """Return *row* as a document of ASCII.
@@ -204,45 +193,6 @@ class Documents:
             held = {name: self._decoded(item) for name, item in body.items()}
             return _holding(kind, held)
         return kind(self._decoded(body))
-
-    def _learn(self, waiting: list[Any]) -> None:
-        """Note every class in these annotations, and those in the fields of each.
-
-        Raises:
-            UsageError: Two of them have one name.
-        """
-        known: list[Any] = []
-        while waiting:
-            hint = waiting.pop()
-            if hint in known:  # classes and aliases may name themselves
-                continue
-            known.append(hint)
-            waiting += _parts(hint)
-            kind = get_origin(hint) or hint
-            if not isinstance(kind, type) or kind in _OWN_FORM:
-                continue
-            if self._classes.setdefault(kind.__qualname__, kind) is not kind:
-                raise UsageError(
-                    f"{self._adapter.name} holds two classes named "
-                    f"{kind.__qualname__}, which its documents could not tell apart"
-                )
-
-
-def _parts(hint: Any) -> list[Any]:
-    """Return the annotations that *hint*, an annotation or a class, is made of."""
-    if isinstance(hint, TypeAliasType):
-        return [hint.__value__]
-    if isinstance(hint, NewType):
-        return [hint.__supertype__]
-    if isinstance(hint, TypeVar):
-        return [hint.__bound__]
-    parts = [type(p) if isinstance(p, Enum) else p for p in get_args(hint)]
-    kind = get_origin(hint) or hint
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        parts += [field.annotation for field in kind.model_fields.values()]
-    elif dataclasses.is_dataclass(kind) or is_typeddict(kind):
-        parts += get_type_hints(kind).values()
-    return parts
 
 
 def _base(value: Any) -> Any:

@@ -1,25 +1,15 @@
 """A unit of work on Redis: read at once, written by one script at the commit."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
 from layerkit.core.errors import ConflictError, StaleDataError
-from layerkit.redis.layout import Layout, is_nan
-from layerkit.redis.planner import (
-    Every,
-    Holders,
-    Members,
-    Some,
-    Source,
-    Span,
-    check_walk,
-    direction_of,
-    source_of,
-    span_of,
-)
+from layerkit.redis.layout import is_nan
+from layerkit.redis.lookup import chunked, members_of, walk
+from layerkit.redis.planner import check_walk, direction_of, source_of, span_of
 from layerkit.redis.server import COMMIT, RAISE, Server
 from layerkit.redis.steps import Kind, Seen, Steps, digest_of, mark_of
 from layerkit.repository import EntityAdapter, Order, Specification, UniqueRule
@@ -28,7 +18,6 @@ from layerkit.repository.fields import KeyTuple
 from layerkit.repository.overlay import OverlayTransaction
 from layerkit.repository.tables import Layer, Row
 
-_CHUNK: Final = 500
 _LAST_ID: Final = 2**63 - 1
 """The last one that Redis counts to."""
 
@@ -94,10 +83,12 @@ class RedisTransaction(OverlayTransaction):
         if source is None:
             if not self._allow_scan:
                 check_walk(where, orders, kind.layout)
-            chunks = self._walk(kind.layout, span, limit, backward=direction < 0)
+            keys = kind.layout.keys
+            chunks = walk(self._server, keys, span, limit, backward=direction < 0)
         else:
-            members = [m for m in await self._members(source) if m in span]
-            chunks = _chunks(sorted(members, reverse=direction < 0), limit)
+            members = await members_of(self._server, source)
+            inside = (member for member in members if member in span)
+            chunks = chunked(sorted(inside, reverse=direction < 0), limit)
         enough = limit if direction or not orders else None
         found: list[tuple[KeyTuple, Row]] = []
         async for chunk in chunks:
@@ -133,39 +124,6 @@ class RedisTransaction(OverlayTransaction):
         """Return how many documents of a class are stored."""
         name = self._kinds[adapter.entity].layout.keys
         return int(await self._server.call("ZCARD", name))
-
-    async def _members(self, source: Source) -> set[bytes]:
-        match source:
-            case Members(found):
-                return set(found)
-            case Holders(names):
-                holders = await self._server.call("MGET", *names)
-                return {holder for holder in holders if holder is not None}
-            case Every(names):
-                return set(await self._server.call("SINTER", *names))
-            case Some(names):
-                return set(await self._server.call("SUNION", *names))
-        members = [await self._members(part) for part in source.parts]
-        return set[bytes]().union(*members)
-
-    async def _walk(
-        self, layout: Layout, span: Span, limit: int | None, *, backward: bool
-    ) -> AsyncIterator[list[bytes]]:
-        """Yield the keys in *span* in their order, a chunk at a time."""
-        size = _CHUNK if limit is None else min(max(limit, 1), _CHUNK)
-        low = b"[" + span.low if span.low else b"-"
-        high = b"+" if span.high is None else b"(" + span.high
-        while True:
-            ends = (high, low, "BYLEX", "REV") if backward else (low, high, "BYLEX")
-            chunk: list[bytes] = await self._server.call(
-                "ZRANGE", layout.keys, *ends, "LIMIT", 0, size
-            )
-            yield chunk
-            if len(chunk) < size:
-                return
-            beyond = b"(" + chunk[-1]
-            low, high = (low, beyond) if backward else (beyond, high)
-            size = _CHUNK
 
     async def _fetch(
         self, kind: Kind, members: Sequence[bytes]
@@ -311,13 +269,3 @@ def _lost_race(adapter: EntityAdapter[Any]) -> ConflictError:
         "nothing of this one is stored: run it again",
         kind="serialization",
     )
-
-
-async def _chunks(
-    members: list[bytes], limit: int | None
-) -> AsyncIterator[list[bytes]]:
-    size = _CHUNK if limit is None else min(max(limit, 1), _CHUNK)
-    start = 0
-    while start < len(members):
-        yield members[start : start + size]
-        start, size = start + size, _CHUNK

@@ -13,10 +13,11 @@ from layerkit.repository.base import ID, T
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.homes import Home
-from layerkit.repository.overlay import OverlayBackend, OverlayTransaction
+from layerkit.repository.overlay import OverlayTransaction
 from layerkit.repository.query import Order, Specification
 from layerkit.repository.repository import Repository
 from layerkit.repository.tables import Layer, Row, Table
+from layerkit.repository.verbs import OverlayBackend
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
 E = TypeVar("E")

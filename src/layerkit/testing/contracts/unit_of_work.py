@@ -385,6 +385,29 @@ class UnitOfWorkContract(RepositoryContract):
             assert (again, calls) == (1, ["kept"])
             assert (await items.get_by_id(created.id)).qty == 1
 
+    async def test_objects_read_in_a_rolled_back_savepoint_stay_tracked(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            ids = [(await items.create(self.make(name, qty=1))).id for name in "ab"]
+            async with items.unit_of_work() as unit:
+                with pytest.raises(Failure):
+                    async with unit.savepoint():
+                        read = await items.get_by_id(ids[0])
+                        updated = await items.update(ids[1], {"qty": 7})
+                        created = await items.create(self.make("c", qty=1))
+                        raise Failure
+                restored = updated.qty
+                created.qty = 9
+                assert await items.get_by_id(ids[0]) is read
+                assert await items.get_by_id(ids[1]) is updated
+                read.qty = 2
+                updated.name = "d"
+                assert await items.count(field("qty") == 2) == 1
+
+            found = [(item.name, item.qty) for item in await items.get_all()]
+            assert (restored, found) == (1, [("a", 2), ("d", 1)])
+
     # Hooks and events
 
     async def test_hooks_run_after_the_commit_in_their_order(

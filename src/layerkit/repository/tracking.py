@@ -1,0 +1,173 @@
+"""What a transaction has handed out, and what its callers have changed on it since."""
+
+import copy
+from collections.abc import Collection, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from sys import getrefcount
+from types import NoneType
+from typing import Any, Final
+from uuid import UUID
+
+from layerkit.core.errors import UsageError
+from layerkit.repository.entities import EntityAdapter
+from layerkit.repository.fields import KeyTuple, is_same
+from layerkit.repository.scope import check_confined
+from layerkit.repository.tables import Row
+
+_AT_LEAST: Final = 100
+"""How many objects are worth a look whether their callers have let them go."""
+
+_ALONE: Final = 2
+"""What CPython counts for an object that one attribute refers to."""
+
+_IMMUTABLE: Final = frozenset(
+    {NoneType, bool, int, float, str, bytes, Decimal, UUID}
+    | {datetime, date, time, timedelta}
+)
+
+_SLOTTED: Final = object()
+
+
+class Tracked:
+    """Remember an object that was handed out, and the row as it was then."""
+
+    __slots__ = ("adapter", "confined", "entity", "key", "row", "seen")
+
+    def __init__(
+        self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
+    ) -> None:
+        self.adapter = adapter
+        self.key = key
+        self.entity = entity
+        self.confined: frozenset[str] = frozenset()
+        self.note(row)
+
+    def note(self, row: Row) -> None:
+        """Take the object, which holds the values of *row* now, for unchanged."""
+        self.row = row
+        held = getattr(self.entity, "__dict__", {})
+        self.seen: object = _SLOTTED
+        if row.keys() <= held.keys():
+            self.seen = {name: row.get(name, value) for name, value in held.items()}
+            if _has_collection(held, row):
+                self.seen = None
+
+    def may_have_changed(self) -> bool:
+        """Tell whether the object needs a look at each of its fields."""
+        if self.seen is _SLOTTED:
+            return self.adapter.held(self.entity) != self.row
+        return bool(self.entity.__dict__ != self.seen)
+
+    def is_let_go(self) -> bool:
+        """Tell whether the object is unchanged, and nobody is left who could change it.
+
+        The caller may still hold a list, say, that was a value of it.
+        """
+        return (
+            getrefcount(self.entity) == _ALONE
+            and all(map(_is_immutable, self.row.values()))
+            and not self.may_have_changed()
+        )
+
+    def changes(self) -> Row:
+        """Return what the caller has changed on the object since, by field name."""
+        now, row = self.adapter.held(self.entity), self.row
+        changed = {
+            n: v for n, v in now.items() if n not in row or not is_same(row[n], v)
+        }
+        return copy.deepcopy(changed)
+
+    def checked_changes(self) -> Row:
+        """Return what ``changes`` does, where an update may write it.
+
+        Raises:
+            ValidationError: A value of the wrong type, a null where none may be, or a
+                field of the scope that the object was read in.
+            UsageError: The key was changed.
+        """
+        adapter, changes = self.adapter, self.changes()
+        adapter.check_alone(self.entity)
+        if not changes:
+            return changes
+        if changed_key := [name for name in changes if name in adapter.key]:
+            raise UsageError(
+                f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
+            )
+        check_confined(adapter.name, changes, self.confined)
+        return adapter.validated(self.row, adapter.changes(changes), are_set=True)
+
+    def refresh(self, row: Row) -> None:
+        """Let the object hold the values of *row*, which were written otherwise."""
+        self.adapter.fill(self.entity, row)
+        self.note(row)
+
+
+class Tracking:
+    """Keep the one object for each identity that a transaction has handed out.
+
+    Every verb asks every object here whether it was changed. So those that nobody can
+    change any more are dropped, as a session of SQLAlchemy drops them.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[type, KeyTuple], Tracked] = {}
+        self._most = _AT_LEAST
+
+    def get(self, entity: type, key: KeyTuple) -> Tracked | None:
+        """Return what is remembered of the object that was handed out for *key*."""
+        return self._known.get((entity, key))
+
+    def add(
+        self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
+    ) -> None:
+        """Remember that *entity* stands for the row at *key*."""
+        self._known[adapter.entity, key] = Tracked(adapter, key, row, entity)
+        if len(self._known) > self._most:
+            known = self._known.items()
+            self._known = {at: one for at, one in known if not one.is_let_go()}
+            self._most = max(2 * len(self._known), _AT_LEAST)
+
+    def forget(self, entity: type, key: KeyTuple) -> None:
+        """Let the object for *key* go, where there is one."""
+        self._known.pop((entity, key), None)
+
+    def confine(self, entity: type, key: KeyTuple, fields: frozenset[str]) -> None:
+        """Refuse changes of *fields* on the object that was handed out for *key*."""
+        self._known[entity, key].confined |= fields
+
+    def suspects(self) -> list[Tracked]:
+        """Return what needs a look at each of its fields, since it may have changed."""
+        return [
+            known
+            for known in self._known.values()
+            # The first look is the same again, and saves most of the calls.
+            if getattr(known.entity, "__dict__", None) != known.seen
+            and known.may_have_changed()
+        ]
+
+    def snapshot(self) -> list[tuple[Tracked, Row, object]]:
+        """Return what ``restore`` needs to come back to now; it holds the objects."""
+        return [(known, known.row, known.entity) for known in self._known.values()]
+
+    def restore(self, snapshot: list[tuple[Tracked, Row, object]]) -> list[Tracked]:
+        """Let every object of *snapshot* hold what it held; return the later ones."""
+        before = {(known.adapter.entity, known.key): known for known, *_ in snapshot}
+        later = [known for at, known in self._known.items() if at not in before]
+        for known, row, _ in snapshot:
+            known.refresh(row)
+        self._known |= before
+        return later
+
+
+def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
+    """Tell whether *held* has a collection, of related entities say, beside the row.
+
+    It is the caller's own, so that no comparison would notice what is added to it.
+    """
+    return any(n not in row and isinstance(v, Collection) for n, v in held.items())
+
+
+def _is_immutable(value: object) -> bool:
+    return type(value) in _IMMUTABLE or isinstance(value, Enum)
