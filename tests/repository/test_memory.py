@@ -557,35 +557,6 @@ class Watched:
         return object.__getattribute__(self, name)
 
 
-@dataclass(slots=True)
-class SlottedWatched:
-    """Count as Watched does; its values are looked at one by one."""
-
-    name: str
-    id: int | None = None
-
-    @override
-    def __getattribute__(self, name: str) -> Any:
-        if name == "name":
-            Watched.looks += 1
-        return object.__getattribute__(self, name)
-
-
-@pytest.mark.parametrize("kind", [Watched, SlottedWatched])
-async def test_twice_as_many_entities_in_a_unit_cost_twice_as_much(
-    kind: type[Any],
-) -> None:
-    async def looks(number: int) -> int:
-        things = Repository[Any, int](MemoryDatabase(), kind)
-        before = Watched.looks
-        async with things.unit_of_work():
-            for _ in range(number):
-                await things.create(kind("a"))
-        return Watched.looks - before
-
-    assert await looks(2000) < 2.5 * await looks(1000)
-
-
 async def test_a_verb_looks_once_at_each_object_however_much_it_writes() -> None:
     things = Repository[Watched, int](MemoryDatabase(), Watched)
 

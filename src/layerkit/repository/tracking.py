@@ -2,30 +2,13 @@
 
 import copy
 from collections.abc import Collection, Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from sys import getrefcount
-from types import NoneType
 from typing import Any, Final
-from uuid import UUID
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import KeyTuple, is_same
 from layerkit.repository.scope import check_confined
 from layerkit.repository.tables import Row
-
-_AT_LEAST: Final = 100
-"""How many objects are worth a look whether their callers have let them go."""
-
-_ALONE: Final = 2
-"""What CPython counts for an object that one attribute refers to."""
-
-_IMMUTABLE: Final = frozenset(
-    {NoneType, bool, int, float, str, bytes, Decimal, UUID}
-    | {datetime, date, time, timedelta}
-)
 
 _SLOTTED: Final = object()
 
@@ -59,17 +42,6 @@ class Tracked:
         if self.seen is _SLOTTED:
             return self.adapter.held(self.entity) != self.row
         return bool(self.entity.__dict__ != self.seen)
-
-    def is_let_go(self) -> bool:
-        """Tell whether the object is unchanged, and nobody is left who could change it.
-
-        The caller may still hold a list, say, that was a value of it.
-        """
-        return (
-            getrefcount(self.entity) == _ALONE
-            and all(map(_is_immutable, self.row.values()))
-            and not self.may_have_changed()
-        )
 
     def changes(self) -> Row:
         """Return what the caller has changed on the object since, by field name."""
@@ -105,15 +77,10 @@ class Tracked:
 
 
 class Tracking:
-    """Keep the one object for each identity that a transaction has handed out.
-
-    Every verb asks every object here whether it was changed. So those that nobody can
-    change any more are dropped, as a session of SQLAlchemy drops them.
-    """
+    """Keep the one object for each identity that a transaction has handed out."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[type, KeyTuple], Tracked] = {}
-        self._most = _AT_LEAST
 
     def get(self, entity: type, key: KeyTuple) -> Tracked | None:
         """Return what is remembered of the object that was handed out for *key*."""
@@ -124,10 +91,6 @@ class Tracking:
     ) -> None:
         """Remember that *entity* stands for the row at *key*."""
         self._known[adapter.entity, key] = Tracked(adapter, key, row, entity)
-        if len(self._known) > self._most:
-            known = self._known.items()
-            self._known = {at: one for at, one in known if not one.is_let_go()}
-            self._most = max(2 * len(self._known), _AT_LEAST)
 
     def forget(self, entity: type, key: KeyTuple) -> None:
         """Let the object for *key* go, where there is one."""
@@ -147,15 +110,15 @@ class Tracking:
             and known.may_have_changed()
         ]
 
-    def snapshot(self) -> list[tuple[Tracked, Row, object]]:
-        """Return what ``restore`` needs to come back to now; it holds the objects."""
-        return [(known, known.row, known.entity) for known in self._known.values()]
+    def snapshot(self) -> list[tuple[Tracked, Row]]:
+        """Return what ``restore`` needs to come back to now."""
+        return [(known, known.row) for known in self._known.values()]
 
-    def restore(self, snapshot: list[tuple[Tracked, Row, object]]) -> list[Tracked]:
+    def restore(self, snapshot: list[tuple[Tracked, Row]]) -> list[Tracked]:
         """Let every object of *snapshot* hold what it held; return the later ones."""
-        before = {(known.adapter.entity, known.key): known for known, *_ in snapshot}
+        before = {(known.adapter.entity, known.key): known for known, _ in snapshot}
         later = [known for at, known in self._known.items() if at not in before]
-        for known, row, _ in snapshot:
+        for known, row in snapshot:
             known.refresh(row)
         self._known |= before
         return later
@@ -167,7 +130,3 @@ def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
     It is the caller's own, so that no comparison would notice what is added to it.
     """
     return any(n not in row and isinstance(v, Collection) for n, v in held.items())
-
-
-def _is_immutable(value: object) -> bool:
-    return type(value) in _IMMUTABLE or isinstance(value, Enum)
