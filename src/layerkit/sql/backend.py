@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Final, Generic, Protocol, get_args
 
 from sqlalchemy import (
     URL,
@@ -26,8 +26,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import (
     Mapper,
     QueryableAttribute,
-    RelationshipDirection,
-    RelationshipProperty,
     make_transient,
     undefer,
 )
@@ -54,25 +52,25 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.evaluate import matches
+from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
     holds_collections,
     notice_collections,
     remember_collections,
 )
 from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
-from layerkit.sql.entities import CONFINED, MappedAdapter
+from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import loader_options
 from layerkit.sql.refresh import EXPIRED, fill_expired, forget, refresh_columns
 from layerkit.sql.session import SessionUnit
+from layerkit.sql.tracked import confine
 from layerkit.sql.transaction import CHECKED, REGISTRIES, hears_flushes
 from layerkit.sql.upserts import Upserts
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_Way: TypeAlias = Literal["insert", "update", "upsert", "delete"]
 
 _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
@@ -118,9 +116,9 @@ class SQLBackend(Backend[T], Generic[T]):
         self._version = adapter.version if adapter.counts_by_one else None
         self._width = len(adapter.mapper.column_attrs)
         self._holds_collections = holds_collections(adapter.mapper)
-        self._plain = {way: _is_plain(adapter, way) for way in get_args(_Way)}
+        self._plain = {way: is_plain(adapter, way) for way in get_args(Way)}
         self._loads_more = bool(load)
-        self.takes_values = self._plain["insert"] and adapter.builds_plainly
+        self.takes_values = self._plain["insert"] and builds_plainly(adapter)
 
     @override
     async def run(
@@ -398,8 +396,7 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @override
     def confine(self, entity: T, fields: frozenset[str]) -> None:
-        held = instance_state(entity).info
-        held[CONFINED] = held.get(CONFINED, frozenset()) | fields
+        confine(entity, fields)
 
     # Statements
 
@@ -550,7 +547,7 @@ class SQLBackend(Backend[T], Generic[T]):
         """True where a statement that changes a row returns all that a reader gets."""
         return self._plainly("update") and not self._loads_more
 
-    def _plainly(self, what: _Way) -> bool:
+    def _plainly(self, what: Way) -> bool:
         """Tell whether a statement past the session breaks nobody's rules."""
         session = self._home.session().sync_session
         return self._plain[what] and not hears_flushes(session)
@@ -593,29 +590,3 @@ def _worked_out(now: Any, value: Any) -> Any:
     if not isinstance(value, Inc):
         return value
     return None if now is None else now + value.amount
-
-
-def _is_plain(adapter: MappedAdapter[Any], what: _Way) -> bool:
-    """Tell whether a statement past the session breaks no rule of the mapping."""
-    mapper = adapter.mapper
-    counts = adapter.version is None or adapter.counts_by_one
-    is_flat = not mapper.inherits and mapper.polymorphic_on is None
-    heard = ("insert", "update") if what == "upsert" else (what,)
-    if not (is_flat and counts) or any(_listens(mapper, way) for way in heard):
-        return False
-    if what == "update":
-        eager = (r.lazy not in {"select", True, "raise"} for r in mapper.relationships)
-        return not adapter.hears_sets and not any(eager)
-    return what != "delete" or not any(map(_cascades, mapper.relationships))
-
-
-def _listens(mapper: Mapper[Any], what: str) -> bool:
-    dispatch: Any = mapper.dispatch
-    return any(getattr(dispatch, f"{when}_{what}") for when in ("before", "after"))
-
-
-def _cascades(relationship: RelationshipProperty[Any]) -> bool:
-    """Tell whether deleting an entity does something to what it is related to."""
-    if relationship.direction is RelationshipDirection.MANYTOONE:
-        return relationship.cascade.delete
-    return relationship.passive_deletes != "all"
