@@ -1,6 +1,6 @@
 """Which ways of writing pass the session by without breaking a rule of the mapping.
 
-The others go object by object, through a flush.
+The others go object by object, through a flush; see ``objects``.
 """
 
 from typing import Any, Literal, TypeAlias
