@@ -1,51 +1,20 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from itertools import groupby
-from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, get_args
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Generic, get_args
 
-from sqlalchemy import (
-    URL,
-    CursorResult,
-    Delete,
-    Dialect,
-    ScalarResult,
-    Select,
-    Table,
-    Update,
-    delete,
-    func,
-    insert,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import (
-    Mapper,
-    QueryableAttribute,
-    RelationshipDirection,
-    RelationshipProperty,
-    make_transient,
-    undefer,
-)
-from sqlalchemy.orm.attributes import (
-    flag_modified,
-    instance_state,
-    set_committed_value,
-)
+from sqlalchemy.orm import make_transient
+from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedError
 from layerkit.repository import (
     ALL,
-    And,
     Backend,
-    Comparison,
-    Inc,
     KeyTuple,
     Lock,
     Order,
@@ -53,40 +22,28 @@ from layerkit.repository import (
     UniqueRule,
     Upsert,
 )
-from layerkit.repository.evaluate import matches
+from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
     holds_collections,
     notice_collections,
     remember_collections,
 )
-from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
-from layerkit.sql.entities import CONFINED, MappedAdapter
+from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
-from layerkit.sql.loading import loader_options
-from layerkit.sql.refresh import EXPIRED, fill_expired, forget, refresh_columns
+from layerkit.sql.loading import keep_relations, loaded_relations
+from layerkit.sql.objects import Objects, SessionHolder
+from layerkit.sql.queries import Queries
+from layerkit.sql.refresh import EXPIRED, fill_expired, forget
 from layerkit.sql.session import SessionUnit
-from layerkit.sql.transaction import CHECKED, REGISTRIES, hears_flushes
-from layerkit.sql.upserts import Upserts
+from layerkit.sql.tracked import confine
+from layerkit.sql.transaction import REGISTRIES, hears_flushes
+from layerkit.sql.upserts import Upserts, all_settled, settle
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_Way: TypeAlias = Literal["insert", "update", "upsert", "delete"]
-
 _UNSYNCHRONIZED: Final = {"synchronize_session": False}
-
-
-class SessionHolder(Protocol):
-    """Know the session of the unit of work that this context stands in."""
-
-    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
-        """Return the dialect of the database that the classes of *mapper* live in."""
-        ...
-
-    def session(self) -> AsyncSession:
-        """Return that session."""
-        ...
 
 
 class SQLBackend(Backend[T], Generic[T]):
@@ -107,20 +64,13 @@ class SQLBackend(Backend[T], Generic[T]):
         super().__init__(adapter)
         self._mapped = adapter
         self._home = home
-        self._options = (*loader_options(adapter.mapper), *load)
-        self._reading = select(adapter.entity).options(*self._options)
-        self._attributes: Mapping[str, QueryableAttribute[Any]] = {
-            name: getattr(adapter.entity, name) for name in adapter.fields
-        }
-        self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
-        self._related = [r.key for r in adapter.mapper.relationships]
-        self._deferred = {a.key for a in adapter.mapper.column_attrs if a.deferred}
-        self._version = adapter.version if adapter.counts_by_one else None
+        self._queries = Queries(adapter, lambda: home.dialect_of(adapter.mapper), load)
+        self._objects = Objects(home, self._queries)
         self._width = len(adapter.mapper.column_attrs)
         self._holds_collections = holds_collections(adapter.mapper)
-        self._plain = {way: _is_plain(adapter, way) for way in get_args(_Way)}
+        self._plain = {way: is_plain(adapter, way) for way in get_args(Way)}
         self._loads_more = bool(load)
-        self.takes_values = self._plain["insert"] and adapter.builds_plainly
+        self.takes_values = self._plain["insert"] and builds_plainly(adapter)
 
     @override
     async def run(
@@ -166,9 +116,7 @@ class SQLBackend(Backend[T], Generic[T]):
 
     def select(self, where: Specification = ALL) -> Select[T]:
         """Return a SELECT of what *where* means, with the options of every read."""
-        if where == ALL:
-            return self._reading
-        return self._reading.where(self._condition(where))
+        return self._queries.select(where)
 
     @override
     async def create(self, entity: T) -> T:
@@ -178,7 +126,7 @@ class SQLBackend(Backend[T], Generic[T]):
         if state.detached:
             make_transient(entity)  # else it would count as stored, and nothing be sent
         key = tuple(getattr(entity, name) for name in self.adapter.key)
-        held = self._held(session, key)
+        held = self._objects.held(key)
         if held is not None and self._plainly("insert"):
             # The session warns of two objects with one key; the database refuses.
             await session.flush()
@@ -196,32 +144,34 @@ class SQLBackend(Backend[T], Generic[T]):
         built = [e for e in entities if isinstance(e, self._mapped.entity)]
         if any(instance_state(entity).persistent for entity in built):
             raise AlreadyExistsError(fields=self.adapter.key)
-        if not self._plainly("insert") or any(map(self._has_related, built)):
+        if not self._plainly("insert") or any(
+            any(loaded_relations(self._mapped.mapper, entity).values())
+            for entity in built
+        ):
             values = (e for e in entities if isinstance(e, Mapping))
             session.add_all([*built, *(self.adapter.build(v) for v in values)])
             await session.flush()
             return
         await session.flush()  # what the caller changed on objects goes first
-        rows = self._sorted_by_shape([self._mapped.inserted(e) for e in entities])
+        rows = [self._mapped.inserted(entity) for entity in entities]
         statement = insert(self._mapped.entity)
         options = {"render_nulls": True}
-        for _, alike in groupby(rows, key=lambda row: row.keys()):
-            await session.execute(statement, list(alike), execution_options=options)
+        for alike in self._queries.grouped(rows):
+            await session.execute(statement, alike, execution_options=options)
 
     @override
     async def get(
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
     ) -> T | None:
         if where == ALL and lock is None:
-            session = self._home.session()
-            held = self._held(session, key)
+            held = self._objects.held(key)
             if held is not None and not instance_state(held).expired:
                 return held
-            pairs = zip(self._mapped.mapper.primary_key, key, strict=True)
-            if all(is_sent_whole(c, v, self._dialect.name) for c, v in pairs):
-                options = self._options  # the session's own way is the fastest
+            if self._queries.sends_whole(key):  # the session's own way is the fastest
+                session, options = self._home.session(), self._queries.options
                 return await session.get(self._mapped.entity, key, options=options)
-        return (await self._read(self._select(key, where), lock)).one_or_none()
+        found = await self._objects.read(self._queries.select_one(key, where), lock)
+        return found.one_or_none()
 
     @override
     async def find(
@@ -232,74 +182,67 @@ class SQLBackend(Backend[T], Generic[T]):
         limit: int,
         lock: Lock | None = None,
     ) -> list[T]:
-        statement = self._loading(self.select(where), [o.field for o in orders])
-        statement = statement.limit(limit).order_by(
-            *ordering(orders, self._attributes, self._nullable)
-        )
-        if skip:
-            statement = statement.offset(skip)
-        return list((await self._read(statement, lock)).all())
+        statement = self._queries.page(where, orders, skip, limit)
+        return list((await self._objects.read(statement, lock)).all())
 
     @override
     async def count(self, where: Specification, cap: int | None) -> int:
-        rows = select(*self._key_columns()).where(self._condition(where))
-        if cap is not None:
-            rows = rows.limit(cap)
-        counting = select(func.count()).select_from(rows.subquery())
+        counting = self._queries.count(where, cap)
         return (await self._home.session().scalar(counting)) or 0
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
-        statement = self._select_one(key, where)
+        statement = self._queries.exists(key, where)
         return (await self._home.session().scalar(statement)) is not None
 
     @override
     async def exists_now(self, key: KeyTuple, where: Specification) -> bool:
-        statement = self._select_one(key, where)
-        # MySQL's units read what there was at their first read, unless they lock.
-        snapshots = self._dialect.name in MYSQL
-        statement = statement.with_for_update(read=True) if snapshots else statement
+        statement = self._queries.exists(key, where, now=True)
         return (await self._home.session().scalar(statement)) is not None
 
     @override
     async def update(
         self, key: KeyTuple, changes: dict[str, Any], where: Specification
     ) -> T | None:
-        session = self._home.session()
-        known = self._held(session, key)
-        loaded = {} if known is None else self._loaded_relations(known)
-        if self._returns and changes and self._dialect.update_returning:
+        session, queries = self._home.session(), self._queries
+        mapper, known = self._mapped.mapper, self._objects.held(key)
+        loaded = {} if known is None else loaded_relations(mapper, known)
+        if self._returns and changes and queries.dialect().update_returning:
             statement = (
-                self._update(changes)
-                .where(self._has_key(key), self._condition(where))
+                queries.update(changes)
+                .where(queries.has_key(key), queries.condition(where))
                 .returning(self._mapped.entity)
             )
             options = {"populate_existing": True, "synchronize_session": False}
             found = await session.scalars(statement, execution_options=options)
             entity = self._returned(found.one_or_none())
         else:
-            changed = await self._change(self._select(key, where), changes)
+            meant = queries.select_one(key, where)
+            changed = await self._objects.change(meant, changes)
             entity = changed[0] if changed else None
         if entity is not None:
-            await self._keep_relations(entity, key, changes, loaded)
+            columns = {self._mapped.columns[name] for name in changes}
+            if stale := keep_relations(mapper, entity, loaded, columns):
+                session.expire(entity, stale)
+                await self._objects.read(queries.select_one(key))  # what `load` names
         return entity
 
     @override
     async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
         if not self._plainly("update"):
-            return len(await self._change(self.select(where), changes))
-        statement = self._update(changes).where(self._condition(where))
-        return await self._execute(statement)
+            return len(await self._objects.change(self.select(where), changes))
+        statement = self._queries.update(changes)
+        return await self._execute(statement.where(self._queries.condition(where)))
 
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
+        session, queries = self._home.session(), self._queries
         if not self._plainly("delete"):
-            return bool(await self._remove(self._select(key, where)))
-        session = self._home.session()
+            return await self._objects.remove(queries.select_one(key, where)) > 0
         statement = delete(self._mapped.entity)
-        statement = statement.where(self._has_key(key), self._condition(where))
+        statement = statement.where(queries.has_key(key), queries.condition(where))
         result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
-        known = self._held(session, key)
+        known = self._objects.held(key)
         gone = isinstance(result, CursorResult) and result.rowcount > 0
         if gone and known is not None:
             forget(session, [known])
@@ -308,9 +251,9 @@ class SQLBackend(Backend[T], Generic[T]):
     @override
     async def delete_where(self, where: Specification) -> int:
         if not self._plainly("delete"):
-            return await self._remove(self.select(where))
-        statement = delete(self._mapped.entity).where(self._condition(where))
-        return await self._execute(statement)
+            return await self._objects.remove(self.select(where))
+        statement = delete(self._mapped.entity)
+        return await self._execute(statement.where(self._queries.condition(where)))
 
     @override
     async def upsert(
@@ -327,9 +270,10 @@ class SQLBackend(Backend[T], Generic[T]):
             if stored is None or self._returns:
                 return stored
             key = instance_state(stored).identity or ()
-            return (await self._read(self._select(key, ALL), None)).one_or_none()
+            found = await self._objects.read(self._queries.select_one(key))
+            return found.one_or_none()
         await session.execute(statement.values(rows[0]))
-        return await self._settle(item, rule, where)
+        return await settle(self._objects, item, rule, where)
 
     @override
     async def upsert_many(
@@ -341,143 +285,20 @@ class SQLBackend(Backend[T], Generic[T]):
             statement, rows = upserts.statement(group)
             if not upserts.returns:
                 await session.execute(statement.values(rows))
-                if not await self._all_settled(group, rule, where):
+                if not await all_settled(self._objects, group, rule, where):
                     return False
             elif where == ALL:
                 await session.execute(statement, rows)
             else:
-                written = statement.returning(*self._key_columns())
+                written = statement.returning(*self._queries.key)
                 if len((await session.execute(written, rows)).all()) < len(rows):
                     return False
-        await self._synchronize(session)
+        await self._objects.synchronize()
         return True
-
-    async def _all_settled(
-        self, items: Sequence[Upsert[T]], rule: UniqueRule, where: Specification
-    ) -> bool:
-        """Make sure that all are stored; look again at those that seem not to be."""
-        changed = items[0].changes
-        columns = [self._attributes[name] for name in (*rule.fields, *changed)]
-        rows = [self._mapped.inserted(item.entity) for item in items]
-        # By the collation, which finds more; what is found is compared exactly below.
-        held = tuple_(*(self._attributes[name] for name in rule.fields)).in_(
-            [tuple(row[name] for name in rule.fields) for row in rows]
-        )
-        seen = where if rule.where is None else where & rule.where
-        statement = select(*columns).where(held, self._condition(seen))
-        found = {tuple(row) for row in await self._home.session().execute(statement)}
-        for item, row in zip(items, rows, strict=True):
-            wanted = *(row[name] for name in rule.fields), *item.changes.values()
-            is_stored = wanted in found
-            if not is_stored and await self._settle(item, rule, where) is None:
-                return False
-        return True
-
-    async def _settle(
-        self, item: Upsert[T], rule: UniqueRule, where: Specification
-    ) -> T | None:
-        """Make sure that the entity of an upsert that returns nothing is stored.
-
-        MySQL takes any unique key for the one that is meant. Ours left alone what holds
-        another one, and the statement here runs into it as any other would.
-        """
-        held = self._mapped.inserted(item.entity)
-        statement = self.select().where(self._holds(held, rule))
-        statement = self._loading(statement, self._deferred)
-        stored = (await self._read(statement, "wait")).one_or_none()
-        if stored is None:
-            session = self._home.session()
-            await session.execute(insert(self._mapped.entity).values(held))
-            return (await self._read(statement, None)).one_or_none()
-        if not matches(where, self.adapter.values(stored)):
-            return None
-        if any(getattr(stored, name) != item.changes[name] for name in item.changes):
-            changed = await self._change(statement, item.changes)
-            return changed[0]
-        return stored
 
     @override
     def confine(self, entity: T, fields: frozenset[str]) -> None:
-        held = instance_state(entity).info
-        held[CONFINED] = held.get(CONFINED, frozenset()) | fields
-
-    # Statements
-
-    def _sorted_by_shape(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return *rows* so that those with the same columns are one statement.
-
-        Keys that the database counts, and rows that refer to others of their table,
-        need the order as it is given.
-        """
-        tables = [t for t in self._mapped.mapper.tables if isinstance(t, Table)]
-        names = {table.fullname for table in tables}
-        targets = {
-            key.target_fullname.rpartition(".")[0]
-            for table in tables
-            for key in table.foreign_keys
-        }
-        keyed = all(row.keys() >= set(self.adapter.key) for row in rows)
-        if names & targets or not keyed:
-            return rows
-        shapes: dict[frozenset[str], int] = {}
-        by_shape = (shapes.setdefault(frozenset(row), len(shapes)) for row in rows)
-        ranked = sorted(zip(by_shape, rows, strict=True), key=lambda pair: pair[0])
-        return [row for _, row in ranked]
-
-    def _select(self, key: KeyTuple, where: Specification) -> Select[T]:
-        return self.select(where).where(self._has_key(key))
-
-    def _select_one(self, key: KeyTuple, where: Specification) -> Select[int]:
-        statement = select(1).select_from(self._mapped.entity)
-        return statement.where(self._has_key(key), self._condition(where))
-
-    def _loading(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
-        """Return *statement* so that it loads columns that are deferred elsewhere."""
-        late = [undefer(self._attributes[n]) for n in names if n in self._deferred]
-        return statement.options(*late) if late else statement
-
-    def _loaded_relations(self, entity: T) -> dict[str, Any]:
-        held = instance_state(entity).dict
-        return {name: held[name] for name in self._related if name in held}
-
-    async def _keep_relations(
-        self, entity: T, key: KeyTuple, changes: Mapping[str, Any], before: Any
-    ) -> None:
-        """Leave what was loaded, but for what goes by a column that has changed."""
-        session = self._home.session()
-        changed = {self._mapped.columns[name] for name in changes}
-        relationships = self._mapped.mapper.relationships
-        stale = {r.key for r in relationships if r.local_columns & changed}
-        now = self._loaded_relations(entity)
-        for name in before.keys() - now.keys() - stale:
-            set_committed_value(entity, name, before[name])
-        if stale & now.keys():
-            session.expire(entity, stale & now.keys())
-            await self._read(self._select(key, ALL), None)  # what `load` names
-
-    def _held(self, session: AsyncSession, key: KeyTuple) -> T | None:
-        """Return the object that stands for *key* in *session*, where it is loaded."""
-        identity = self._mapped.mapper.identity_key_from_primary_key(key)
-        found = session.sync_session.identity_map.get(identity)
-        return found if isinstance(found, self._mapped.entity) else None
-
-    async def _read(self, statement: Select[T], lock: Lock | None) -> ScalarResult[T]:
-        options = {}
-        if lock is not None:
-            if lock == "skip_locked" and self._dialect.name == "sqlite":
-                raise NotSupportedError(
-                    "SQLite locks the whole database, so there are no locked rows to "
-                    'skip: use lock="wait"'
-                )
-            statement = statement.with_for_update(
-                nowait=lock == "nowait",
-                skip_locked=lock == "skip_locked",
-                of=self._mapped.entity,
-            )
-            options["populate_existing"] = True  # what was read before may be stale
-        session = self._home.session()
-        found = await session.scalars(statement, execution_options=options)
-        return found.unique()
+        confine(entity, fields)
 
     def _upserts(self, rule: UniqueRule, where: Specification) -> Upserts[T]:
         if not self._plainly("upsert"):
@@ -486,57 +307,17 @@ class SQLBackend(Backend[T], Generic[T]):
                 "to its inserts, updates or flushes, which an upsert passes by: use "
                 "create and update"
             )
-        held = None if rule.where is None else self._condition(rule.where)
-        seen = self._condition(where)
-        return Upserts(self._mapped, self._dialect, rule, seen, held)
-
-    def _update(self, changes: dict[str, Any]) -> Update:
-        values = self._values(changes)
-        if self._version is not None:
-            values[self._version] = self._attributes[self._version] + 1
-        return update(self._mapped.entity).values(values)
+        queries = self._queries
+        held = None if rule.where is None else queries.condition(rule.where)
+        seen = queries.condition(where)
+        return Upserts(self._mapped, queries.dialect(), rule, seen, held)
 
     async def _execute(self, statement: Update | Delete) -> int:
         """Run *statement*, and let what the unit has loaded know of it."""
         session = self._home.session()
         result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
-        await self._synchronize(session)
+        await self._objects.synchronize()
         return result.rowcount if isinstance(result, CursorResult) else 0
-
-    async def _change(self, found: Select[T], changes: dict[str, Any]) -> list[T]:
-        """Let the mapping's own rules run: versions, validators, events, cascades."""
-        session = self._home.session()
-        entities = (await self._read(self._loading(found, changes), "wait")).all()
-        for entity in entities:
-            for name, value in changes.items():
-                setattr(entity, name, _worked_out(getattr(entity, name), value))
-                # Else a value that was there already would not move the version on.
-                flag_modified(entity, name)
-        session.info[CHECKED] = True
-        try:
-            await session.flush()
-        finally:
-            session.info[CHECKED] = False
-        return list(entities)
-
-    async def _remove(self, found: Select[T]) -> int:
-        """Delete objects one by one: the mapping's cascades run on them."""
-        session = self._home.session()
-        entities = (await self._read(found, None)).all()
-        for entity in entities:
-            await session.delete(entity)
-        await session.flush()
-        return len(entities)
-
-    async def _synchronize(self, session: AsyncSession) -> None:
-        """Let what the unit has loaded know of a statement past the session."""
-        held = session.sync_session.identity_map.values()
-        known = [entity for entity in held if isinstance(entity, self._mapped.entity)]
-        await refresh_columns(session, known)
-
-    @property
-    def _dialect(self) -> Dialect:
-        return self._home.dialect_of(self._mapped.mapper)
 
     def _returned(self, entity: T | None) -> T | None:
         """Return *entity*, of which no statement returns what is no column."""
@@ -550,72 +331,11 @@ class SQLBackend(Backend[T], Generic[T]):
         """True where a statement that changes a row returns all that a reader gets."""
         return self._plainly("update") and not self._loads_more
 
-    def _plainly(self, what: _Way) -> bool:
+    def _plainly(self, what: Way) -> bool:
         """Tell whether a statement past the session breaks nobody's rules."""
         session = self._home.session().sync_session
         return self._plain[what] and not hears_flushes(session)
 
-    def _has_related(self, entity: T) -> bool:
-        """Tell whether other entities are to be stored along with this one."""
-        held = instance_state(entity).dict
-        return any(held.get(name) for name in self._related)
-
     def _url(self) -> URL | None:
         bind = self._home.session().sync_session.bind
         return None if bind is None else bind.engine.url
-
-    def _values(self, changes: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: self._attributes[name] + value.amount
-            if isinstance(value, Inc)
-            else value
-            for name, value in changes.items()
-        }
-
-    def _condition(self, where: Specification) -> Any:
-        return condition(where, self._attributes, self._dialect.name)
-
-    def _holds(self, values: Mapping[str, Any], rule: UniqueRule) -> Any:
-        held = [Comparison(name, "eq", values[name]) for name in rule.fields]
-        where = ALL if rule.where is None else rule.where
-        return self._condition(And((*held, where)))
-
-    def _key_columns(self) -> list[QueryableAttribute[Any]]:
-        return [self._attributes[name] for name in self.adapter.key]
-
-    def _has_key(self, key: KeyTuple) -> Any:
-        pairs = zip(self.adapter.key, key, strict=True)
-        return self._condition(And(tuple(Comparison(n, "eq", v) for n, v in pairs)))
-
-
-def _worked_out(now: Any, value: Any) -> Any:
-    """Return what *value* makes of *now*, in a row that nobody else can change."""
-    if not isinstance(value, Inc):
-        return value
-    return None if now is None else now + value.amount
-
-
-def _is_plain(adapter: MappedAdapter[Any], what: _Way) -> bool:
-    """Tell whether a statement past the session breaks no rule of the mapping."""
-    mapper = adapter.mapper
-    counts = adapter.version is None or adapter.counts_by_one
-    is_flat = not mapper.inherits and mapper.polymorphic_on is None
-    heard = ("insert", "update") if what == "upsert" else (what,)
-    if not (is_flat and counts) or any(_listens(mapper, way) for way in heard):
-        return False
-    if what == "update":
-        eager = (r.lazy not in {"select", True, "raise"} for r in mapper.relationships)
-        return not adapter.hears_sets and not any(eager)
-    return what != "delete" or not any(map(_cascades, mapper.relationships))
-
-
-def _listens(mapper: Mapper[Any], what: str) -> bool:
-    dispatch: Any = mapper.dispatch
-    return any(getattr(dispatch, f"{when}_{what}") for when in ("before", "after"))
-
-
-def _cascades(relationship: RelationshipProperty[Any]) -> bool:
-    """Tell whether deleting an entity does something to what it is related to."""
-    if relationship.direction is RelationshipDirection.MANYTOONE:
-        return relationship.cascade.delete
-    return relationship.passive_deletes != "all"

@@ -1,6 +1,6 @@
-"""Which relationships a statement loads, and what reading any other one does."""
+"""Which relationships are loaded, and what reading any other one does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
 from sqlalchemy import event
@@ -16,6 +16,7 @@ from sqlalchemy.orm import (
     selectinload,
     subqueryload,
 )
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 from sqlalchemy.orm.strategy_options import _AbstractLoad
 from sqlalchemy.util.concurrency import in_greenlet
@@ -64,6 +65,27 @@ def _eager(mapper: Mapper[Any], above: frozenset[Mapper[Any]]) -> list[_Abstract
             option = make(getattr(mapper.class_, relationship.key))
             options.append(option.options(*_eager(target, above | {target})))
     return options
+
+
+def loaded_relations(mapper: Mapper[Any], entity: object) -> dict[str, Any]:
+    """Return what is loaded of the relationships of *entity*, by name."""
+    held = instance_state(entity).dict
+    return {r.key: held[r.key] for r in mapper.relationships if r.key in held}
+
+
+def keep_relations(
+    mapper: Mapper[Any], entity: object, before: Mapping[str, Any], changed: Set[Any]
+) -> Set[str]:
+    """Leave on *entity* what was loaded before an update of it.
+
+    Returns:
+        Those that are loaded, and go by a column that was *changed*.
+    """
+    stale = {r.key for r in mapper.relationships if r.local_columns & changed}
+    now = loaded_relations(mapper, entity)
+    for name in before.keys() - now.keys() - stale:
+        set_committed_value(entity, name, before[name])
+    return stale & now.keys()
 
 
 @event.listens_for(Session, "do_orm_execute")

@@ -56,32 +56,21 @@ async def _refresh(
     session: AsyncSession, mapper: Mapper[Any], names: Sequence[str], by_key: ByKey
 ) -> None:
     """Read *names* of the entities in *by_key*, and take out what is found."""
-    keys = list(by_key)
-    for start in range(0, len(keys), _AT_ONCE):
-        await _read(session, mapper, names, by_key, keys[start : start + _AT_ONCE])
-
-
-async def _read(
-    session: AsyncSession,
-    mapper: Mapper[Any],
-    names: Sequence[str],
-    by_key: ByKey,
-    keys: Sequence[tuple[Any, ...]],
-) -> None:
+    width, keys = len(mapper.primary_key), list(by_key)
     columns = [getattr(mapper.class_, name) for name in names]
-    meant = (
-        and_(*(c == part for c, part in zip(mapper.primary_key, key, strict=True)))
-        for key in keys
-    )
-    statement = select(*mapper.primary_key, *columns).where(or_(*meant))
-    for row in await session.execute(statement):
-        entity = by_key.pop(tuple(row[: len(mapper.primary_key)]), None)
-        values = row[len(mapper.primary_key) :]
-        for name, value in zip(names, values, strict=True):
-            set_committed_value(entity, name, value)
-        state = instance_state(entity)
-        # Types that track changes inside a value, such as MutableDict, take it in here.
-        state.manager.dispatch.refresh(state, None, names)
+    for start in range(0, len(keys), _AT_ONCE):
+        meant = (
+            and_(*(c == part for c, part in zip(mapper.primary_key, key, strict=True)))
+            for key in keys[start : start + _AT_ONCE]
+        )
+        statement = select(*mapper.primary_key, *columns).where(or_(*meant))
+        for row in await session.execute(statement):
+            entity = by_key.pop(tuple(row[:width]), None)
+            for name, value in zip(names, row[width:], strict=True):
+                set_committed_value(entity, name, value)
+            state = instance_state(entity)
+            # Types that track changes inside a value, MutableDict say, take it in here.
+            state.manager.dispatch.refresh(state, None, names)
 
 
 def forget(session: AsyncSession, entities: Iterable[object]) -> None:

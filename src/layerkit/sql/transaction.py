@@ -20,10 +20,10 @@ from typing_extensions import override
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
-from layerkit.sql.entities import check_changes
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
 from layerkit.sql.loading import WATCHED
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
+from layerkit.sql.tracked import check_changes
 from layerkit.unit_of_work import Transaction, shielded
 from layerkit.unit_of_work.transaction import open_blocks
 

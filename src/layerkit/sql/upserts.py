@@ -1,4 +1,7 @@
-"""INSERT that changes what is there already: ON CONFLICT, and MySQL's way of it."""
+"""INSERT that changes what is there already: ON CONFLICT, and MySQL's way of it.
+
+MySQL returns nothing of it, so what it has left undone is settled after it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import groupby
@@ -13,6 +16,9 @@ from sqlalchemy import (
     and_,
     cast,
     func,
+    insert,
+    select,
+    tuple_,
 )
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -20,9 +26,11 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.dml import Insert
 
 from layerkit.core.errors import NotSupportedError
-from layerkit.repository import UniqueRule, Upsert
+from layerkit.repository import Specification, UniqueRule, Upsert
+from layerkit.repository.evaluate import matches
 from layerkit.sql.compile import MYSQL
 from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.objects import Objects
 
 T = TypeVar("T")
 
@@ -74,20 +82,17 @@ class Upserts(Generic[T]):
                 yield alike[start : start + size]
 
     def _columns(self, item: Upsert[T]) -> tuple[Set[str], Set[str]]:
-        return self._row(item).keys(), item.changes.keys()
+        return self._adapter.inserted(item.entity).keys(), item.changes.keys()
 
     def statement(
         self, items: Sequence[Upsert[T]]
     ) -> tuple[Insert, list[dict[str, Any]]]:
         """Return the statement for *items*, which set the same fields, and its rows."""
-        rows = [self._row(item) for item in items]
+        rows = [self._adapter.inserted(item.entity) for item in items]
         changed = list(items[0].changes)
         if self._name in MYSQL:
             return self._on_duplicate_key(changed), rows
         return self._on_conflict(changed), rows
-
-    def _row(self, item: Upsert[T]) -> dict[str, Any]:
-        return self._adapter.inserted(item.entity)
 
     def _on_conflict(self, changed: Sequence[str]) -> Insert:
         make = sqlite_insert if self._name == "sqlite" else postgresql_insert
@@ -132,3 +137,51 @@ class Upserts(Generic[T]):
         if values:
             values = adapter.touched() | values
         return values
+
+
+async def all_settled(
+    objects: Objects[T],
+    items: Sequence[Upsert[T]],
+    rule: UniqueRule,
+    where: Specification,
+) -> bool:
+    """Make sure that all are stored; look again at those that seem not to be."""
+    queries = objects.queries
+    columns = [queries.attributes[n] for n in (*rule.fields, *items[0].changes)]
+    rows = [objects.adapter.inserted(item.entity) for item in items]
+    # By the collation, which finds more; what is found is compared exactly below.
+    held = tuple_(*columns[: len(rule.fields)]).in_(
+        [tuple(row[name] for name in rule.fields) for row in rows]
+    )
+    seen = where if rule.where is None else where & rule.where
+    statement = select(*columns).where(held, queries.condition(seen))
+    found = {tuple(row) for row in await objects.session.execute(statement)}
+    for item, row in zip(items, rows, strict=True):
+        wanted = *(row[name] for name in rule.fields), *item.changes.values()
+        is_stored = wanted in found
+        if not is_stored and await settle(objects, item, rule, where) is None:
+            return False
+    return True
+
+
+async def settle(
+    objects: Objects[T], item: Upsert[T], rule: UniqueRule, where: Specification
+) -> T | None:
+    """Make sure that the entity of an upsert that returns nothing is stored.
+
+    MySQL takes any unique key for the one that is meant. Ours left alone what holds
+    another one, and the statement here runs into it as any other would.
+    """
+    adapter, queries = objects.adapter, objects.queries
+    held = adapter.inserted(item.entity)
+    found = queries.select().where(queries.holds(held, rule))
+    found = queries.undeferred(found, queries.attributes)
+    stored = (await objects.read(found, "wait")).one_or_none()
+    if stored is None:
+        await objects.session.execute(insert(adapter.entity).values(held))
+        return (await objects.read(found)).one_or_none()
+    if not matches(where, adapter.values(stored)):
+        return None
+    if any(getattr(stored, name) != item.changes[name] for name in item.changes):
+        return (await objects.change(found, item.changes))[0]
+    return stored

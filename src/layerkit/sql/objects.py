@@ -1,0 +1,121 @@
+"""Objects of one mapped class in the session of the open unit.
+
+What is changed and removed here goes through a flush, where the mapping's own rules
+run: versions, validators, events, cascades.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from sqlalchemy import Dialect, ScalarResult, Select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import flag_modified
+
+from layerkit.core.errors import NotSupportedError
+from layerkit.repository import Inc, KeyTuple, Lock
+from layerkit.sql.queries import Queries
+from layerkit.sql.refresh import refresh_columns
+from layerkit.sql.transaction import CHECKED
+
+T = TypeVar("T")
+
+
+class SessionHolder(Protocol):
+    """Know the session of the unit of work that this context stands in."""
+
+    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
+        """Return the dialect of the database that the classes of *mapper* live in."""
+        ...
+
+    def session(self) -> AsyncSession:
+        """Return that session."""
+        ...
+
+
+class Objects(Generic[T]):
+    """Read, change and remove objects of one class.
+
+    Args:
+        home: Knows the session.
+        queries: The statements of the class.
+    """
+
+    def __init__(self, home: SessionHolder, queries: Queries[T]) -> None:
+        self._home = home
+        self.adapter, self.queries = queries.adapter, queries
+
+    @property
+    def session(self) -> AsyncSession:
+        """The session of the open unit."""
+        return self._home.session()
+
+    def held(self, key: KeyTuple) -> T | None:
+        """Return the object that stands for *key* in the session, if it is loaded."""
+        identity = self.adapter.mapper.identity_key_from_primary_key(key)
+        found = self.session.sync_session.identity_map.get(identity)
+        return found if isinstance(found, self.adapter.entity) else None
+
+    async def read(
+        self, statement: Select[T], lock: Lock | None = None
+    ) -> ScalarResult[T]:
+        """Return what *statement* finds, each object once.
+
+        Raises:
+            NotSupportedError: The database has no such lock.
+        """
+        options = {}
+        if lock is not None:
+            if lock == "skip_locked" and self.queries.dialect().name == "sqlite":
+                raise NotSupportedError(
+                    "SQLite locks the whole database, so there are no locked rows to "
+                    'skip: use lock="wait"'
+                )
+            statement = statement.with_for_update(
+                nowait=lock == "nowait",
+                skip_locked=lock == "skip_locked",
+                of=self.adapter.entity,
+            )
+            options["populate_existing"] = True  # what was read before may be stale
+        found = await self.session.scalars(statement, execution_options=options)
+        return found.unique()
+
+    async def change(self, found: Select[T], changes: Mapping[str, Any]) -> list[T]:
+        """Make *changes* to each object that *found* finds, and return them."""
+        statement = self.queries.undeferred(found, changes)
+        entities = list((await self.read(statement, "wait")).all())
+        for entity in entities:
+            for name, value in changes.items():
+                setattr(entity, name, _worked_out(getattr(entity, name), value))
+                # Else a value that was there already would not move the version on.
+                flag_modified(entity, name)
+        session = self.session
+        session.info[CHECKED] = True
+        try:
+            await session.flush()
+        finally:
+            session.info[CHECKED] = False
+        return entities
+
+    async def remove(self, found: Select[T]) -> int:
+        """Delete each object that *found* finds, and return how many."""
+        entities = (await self.read(found)).all()
+        session = self.session
+        for entity in entities:
+            await session.delete(entity)
+        await session.flush()
+        return len(entities)
+
+    async def synchronize(self) -> None:
+        """Let what the unit has loaded know of a statement past the session."""
+        session = self.session
+        held = session.sync_session.identity_map.values()
+        known = [entity for entity in held if isinstance(entity, self.adapter.entity)]
+        await refresh_columns(session, known)
+
+
+def _worked_out(now: Any, value: Any) -> Any:
+    """Return what *value* makes of *now*, in a row that nobody else can change."""
+    if not isinstance(value, Inc):
+        return value
+    return None if now is None else now + value.amount

@@ -1,0 +1,163 @@
+"""The statements of one mapped class, without a session to run them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Select,
+    Table,
+    Update,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.orm import QueryableAttribute, undefer
+from sqlalchemy.orm.interfaces import ORMOption
+
+from layerkit.repository import (
+    ALL,
+    And,
+    Comparison,
+    Inc,
+    KeyTuple,
+    Order,
+    Specification,
+    UniqueRule,
+)
+from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
+from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.loading import loader_options
+
+T = TypeVar("T")
+
+
+class Queries(Generic[T]):
+    """Write statements for the dialect of the open unit.
+
+    Args:
+        adapter: What is known of the mapped class.
+        dialect: Returns the dialect of the database that the class lives in.
+        load: Loader options for every statement that returns objects.
+
+    Attributes:
+        options: All loader options of such a statement.
+        attributes: The mapped attributes of columns by name.
+        key: Those of the key.
+    """
+
+    def __init__(
+        self,
+        adapter: MappedAdapter[T],
+        dialect: Callable[[], Dialect],
+        load: Sequence[ORMOption],
+    ) -> None:
+        self.adapter = adapter
+        self.dialect = dialect
+        self.options: Final = (*loader_options(adapter.mapper), *load)
+        self.attributes: Final[Mapping[str, QueryableAttribute[Any]]] = {
+            name: getattr(adapter.entity, name) for name in adapter.fields
+        }
+        self.key: Final = [self.attributes[name] for name in adapter.key]
+        self._reading = select(adapter.entity).options(*self.options)
+        self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
+        self._deferred = {a.key for a in adapter.mapper.column_attrs if a.deferred}
+        self._version = adapter.version if adapter.counts_by_one else None
+
+    def select(self, where: Specification = ALL) -> Select[T]:
+        """Return a SELECT of what *where* means, with all loader options."""
+        if where == ALL:
+            return self._reading
+        return self._reading.where(self.condition(where))
+
+    def select_one(self, key: KeyTuple, where: Specification = ALL) -> Select[T]:
+        """Return a SELECT of what has *key*, if *where* means it."""
+        return self.select(where).where(self.has_key(key))
+
+    def page(
+        self, where: Specification, orders: Sequence[Order], skip: int, limit: int
+    ) -> Select[T]:
+        """Return a SELECT of a part of what *where* means."""
+        statement = self.undeferred(self.select(where), [o.field for o in orders])
+        statement = statement.limit(limit).order_by(
+            *ordering(orders, self.attributes, self._nullable)
+        )
+        return statement.offset(skip) if skip else statement
+
+    def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
+        """Return *statement* so that it loads columns that are deferred elsewhere."""
+        late = [undefer(self.attributes[n]) for n in names if n in self._deferred]
+        return statement.options(*late) if late else statement
+
+    def count(self, where: Specification, cap: int | None) -> Select[int]:
+        """Return a SELECT of how many *where* means, *cap* at most."""
+        rows = select(*self.key).where(self.condition(where))
+        if cap is not None:
+            rows = rows.limit(cap)
+        return select(func.count()).select_from(rows.subquery())
+
+    def exists(
+        self, key: KeyTuple, where: Specification, *, now: bool = False
+    ) -> Select[int]:
+        """Return a SELECT of a row if *key* is there, *now*, and *where* means it."""
+        statement = select(1).select_from(self.adapter.entity)
+        statement = statement.where(self.has_key(key), self.condition(where))
+        # MySQL's units read what there was at their first read, unless they lock.
+        snapshots = now and self.dialect().name in MYSQL
+        return statement.with_for_update(read=True) if snapshots else statement
+
+    def grouped(self, rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+        """Yield *rows*, to be inserted, so that those with the same columns are one.
+
+        Keys that the database counts, and rows that refer to others of their table,
+        need the order as it is given.
+        """
+        tables = [t for t in self.adapter.mapper.tables if isinstance(t, Table)]
+        targets = {
+            key.target_fullname.rpartition(".")[0]
+            for table in tables
+            for key in table.foreign_keys
+        }
+        refers = not targets.isdisjoint(table.fullname for table in tables)
+        keyed = all(row.keys() >= set(self.adapter.key) for row in rows)
+        if keyed and not refers:
+            shapes: dict[frozenset[str], int] = {}
+            rows = sorted(
+                rows, key=lambda row: shapes.setdefault(frozenset(row), len(shapes))
+            )
+        for _, alike in groupby(rows, key=lambda row: row.keys()):
+            yield list(alike)
+
+    def update(self, changes: Mapping[str, Any]) -> Update:
+        """Return an UPDATE that makes *changes* and moves the version on."""
+        values = {
+            name: self.attributes[name] + value.amount
+            if isinstance(value, Inc)
+            else value
+            for name, value in changes.items()
+        }
+        if self._version is not None:
+            values[self._version] = self.attributes[self._version] + 1
+        return update(self.adapter.entity).values(values)
+
+    def condition(self, where: Specification) -> ColumnElement[bool]:
+        """Return *where* in SQL."""
+        return condition(where, self.attributes, self.dialect().name)
+
+    def has_key(self, key: KeyTuple) -> ColumnElement[bool]:
+        """Return the condition that a row has *key*."""
+        pairs = zip(self.adapter.key, key, strict=True)
+        return self.condition(And(tuple(Comparison(n, "eq", v) for n, v in pairs)))
+
+    def sends_whole(self, key: KeyTuple) -> bool:
+        """Tell whether the session's own comparison with *key* means the same."""
+        pairs = zip(self.adapter.mapper.primary_key, key, strict=True)
+        return all(is_sent_whole(c, v, self.dialect().name) for c, v in pairs)
+
+    def holds(self, values: Mapping[str, Any], rule: UniqueRule) -> ColumnElement[bool]:
+        """Return the condition that a row takes *values* by a unique rule."""
+        held = [Comparison(name, "eq", values[name]) for name in rule.fields]
+        where = ALL if rule.where is None else rule.where
+        return self.condition(And((*held, where)))

@@ -1,0 +1,113 @@
+"""What the tables of a mapped class say of it: its fields and its unique rules."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Index,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapper
+from sqlalchemy.types import JSON, TypeDecorator
+
+from layerkit.repository import Comparison, FieldInfo, UniqueRule
+from layerkit.sql.defaults import is_made_here
+from layerkit.sql.mixins import LIVE
+from layerkit.sql.types import UTCDateTime
+
+
+def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo:
+    """Describe a column; types that take values of several classes are unchecked."""
+    columns: list[Any] = mapper.attrs[name].columns
+    column = columns[0]
+    kind: type | None = None
+    is_moment = isinstance(column.type, UTCDateTime)
+    if is_moment:
+        kind = datetime
+    elif not isinstance(column.type, TypeDecorator | JSON):
+        kind = column.type.python_type
+    if kind is object:  # SQLAlchemy's word for a type that does not say
+        kind = None
+    is_filled_in = (
+        is_version
+        or column.default is not None
+        or column.server_default is not None
+        # A class mapped to a subquery has no table that could count.
+        or any(c is getattr(c.table, "autoincrement_column", None) for c in columns)
+    )
+    return FieldInfo(
+        name,
+        kind,
+        nullable=bool(column.nullable),
+        required=not column.nullable and not is_filled_in,
+        indexed=bool(column.index or column.unique),
+        aware=is_moment,
+    )
+
+
+def unique_rules(
+    mapper: Mapper[Any], names: Mapping[ColumnElement[Any], str], deleted: str | None
+) -> tuple[UniqueRule, ...]:
+    """Return the unique rules of a class, whose columns have *names* in it."""
+    rules: list[UniqueRule] = []
+    for table in (table for table in mapper.tables if isinstance(table, Table)):
+        found = [
+            UniqueRule(
+                str(name or "_".join((table.name, *(c.name for c in columns), "key"))),
+                tuple(names[column] for column in columns),
+                Comparison(deleted, "null") if live and deleted else None,
+            )
+            for name, columns, live in _unique_columns(table)
+            if all(column in names for column in columns)
+        ]
+        rules += sorted(found, key=lambda rule: rule.name)  # a set has no order
+    return tuple(rules)
+
+
+def _unique_columns(table: Table) -> Iterator[tuple[object, list[Column[Any]], bool]]:
+    """Yield name and columns of each rule, and whether it is for living rows only."""
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            yield constraint.name, list(constraint.columns), False
+    for index in table.indexes:
+        if index.unique and _is_rule(index):
+            yield index.name, list(index.columns), LIVE in index.info
+
+
+def only_in_sql(
+    mapper: Mapper[Any], columns: Mapping[str, Column[Any]]
+) -> Iterator[str]:
+    """Yield what only a database can do, the defaults of *columns* among it."""
+    if mapper.inherits or mapper.polymorphic_on is not None:
+        yield "inheritance"
+    for table in mapper.tables:
+        if any(_is_check(rule) for rule in getattr(table, "constraints", ())):
+            yield "a CHECK constraint"
+        for index in getattr(table, "indexes", ()):
+            if index.unique and not _is_rule(index):
+                yield f"a unique index on a condition or expression, {index.name}"
+    for name, column in columns.items():
+        for default in (column.server_default, column.default, column.onupdate):
+            if default is not None and not is_made_here(default):
+                yield f"a default of {name} that is made in SQL"
+
+
+def _is_check(rule: object) -> bool:
+    """Tell whether *rule* is a CHECK that no column type, an Enum say, has added."""
+    if not isinstance(rule, CheckConstraint):
+        return False
+    return not rule._type_bound  # noqa: SLF001 - SQLAlchemy has no public name for it
+
+
+def _is_rule(index: Index) -> bool:
+    """Tell whether a unique index is about plain columns, of every (living) row."""
+    if LIVE in index.info:
+        return True
+    columns = (getattr(e, "element", e) for e in index.expressions)  # past a DESC
+    is_plain = all(isinstance(column, Column) for column in columns)
+    return is_plain and not any(n.endswith("_where") for n in index.dialect_kwargs)
