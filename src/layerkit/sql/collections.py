@@ -81,8 +81,5 @@ def _names_of(mapper: Mapper[Any]) -> tuple[str, ...]:
 def _may_hold(kind: TypeEngine[Any]) -> bool:
     if isinstance(kind, TypeDecorator):
         return not isinstance(kind, UTCDateTime)
-    try:
-        held = kind.python_type
-    except NotImplementedError:  # a type of one dialect that does not say
-        return False
-    return held is object or issubclass(held, _COLLECTIONS)  # object: JSON of any kind
+    held = kind.python_type
+    return held is object or issubclass(held, _COLLECTIONS)  # object: it does not say
