@@ -174,6 +174,24 @@ class RecordsContract(BaseContract):
 
             assert (await items.get_by_id(made.id)).qty == 1
 
+    async def test_an_upsert_keeps_the_stamps_and_counts_the_version_of_what_is_there(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records", "upserts")
+        async with open_repository(self.record) as records:
+            made = await records.create({"code": "a"})
+            foreign = {"created_at": datetime(2001, 1, 1, tzinfo=UTC), "version": 9}
+
+            await records.upsert(self.record(code="a", qty=1, **foreign), key="code")
+            await records.upsert_many(
+                [self.record(code="a", qty=2, **foreign)], key="code"
+            )
+
+            found = await records.get_by_id(made.id)
+            assert (found.qty, found.version) == (2, made.version + 2)
+            assert found.created_at == made.created_at
+            assert found.updated_at >= made.updated_at
+
     @pytest.mark.parametrize(
         "name", ["version", "created_at", "updated_at", "deleted_at"]
     )
