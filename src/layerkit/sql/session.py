@@ -98,7 +98,7 @@ class SessionUnit(SQLTransaction):
     @override
     async def _rollback(self) -> None:
         if self._joined:
-            if self.writes or self._doom is not None:
+            if self._has_changed_since(self.blocks[0]) or self._doom is not None:
                 self._forbid_commit(self.failure or UnitOfWorkError("it failed"))
             return
         loaded = loaded_values(self.session.sync_session)

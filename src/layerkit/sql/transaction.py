@@ -72,8 +72,11 @@ class SQLTransaction(Transaction):
 
     @override
     def unwritten(self) -> int:
+        notice_collections(self.session.sync_session)
+        return self._pending()
+
+    def _pending(self) -> int:
         session = self.session.sync_session
-        notice_collections(session)
         states = [inspected(entity, raiseerr=True) for entity in session.dirty]
         changed = sum(len(state.committed_state) for state in states)
         return changed + len(session.new) + len(session.deleted)
@@ -132,6 +135,10 @@ class SQLTransaction(Transaction):
             yield
         finally:
             self._ends = False
+
+    def note_flush(self) -> None:
+        """Count what is about to be flushed, be it by a verb that only reads."""
+        self.writes += self._pending()
 
     def note_end(self) -> None:
         """Doom the unit where somebody else has ended its transaction."""
@@ -241,6 +248,7 @@ def _check_changes(session: Session, _: object, __: object) -> None:
     except AppException as error:
         unit.doom(error)
         raise
+    unit.note_flush()
 
 
 @event.listens_for(Session, "after_flush")

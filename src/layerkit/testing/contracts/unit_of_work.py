@@ -282,6 +282,52 @@ class UnitOfWorkContract(RepositoryContract):
 
             assert (await items.get_by_id(created.id)).qty == 1
 
+    async def test_a_changed_attribute_that_a_read_has_written_dooms_the_whole(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            with pytest.raises(UnitOfWorkError, match="Failure"):
+                async with items.unit_of_work():
+                    with pytest.raises(Failure):
+                        async with items.unit_of_work():
+                            (await items.get_by_id(created.id)).qty = 2
+                            await items.count()
+                            raise Failure
+
+            assert (await items.get_by_id(created.id)).qty == 1
+
+    async def test_a_changed_attribute_that_a_savepoint_has_written_dooms_the_whole(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            with pytest.raises(UnitOfWorkError, match="Failure"):
+                async with items.unit_of_work():
+                    with pytest.raises(Failure):
+                        async with items.unit_of_work() as inner:
+                            (await items.get_by_id(created.id)).qty = 2
+                            with pytest.raises(ValidationError):
+                                async with inner.savepoint():
+                                    await items.update(created.id, {"nope": 1})
+                            raise Failure
+
+            assert (await items.get_by_id(created.id)).qty == 1
+
+    async def test_an_attribute_changed_before_an_inner_failure_is_kept(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            async with items.unit_of_work():
+                (await items.get_by_id(created.id)).qty = 2
+                with pytest.raises(Failure):
+                    async with items.unit_of_work():
+                        await items.count()
+                        raise Failure
+
+            assert (await items.get_by_id(created.id)).qty == 2
+
     async def test_a_caught_duplicate_without_a_savepoint_dooms_the_unit(
         self, open_repository: OpenRepository
     ) -> None:
