@@ -172,9 +172,10 @@ class SessionUnit(SQLTransaction):
 
     def forget(self, ended: SessionTransaction) -> None:
         """Drop what waited for a savepoint of the caller's that was rolled back."""
-        if (then := self._marks.pop(ended, None)) is not None and self.blocks:
+        then = self._marks.pop(ended, None)
+        if then is not None and self.blocks and not self._ends:
             del self._hooks[then.hooks :], self._events[then.events :]
-            self.writes, self._doom = then.writes, then.doom
+            self.writes, self._doom = then.writes, then.doom or self._lost
         self._waiting = [w for w in self._waiting if not _is_inside(w.nested, ended)]
         if self._veto is not None and _is_inside(self._veto[1], ended):
             self._veto = None  # what was half done is undone
