@@ -123,7 +123,7 @@ class SQLBackend(Backend[T], Generic[T]):
         session, state = self._home.session(), instance_state(entity)
         if state.persistent:
             raise AlreadyExistsError(fields=self.adapter.key)
-        if state.detached:
+        if state.detached or state.deleted:
             make_transient(entity)  # else it would count as stored, and nothing be sent
         key = tuple(getattr(entity, name) for name in self.adapter.key)
         held = self._objects.held(key)

@@ -165,7 +165,7 @@ class SQLTransaction(Transaction):
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
                 failure = translate(error, registries=self._registries)
-                self.lose(failure)
+                self.doom(failure)
                 raise failure from error
         try:
             yield

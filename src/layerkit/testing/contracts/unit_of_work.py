@@ -354,6 +354,19 @@ class UnitOfWorkContract(RepositoryContract):
             with pytest.raises(UnitOfWorkError):
                 unit.after_commit(lambda: None)
 
+    async def test_an_entity_that_its_unit_has_deleted_can_be_created_again(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a"))
+            async with items.unit_of_work():
+                item = await items.get_by_id(created.id)
+                await items.delete(created.id)
+                again = await items.create(item)
+                again.qty = 7
+
+            assert (await items.get_by_id(created.id)).qty == 7
+
     # Savepoints
 
     async def test_a_savepoint_lets_a_caught_error_pass(
@@ -387,6 +400,24 @@ class UnitOfWorkContract(RepositoryContract):
                         await items.count()
 
             assert (await items.get_by_id(created.id)).name == "b"
+
+    async def test_what_can_not_be_written_before_a_savepoint_goes_with_the_outer_one(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("a"))
+            created = await items.create(self.make("b"))
+            async with items.unit_of_work() as unit:
+                item = await items.get_by_id(created.id)
+                with pytest.raises(AlreadyExistsError):
+                    async with unit.savepoint():
+                        item.name = "a"
+                        await unit.savepoint().__aenter__()
+                item.qty = 7
+
+            stored = await items.get_by_id(created.id)
+            assert (stored.name, stored.qty) == ("b", 7)
 
     async def test_a_savepoint_that_ends_well_is_kept(
         self, open_repository: OpenRepository
