@@ -341,6 +341,20 @@ class UnitOfWorkContract(RepositoryContract):
 
             assert await items.count() == 0
 
+    async def test_an_entity_of_the_unit_that_is_created_again_dooms_it(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            for verb in (items.create, lambda item: items.create_many([item])):
+                with pytest.raises(UnitOfWorkError, match="savepoint"):
+                    async with items.unit_of_work():
+                        item = await items.create(self.make("a"))
+                        with pytest.raises(AlreadyExistsError):
+                            await verb(item)
+
+            assert await items.count() == 0
+
     async def test_a_block_is_entered_once(
         self, open_repository: OpenRepository
     ) -> None:
