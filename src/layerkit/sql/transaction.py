@@ -105,11 +105,14 @@ class SQLTransaction(Transaction):
             told = translate if self.read_only else translate_commit
             raise told(error, registries=self._registries) from error
 
+    async def _write(self) -> None:
+        notice_collections(self.session.sync_session)
+        await self.session.flush()
+        await fill_expired(self.session)
+
     async def _flush(self) -> None:
         try:
-            notice_collections(self.session.sync_session)
-            await self.session.flush()
-            await fill_expired(self.session)
+            await self._write()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
 
@@ -159,9 +162,7 @@ class SQLTransaction(Transaction):
         with self.verb("savepoint", writes=False):
             try:
                 await begin_by_hand(session)
-                notice_collections(session.sync_session)
-                await session.flush()
-                await fill_expired(session)
+                await self._write()
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
                 failure = translate(error, registries=self._registries)
@@ -186,9 +187,7 @@ class SQLTransaction(Transaction):
 
     async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
         try:
-            notice_collections(self.session.sync_session)
-            await self.session.flush()
-            await fill_expired(self.session)
+            await self._write()
             await shielded(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
