@@ -143,6 +143,21 @@ async def test_an_entity_of_the_unit_is_not_created_twice(database: Database) ->
     assert refused.value.fields == ("id",)
 
 
+@pytest.mark.parametrize("verb", ["create", "create_many"])
+async def test_an_entity_that_is_flushed_is_not_created_twice(
+    database: Database, verb: str
+) -> None:
+    managers = Repository[Manager, int](database, Manager)
+
+    with pytest.raises(AlreadyExistsError) as refused:
+        async with database.unit_of_work():
+            manager = await managers.create({"name": "Ada", "budget": 5})
+            items: Any = manager if verb == "create" else [manager]
+            await getattr(managers, verb)(items)
+
+    assert refused.value.fields == ("id",)
+
+
 async def test_the_key_of_a_held_entity_is_refused_and_nothing_warned_of(
     database: Database,
 ) -> None:

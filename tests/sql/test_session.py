@@ -406,6 +406,38 @@ async def test_a_joined_unit_that_failed_before_writing_dooms_nothing(
     assert await names(engine) == ["Ada", "Bob"]
 
 
+async def test_what_the_caller_wrote_before_a_joined_unit_that_failed_is_kept(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    async with sessions() as session, session.begin():
+        authors = Authors(session)
+        await authors.create({"name": "Ada"})
+        session.add(Author(name="Bob"))
+        with pytest.raises(PlannedError):
+            async with authors.unit_of_work():
+                await authors.count()
+                raise PlannedError
+
+    assert await names(engine) == ["Ada", "Bob"]
+
+
+async def test_a_changed_attribute_of_a_joined_unit_that_failed_is_not_committed(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    async with sessions() as session:
+        authors = Authors(session)
+        async with session.begin():
+            ada = await authors.create({"name": "Ada"})
+        with pytest.raises(UnitOfWorkError, match="PlannedError"):
+            async with session.begin():
+                with pytest.raises(PlannedError):
+                    async with authors.unit_of_work():
+                        ada.name = "Eve"
+                        raise PlannedError
+
+    assert await names(engine) == ["Ada"]
+
+
 @pytest.mark.defect("R11")
 async def test_a_refused_bare_write_that_is_caught_cannot_be_committed_unnoticed(
     engine: AsyncEngine, sessions: Sessions

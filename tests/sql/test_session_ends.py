@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from layerkit.core.errors import AlreadyExistsError, UnitOfWorkError
 from tests.support.authors import Authors, PlannedError, Sessions, names
@@ -75,6 +76,23 @@ async def test_a_session_that_is_ended_inside_a_unit_dooms_it(
         await authors.create({"name": "later"})
 
     assert calls == []
+
+
+async def test_a_savepoint_left_open_does_not_hide_that_its_unit_failed(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    calls: list[str] = []
+    async with sessions() as session:
+        authors = Authors(session)
+        with pytest.raises(UnitOfWorkError, match="AlreadyExistsError"):
+            async with authors.unit_of_work() as unit:
+                unit.after_commit(lambda: calls.append("hook"))
+                await authors.create({"name": "Ada"})
+                await session.begin_nested()
+                with pytest.raises(AlreadyExistsError):
+                    await authors.create({"name": "Ada"})
+
+    assert (await names(engine), calls) == ([], [])
 
 
 async def test_a_savepoint_does_not_hide_that_its_session_was_ended(

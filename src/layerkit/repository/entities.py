@@ -124,13 +124,12 @@ class EntityAdapter(ABC, Generic[T]):
             return self.key[0]
         return None
 
-    def rule_of(self, key: str | Sequence[str]) -> UniqueRule:
-        """Return the unique rule, or the key, whose fields are *key*, in any order.
+    def rule_of(self, names: Sequence[str]) -> UniqueRule:
+        """Return the unique rule, or the key, whose fields are *names*, in any order.
 
         Raises:
             UsageError: No rule covers just these fields.
         """
-        names = (key,) if isinstance(key, str) else tuple(key)
         rules = (UniqueRule("primary key", self.key), *self.unique)
         for rule in rules:
             if set(rule.fields) == set(names):

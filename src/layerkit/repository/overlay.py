@@ -242,7 +242,7 @@ class OverlayTransaction(Transaction):
         fresh = {**row, **changes}
         fresh = {**fresh, **adapter.on_update(fresh), **changes}
         await self.write(adapter, key, fresh, row)
-        self.writes += 1
+        self.writes += len(changes)
 
     # The steps of a home
 

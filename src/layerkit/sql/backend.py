@@ -121,9 +121,7 @@ class SQLBackend(Backend[T], Generic[T]):
     @override
     async def create(self, entity: T) -> T:
         session, state = self._home.session(), instance_state(entity)
-        if state.persistent:
-            raise AlreadyExistsError(fields=self.adapter.key)
-        if state.detached:
+        if state.detached or state.deleted:
             make_transient(entity)  # else it would count as stored, and nothing be sent
         key = tuple(getattr(entity, name) for name in self.adapter.key)
         held = self._objects.held(key)
@@ -134,6 +132,8 @@ class SQLBackend(Backend[T], Generic[T]):
             await session.execute(insert(self._mapped.entity).values(row))
             await session.refresh(held)
             return held
+        if state.persistent:
+            raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
         await session.flush()
         return entity
@@ -142,12 +142,12 @@ class SQLBackend(Backend[T], Generic[T]):
     async def create_many(self, entities: Sequence[T | Mapping[str, Any]]) -> None:
         session = self._home.session()
         built = [e for e in entities if isinstance(e, self._mapped.entity)]
-        if any(instance_state(entity).persistent for entity in built):
-            raise AlreadyExistsError(fields=self.adapter.key)
         if not self._plainly("insert") or any(
             any(loaded_relations(self._mapped.mapper, entity).values())
             for entity in built
         ):
+            if any(instance_state(entity).persistent for entity in built):
+                raise AlreadyExistsError(fields=self.adapter.key)
             values = (e for e in entities if isinstance(e, Mapping))
             session.add_all([*built, *(self.adapter.build(v) for v in values)])
             await session.flush()

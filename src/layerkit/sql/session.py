@@ -98,7 +98,7 @@ class SessionUnit(SQLTransaction):
     @override
     async def _rollback(self) -> None:
         if self._joined:
-            if self.writes or self._doom is not None:
+            if self._has_changed_since(self.blocks[0]) or self._doom is not None:
                 self._forbid_commit(self.failure or UnitOfWorkError("it failed"))
             return
         loaded = loaded_values(self.session.sync_session)
@@ -172,9 +172,10 @@ class SessionUnit(SQLTransaction):
 
     def forget(self, ended: SessionTransaction) -> None:
         """Drop what waited for a savepoint of the caller's that was rolled back."""
-        if (then := self._marks.pop(ended, None)) is not None and self.blocks:
+        then = self._marks.pop(ended, None)
+        if then is not None and self.blocks and not self._ends:
             del self._hooks[then.hooks :], self._events[then.events :]
-            self.writes, self._doom = then.writes, then.doom
+            self.writes, self._doom = then.writes, then.doom or self._lost
         self._waiting = [w for w in self._waiting if not _is_inside(w.nested, ended)]
         if self._veto is not None and _is_inside(self._veto[1], ended):
             self._veto = None  # what was half done is undone

@@ -72,8 +72,11 @@ class SQLTransaction(Transaction):
 
     @override
     def unwritten(self) -> int:
+        notice_collections(self.session.sync_session)
+        return self._pending()
+
+    def _pending(self) -> int:
         session = self.session.sync_session
-        notice_collections(session)
         states = [inspected(entity, raiseerr=True) for entity in session.dirty]
         changed = sum(len(state.committed_state) for state in states)
         return changed + len(session.new) + len(session.deleted)
@@ -102,11 +105,14 @@ class SQLTransaction(Transaction):
             told = translate if self.read_only else translate_commit
             raise told(error, registries=self._registries) from error
 
+    async def _write(self) -> None:
+        notice_collections(self.session.sync_session)
+        await self.session.flush()
+        await fill_expired(self.session)
+
     async def _flush(self) -> None:
         try:
-            notice_collections(self.session.sync_session)
-            await self.session.flush()
-            await fill_expired(self.session)
+            await self._write()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
 
@@ -133,6 +139,10 @@ class SQLTransaction(Transaction):
         finally:
             self._ends = False
 
+    def note_flush(self) -> None:
+        """Count what is about to be flushed, be it by a verb that only reads."""
+        self.writes += self._pending()
+
     def note_end(self) -> None:
         """Doom the unit where somebody else has ended its transaction."""
         if not self._ends:
@@ -152,13 +162,11 @@ class SQLTransaction(Transaction):
         with self.verb("savepoint", writes=False):
             try:
                 await begin_by_hand(session)
-                notice_collections(session.sync_session)
-                await session.flush()
-                await fill_expired(session)
+                await self._write()
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
                 failure = translate(error, registries=self._registries)
-                self.lose(failure)
+                self.doom(failure)
                 raise failure from error
         try:
             yield
@@ -179,9 +187,7 @@ class SQLTransaction(Transaction):
 
     async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
         try:
-            notice_collections(self.session.sync_session)
-            await self.session.flush()
-            await fill_expired(self.session)
+            await self._write()
             await shielded(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
@@ -241,6 +247,7 @@ def _check_changes(session: Session, _: object, __: object) -> None:
     except AppException as error:
         unit.doom(error)
         raise
+    unit.note_flush()
 
 
 @event.listens_for(Session, "after_flush")

@@ -36,8 +36,7 @@ class Block:
         self.transaction: Transaction | None = None
         self.is_open = False
         self.entered_by: asyncio.Task[object] | None = None
-        self.writes_before = 0
-        self.unwritten_before = 0
+        self.changes_before = 0
 
 
 # The blocks that this context has entered, oldest first. Contexts are copied into
@@ -99,7 +98,10 @@ class Transaction(ABC):
         """Give back what the transaction held; called once it has ended."""
 
     def unwritten(self) -> int:
-        """Return how many changes of tracked objects wait to be written."""
+        """Return how many changes of tracked objects wait to be written.
+
+        As many are added to ``writes`` when they are.
+        """
         return 0
 
     async def _deliver(
@@ -186,7 +188,7 @@ class Transaction(ABC):
             self.sink = sink
         block.transaction, block.is_open = self, True
         block.entered_by = asyncio.current_task()
-        block.writes_before, block.unwritten_before = self.writes, self.unwritten()
+        block.changes_before = self.writes + self.unwritten()
         self.blocks.append(block)
         _entered.set((*_entered.get(), block))
 
@@ -204,10 +206,8 @@ class Transaction(ABC):
             self.blocks.remove(block)
 
     def _has_changed_since(self, block: Block) -> bool:
-        return (
-            self.writes > block.writes_before
-            or self.unwritten() > block.unwritten_before
-        )
+        # What is written while the block is open may have been changed before it.
+        return self.writes + self.unwritten() > block.changes_before
 
     def doom(self, cause: BaseException) -> None:
         """Let nothing of this transaction commit; the first cause is kept."""
@@ -268,12 +268,12 @@ class Transaction(ABC):
         """Undo what is done inside when an error leaves the block, hooks included."""
         self.check_caller("savepoint()")
         self.check_doom()
-        writes, hooks, events = self.writes, len(self._hooks), len(self._events)
+        hooks, events = len(self._hooks), len(self._events)
         failure: BaseException | None = None
-        is_open = False
+        is_open, writes = False, 0
         try:
             async with self._savepoint():
-                is_open = True
+                is_open, writes = True, self.writes
                 try:
                     yield
                     self.check_doom()

@@ -282,6 +282,52 @@ class UnitOfWorkContract(RepositoryContract):
 
             assert (await items.get_by_id(created.id)).qty == 1
 
+    async def test_a_changed_attribute_that_a_read_has_written_dooms_the_whole(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            with pytest.raises(UnitOfWorkError, match="Failure"):
+                async with items.unit_of_work():
+                    with pytest.raises(Failure):
+                        async with items.unit_of_work():
+                            (await items.get_by_id(created.id)).qty = 2
+                            await items.count()
+                            raise Failure
+
+            assert (await items.get_by_id(created.id)).qty == 1
+
+    async def test_a_changed_attribute_that_a_savepoint_has_written_dooms_the_whole(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            with pytest.raises(UnitOfWorkError, match="Failure"):
+                async with items.unit_of_work():
+                    with pytest.raises(Failure):
+                        async with items.unit_of_work() as inner:
+                            (await items.get_by_id(created.id)).qty = 2
+                            with pytest.raises(ValidationError):
+                                async with inner.savepoint():
+                                    await items.update(created.id, {"nope": 1})
+                            raise Failure
+
+            assert (await items.get_by_id(created.id)).qty == 1
+
+    async def test_an_attribute_changed_before_an_inner_failure_is_kept(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a", qty=1))
+            async with items.unit_of_work():
+                (await items.get_by_id(created.id)).qty = 2
+                with pytest.raises(Failure):
+                    async with items.unit_of_work():
+                        await items.count()
+                        raise Failure
+
+            assert (await items.get_by_id(created.id)).qty == 2
+
     async def test_a_caught_duplicate_without_a_savepoint_dooms_the_unit(
         self, open_repository: OpenRepository
     ) -> None:
@@ -292,6 +338,20 @@ class UnitOfWorkContract(RepositoryContract):
                     await items.create(self.make("a"))
                     with pytest.raises(AlreadyExistsError):
                         await items.create(self.make("a"))
+
+            assert await items.count() == 0
+
+    async def test_an_entity_of_the_unit_that_is_created_again_dooms_it(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            for verb in (items.create, lambda item: items.create_many([item])):
+                with pytest.raises(UnitOfWorkError, match="savepoint"):
+                    async with items.unit_of_work():
+                        item = await items.create(self.make("a"))
+                        with pytest.raises(AlreadyExistsError):
+                            await verb(item)
 
             assert await items.count() == 0
 
@@ -307,6 +367,19 @@ class UnitOfWorkContract(RepositoryContract):
                 await unit.__aenter__()
             with pytest.raises(UnitOfWorkError):
                 unit.after_commit(lambda: None)
+
+    async def test_an_entity_that_its_unit_has_deleted_can_be_created_again(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            created = await items.create(self.make("a"))
+            async with items.unit_of_work():
+                item = await items.get_by_id(created.id)
+                await items.delete(created.id)
+                again = await items.create(item)
+                again.qty = 7
+
+            assert (await items.get_by_id(created.id)).qty == 7
 
     # Savepoints
 
@@ -341,6 +414,24 @@ class UnitOfWorkContract(RepositoryContract):
                         await items.count()
 
             assert (await items.get_by_id(created.id)).name == "b"
+
+    async def test_what_can_not_be_written_before_a_savepoint_goes_with_the_outer_one(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique")
+        async with open_repository(self.entity) as items:
+            await items.create(self.make("a"))
+            created = await items.create(self.make("b"))
+            async with items.unit_of_work() as unit:
+                item = await items.get_by_id(created.id)
+                with pytest.raises(AlreadyExistsError):
+                    async with unit.savepoint():
+                        item.name = "a"
+                        await unit.savepoint().__aenter__()
+                item.qty = 7
+
+            stored = await items.get_by_id(created.id)
+            assert (stored.name, stored.qty) == ("b", 7)
 
     async def test_a_savepoint_that_ends_well_is_kept(
         self, open_repository: OpenRepository
