@@ -17,7 +17,10 @@ _TOO_COMMON = (
     *(bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object),
     *(set, str, tuple, type, type(None)),
 )
-_SESSIONS = {"AsyncSession", "async_sessionmaker", "async_scoped_session"}
+_SESSIONS = {
+    *("AsyncSession", "async_sessionmaker", "async_scoped_session"),
+    *("Session", "sessionmaker"),
+}
 _SINK = ("check", "before_commit", "after_commit")  # the steps of an EventSink
 
 
@@ -94,7 +97,7 @@ def class_of(key: object) -> type | None:
 
 
 def is_home(key: object) -> bool:
-    """Tell whether *key* is a home, or an asynchronous session or its factory."""
+    """Tell whether *key* is a home, or a session of SQLAlchemy's or its factory."""
     cls = class_of(key)
     if cls is None:
         return False

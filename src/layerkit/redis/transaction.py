@@ -35,6 +35,8 @@ class RedisTransaction(OverlayTransaction):
         read_only: True where writing is refused.
     """
 
+    needs_loop = True
+
     def __init__(
         self,
         home: object,

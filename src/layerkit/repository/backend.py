@@ -45,15 +45,15 @@ class Backend(ABC, Generic[T]):
     Args:
         adapter: What is known of the entity class.
 
-    Attributes:
-        takes_values: True where ``create_many`` takes the values of new entities, which
-            saves building them.
     """
-
-    takes_values: bool = False
 
     def __init__(self, adapter: EntityAdapter[T]) -> None:
         self.adapter = adapter
+
+    @property
+    def takes_values(self) -> bool:
+        """True where ``create_many`` takes values, which saves building entities."""
+        return False
 
     @abstractmethod
     async def create(self, entity: T) -> T:

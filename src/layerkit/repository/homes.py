@@ -141,16 +141,28 @@ class SessionLike(Protocol):
 
 
 @runtime_checkable
+class BlockingSessionLike(Protocol):
+    """Have the shape of SQLAlchemy's Session, as far as a repository needs it."""
+
+    def get_nested_transaction(self) -> object:
+        """Return the innermost savepoint."""
+        ...
+
+
+@runtime_checkable
 class SessionFactoryLike(Protocol):
-    """Have the shape of SQLAlchemy's async_sessionmaker."""
+    """Have the shape of SQLAlchemy's async_sessionmaker or sessionmaker."""
 
     def configure(self, **new_kw: Any) -> None:
         """Change what sessions are made with."""
         ...
 
 
-SessionSource: TypeAlias = SessionLike | SessionFactoryLike
-"""What a repository takes for a home: an AsyncSession or an async_sessionmaker."""
+SessionSource: TypeAlias = SessionLike | BlockingSessionLike | SessionFactoryLike
+"""What a repository takes for a home: a session or session factory of SQLAlchemy's.
+
+Synchronous ones are driven by ``layerkit.sync``.
+"""
 
 HomeMaker: TypeAlias = Callable[[object], Home | None]
 
@@ -162,22 +174,30 @@ def register_home(make: HomeMaker) -> None:
     _home_makers.append(make)
 
 
+def _made_home(source: object) -> Home | None:
+    for make in _home_makers:
+        if (home := make(source)) is not None:
+            return home
+    return None
+
+
 def home_of(source: object) -> Home:
     """Return *source* as a home: itself, or the one of a session or session factory.
 
     Raises:
-        UsageError: *source* is no home; where it is a synchronous session or engine,
-            the text names the asynchronous one.
+        UsageError: *source* is no home.
     """
     if isinstance(source, Home):
         return source
-    roots = {cls.__module__.partition(".")[0] for cls in type(source).__mro__}
-    if "sqlalchemy" in roots:
-        load_sql()
-    home = next((h for make in _home_makers if (h := make(source))), None)
+    home = _made_home(source)
+    if home is None:
+        roots = {cls.__module__.partition(".")[0] for cls in type(source).__mro__}
+        if "sqlalchemy" in roots:
+            load_sql()
+            home = _made_home(source)
     if home is None:
         raise UsageError(
-            "a repository needs a Database, MemoryDatabase or RedisDatabase, an "
-            f"AsyncSession or an async_sessionmaker, got a {type(source).__name__}"
+            "a repository needs a Database, MemoryDatabase or RedisDatabase, or a "
+            f"session or session factory of SQLAlchemy, got a {type(source).__name__}"
         )
     return home

@@ -51,7 +51,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
 
     Args:
         home: Where the entities live: a ``Database``, a ``MemoryDatabase``, a
-            ``RedisDatabase``, an AsyncSession or an async_sessionmaker.
+            ``RedisDatabase``, or a session or session factory of SQLAlchemy; a
+            synchronous one is driven by ``layerkit.sync``.
         model_class: The entity class, where neither the generic argument nor a class
             attribute ``model_class`` says it.
 

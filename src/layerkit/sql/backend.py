@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Generic, get_args
+from typing import Any, Final, Generic
 
 from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -64,13 +64,20 @@ class SQLBackend(Backend[T], Generic[T]):
         super().__init__(adapter)
         self._mapped = adapter
         self._home = home
-        self._queries = Queries(adapter, lambda: home.dialect_of(adapter.mapper), load)
+        self._queries = Queries(
+            adapter,
+            lambda: home.dialect_of(adapter.mapper),
+            load,
+            is_lazy=not home.needs_loop,
+        )
         self._objects = Objects(home, self._queries)
-        self._width = len(adapter.mapper.column_attrs)
-        self._holds_collections = holds_collections(adapter.mapper)
-        self._plain = {way: is_plain(adapter, way) for way in get_args(Way)}
+        self._plain: dict[Way, bool] = {}
         self._loads_more = bool(load)
-        self.takes_values = self._plain["insert"] and builds_plainly(adapter)
+
+    @property
+    @override
+    def takes_values(self) -> bool:
+        return self._is_plain("insert") and builds_plainly(self._mapped)
 
     @override
     async def run(
@@ -83,7 +90,8 @@ class SQLBackend(Backend[T], Generic[T]):
     ) -> R:
         with transaction.verb(verb, writes=writes):
             await asyncio.sleep(0)
-            session = self._home.session().sync_session
+            held = self._home.session()
+            session = held.sync_session
             session.info[REGISTRIES].add(self._mapped.mapper.registry)
             autoflush = session.autoflush
             # What was changed on objects is written before statements, also where the
@@ -92,8 +100,8 @@ class SQLBackend(Backend[T], Generic[T]):
             try:
                 notice_collections(session)
                 result = await work()
-                await fill_expired(self._home.session())
-                if transaction.blocks and self._holds_collections:
+                await fill_expired(held)
+                if transaction.blocks and holds_collections(self._mapped.mapper):
                     remember_collections(session)
             except AppException:
                 raise  # bad data dooms nothing; what a flush refuses has doomed already
@@ -321,7 +329,8 @@ class SQLBackend(Backend[T], Generic[T]):
 
     def _returned(self, entity: T | None) -> T | None:
         """Return *entity*, of which no statement returns what is no column."""
-        if entity is not None and len(self._mapped.columns) < self._width:
+        width = len(self._mapped.mapper.column_attrs)
+        if entity is not None and len(self._mapped.columns) < width:
             held = self._home.session().sync_session.info[EXPIRED]
             held.add(instance_state(entity))
         return entity
@@ -334,7 +343,12 @@ class SQLBackend(Backend[T], Generic[T]):
     def _plainly(self, what: Way) -> bool:
         """Tell whether a statement past the session breaks nobody's rules."""
         session = self._home.session().sync_session
-        return self._plain[what] and not hears_flushes(session)
+        return self._is_plain(what) and not hears_flushes(session)
+
+    def _is_plain(self, what: Way) -> bool:
+        if what not in self._plain:
+            self._plain[what] = is_plain(self._mapped, what)
+        return self._plain[what]
 
     def _url(self) -> URL | None:
         bind = self._home.session().sync_session.bind

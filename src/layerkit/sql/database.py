@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from sqlalchemy import URL, Dialect, Engine, MetaData, text
+from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapper, Session, sessionmaker
@@ -15,6 +15,7 @@ from typing_extensions import TypeVar, override
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
 from layerkit.repository import Backend, EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
+from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.engine import BEGIN_OPTION, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
@@ -27,7 +28,13 @@ R = TypeVar("R")
 
 
 class SQLHome(Home):
-    """Be a home whose units of work run on an AsyncSession."""
+    """Be a home whose units of work run on an AsyncSession.
+
+    Attributes:
+        needs_loop: False where the driver behind the session blocks.
+    """
+
+    needs_loop: bool = True
 
     @override
     @abstractmethod
@@ -84,7 +91,8 @@ class Database(SQLHome):
     Args:
         target: An address (``postgresql://`` gets the asyncpg driver, ``sqlite://``
             aiosqlite, ``mysql://`` asyncmy), an AsyncEngine or an async_sessionmaker of
-            the caller's, which stay the caller's to close.
+            the caller's, which stay the caller's to close; or a sessionmaker, for code
+            that ``layerkit.sync`` drives.
         pool_size: How many connections are kept open; SQLAlchemy's 5 when not given.
         max_overflow: How many more may be opened under load; 10 when not given.
         busy_timeout_seconds: How long SQLite waits for another's write lock.
@@ -93,14 +101,13 @@ class Database(SQLHome):
             same in every process; left out, each process makes a key of its own.
 
     Raises:
-        UsageError: *target* is none of these; a synchronous one is named with its
-            asynchronous counterpart.
+        UsageError: *target* is none of these.
         MissingExtraError: The driver is not installed.
     """
 
     def __init__(
         self,
-        target: str | URL | AsyncEngine | async_sessionmaker[Any],
+        target: str | URL | AsyncEngine | async_sessionmaker[Any] | sessionmaker[Any],
         *,
         pool_size: int | None = None,
         max_overflow: int | None = None,
@@ -122,6 +129,7 @@ class Database(SQLHome):
             )
             target = self._owned
         self._sessions = _session_factory(target)
+        self.needs_loop = isinstance(self._sessions, async_sessionmaker)
 
     async def __aenter__(self) -> Self:
         """Return the database; it connects when it is first used."""
@@ -151,7 +159,9 @@ class Database(SQLHome):
         """
         bind = self._sessions.kw.get("bind")
         if not isinstance(bind, AsyncEngine):
-            raise UsageError("the session factory is not bound to an AsyncEngine")
+            raise UsageError(
+                "the session factory is bound to no AsyncEngine: ask it for its own"
+            )
         return bind
 
     async def create_all(self, metadata: MetaData) -> None:
@@ -162,13 +172,7 @@ class Database(SQLHome):
         Raises:
             UnavailableError: The database can't be reached.
         """
-        self._check_open()
-        try:
-            async with self.engine.begin() as connection:
-                await connection.run_sync(metadata.create_all)
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            failure = translate(error, url=self.engine.url)
-            raise failure from error
+        await self._on_connection(metadata.create_all)
 
     async def ping(self) -> None:
         """Make sure that the database answers.
@@ -176,12 +180,22 @@ class Database(SQLHome):
         Raises:
             UnavailableError: It can't be reached.
         """
+        await self._on_connection(lambda c: c.execute(text("SELECT 1")))
+
+    async def _on_connection(self, work: Callable[[Connection], object]) -> None:
+        """Run *work* in a transaction of its own."""
         self._check_open()
+        bind = self._sessions.kw.get("bind")
+        engine = bind if isinstance(bind, Engine) else self.engine
         try:
-            async with self.engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+            if isinstance(engine, Engine):
+                with engine.begin() as connection:
+                    work(connection)
+            else:
+                async with engine.begin() as opened:
+                    await opened.run_sync(work)
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-            failure = translate(error, url=self.engine.url)
+            failure = translate(error, url=engine.url)
             raise failure from error
 
     @override
@@ -200,7 +214,7 @@ class Database(SQLHome):
     @override
     def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
         if mapper not in self._dialects:
-            session: AsyncSession = self._sessions()  # nothing connects for this
+            session = self._sessions()  # nothing connects for this
             self._dialects[mapper] = session.get_bind(mapper).dialect
         return self._dialects[mapper]
 
@@ -212,10 +226,12 @@ class Database(SQLHome):
             if self._owned is not None and not read_only:
                 begins = {BEGIN_OPTION: "IMMEDIATE"}
                 options["bind"] = self._owned.execution_options(**begins)
-            session: AsyncSession = self._sessions(**options)
-            return session
+            made: AsyncSession | Session = self._sessions(**options)
+            return BlockingSession(made) if isinstance(made, Session) else made
 
-        return SQLTransaction(self, make_session, read_only=read_only)
+        return SQLTransaction(
+            self, make_session, read_only=read_only, needs_loop=self.needs_loop
+        )
 
     def _check_open(self) -> None:
         if self._closed:
@@ -229,8 +245,10 @@ class SessionHome(SQLHome):
         session: The caller's session; it is never closed here.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession | Session) -> None:
         self._unit = unit_of(session)
+        self._session = self._unit.held(session)
+        self.needs_loop = self._unit.needs_loop
 
     @override
     def unit_of_work(
@@ -257,7 +275,7 @@ class SessionHome(SQLHome):
         if attempts > 1:
             raise NotSupportedError(
                 "a session of yours can't be begun again here: give the repositories a "
-                "Database or an async_sessionmaker, and run() there"
+                "Database or a session factory, and run() there"
             )
         return await super().run(work, attempts=attempts, events=events)
 
@@ -278,11 +296,11 @@ def make_home(source: object) -> Home | None:
     """Return the home of a session or a session factory; None for other objects.
 
     Raises:
-        UsageError: *source* is synchronous, or an engine.
+        UsageError: *source* is an engine.
     """
-    if isinstance(source, AsyncSession):
+    if isinstance(source, AsyncSession | Session):
         return SessionHome(source)
-    if isinstance(source, async_sessionmaker):
+    if isinstance(source, async_sessionmaker | sessionmaker):
         database = _databases.get(id(source)) or Database(source)
         _databases[id(source)] = database
         return database
@@ -290,30 +308,20 @@ def make_home(source: object) -> Home | None:
         raise UsageError(
             "a repository takes Database(engine) in place of an AsyncEngine"
         )
-    _refuse_synchronous(source)
+    if isinstance(source, Engine):
+        raise UsageError(
+            "a repository takes a Session or sessionmaker(engine) in place of an Engine"
+        )
     return None
 
 
-def _session_factory(target: object) -> async_sessionmaker[Any]:
-    if isinstance(target, async_sessionmaker):
+def _session_factory(target: object) -> async_sessionmaker[Any] | sessionmaker[Any]:
+    if isinstance(target, async_sessionmaker | sessionmaker):
         return target
     if isinstance(target, AsyncEngine):
         return async_sessionmaker(target)
-    _refuse_synchronous(target)
+    remedy = ": pass sessionmaker(engine)" if isinstance(target, Engine) else ""
     raise UsageError(
-        "a Database is made from an address, an AsyncEngine or an async_sessionmaker, "
-        f"got a {type(target).__name__}"
+        "a Database is made from an address, an AsyncEngine or a session factory, "
+        f"got a {type(target).__name__}{remedy}"
     )
-
-
-def _refuse_synchronous(target: object) -> None:
-    pairs = {
-        Session: "an AsyncSession",
-        sessionmaker: "an async_sessionmaker",
-        Engine: "an AsyncEngine, made by create_async_engine",
-    }
-    for kind, wanted in pairs.items():
-        if isinstance(target, kind):
-            raise UsageError(
-                f"a synchronous {kind.__name__} can't be used: pass {wanted}"
-            )

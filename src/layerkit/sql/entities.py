@@ -2,12 +2,13 @@
 
 import copy
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, ColumnElement
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import Mapper, make_transient_to_detached
+from sqlalchemy.orm import Mapper, QueryableAttribute, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
 
@@ -67,6 +68,21 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             and not column.type.should_evaluate_none  # JSON's null is none of SQL's
         }
         self.unique = unique_rules(mapper, self.names, self.deleted)
+
+    @cached_property
+    def attributes(self) -> Mapping[str, QueryableAttribute[Any]]:
+        """The mapped attributes of the class's columns by name."""
+        return {name: getattr(self.entity, name) for name in self.fields}
+
+    @cached_property
+    def nullable(self) -> Mapping[str, bool]:
+        """Which fields may be null."""
+        return {name: info.nullable for name, info in self.fields.items()}
+
+    @cached_property
+    def deferred(self) -> frozenset[str]:
+        """The columns that are loaded when they are asked for."""
+        return frozenset(a.key for a in self.mapper.column_attrs if a.deferred)
 
     def _marked(self, mark: str) -> list[str]:
         return [name for name, column in self.columns.items() if mark in column.info]

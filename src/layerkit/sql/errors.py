@@ -283,7 +283,9 @@ def failure_of(error: DBAPIError) -> Failure:
     elif isinstance(original, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError):
         found = "serialization"  # a migration has run since the connection prepared it
     else:
-        state = str(getattr(original, "sqlstate", None) or "")
+        # psycopg2 has another name for it than asyncpg and psycopg.
+        code = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+        state = str(code or "")
         found = next(
             (SQLSTATES[s] for n in (5, 3, 2) if (s := state[:n]) in SQLSTATES), None
         )

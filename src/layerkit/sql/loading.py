@@ -26,6 +26,9 @@ from layerkit.core.errors import UsageError
 WATCHED: Final = "layerkit.watched"
 """A key of ``session.info``: the session is one that units of work run on."""
 
+LAZY: Final = "layerkit.lazy"
+"""A key of ``session.info``: reading an attribute may load, for the driver blocks."""
+
 _EAGER: Final[Mapping[object, Callable[..., _AbstractLoad]]] = {
     "selectin": selectinload,
     "joined": joinedload,
@@ -98,8 +101,10 @@ def _refuse_hidden_load(state: ORMExecuteState) -> None:
     Raises:
         UsageError: The attribute is read outside of an awaited call.
     """
-    is_hidden = state.is_relationship_load or state.is_column_load
-    if is_hidden and state.session.info.get(WATCHED) and not in_greenlet():
+    if not (state.is_relationship_load or state.is_column_load):
+        return
+    info = state.session.info
+    if info.get(WATCHED) and not info[LAZY] and not in_greenlet():
         path = state.loader_strategy_path
         what = path[-1] if path else "an attribute that was deferred or has expired"
         raise UsageError(

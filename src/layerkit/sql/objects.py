@@ -22,7 +22,13 @@ T = TypeVar("T")
 
 
 class SessionHolder(Protocol):
-    """Know the session of the unit of work that this context stands in."""
+    """Know the session of the unit of work that this context stands in.
+
+    Attributes:
+        needs_loop: False where the session's driver blocks.
+    """
+
+    needs_loop: bool
 
     def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
         """Return the dialect of the database that the classes of *mapper* live in."""

@@ -1,6 +1,7 @@
 """The statements of one mapped class, without a session to run them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,7 +15,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.orm import QueryableAttribute, undefer
+from sqlalchemy.orm import undefer
 from sqlalchemy.orm.interfaces import ORMOption
 
 from layerkit.repository import (
@@ -41,6 +42,7 @@ class Queries(Generic[T]):
         adapter: What is known of the mapped class.
         dialect: Returns the dialect of the database that the class lives in.
         load: Loader options for every statement that returns objects.
+        is_lazy: True where reading an attribute may load it.
 
     Attributes:
         options: All loader options of such a statement.
@@ -53,18 +55,20 @@ class Queries(Generic[T]):
         adapter: MappedAdapter[T],
         dialect: Callable[[], Dialect],
         load: Sequence[ORMOption],
+        *,
+        is_lazy: bool = False,
     ) -> None:
         self.adapter = adapter
         self.dialect = dialect
-        self.options: Final = (*loader_options(adapter.mapper), *load)
-        self.attributes: Final[Mapping[str, QueryableAttribute[Any]]] = {
-            name: getattr(adapter.entity, name) for name in adapter.fields
-        }
+        refusing = () if is_lazy else loader_options(adapter.mapper)
+        self.options: Final = (*refusing, *load)
+        self.attributes: Final = adapter.attributes
         self.key: Final = [self.attributes[name] for name in adapter.key]
-        self._reading = select(adapter.entity).options(*self.options)
-        self._nullable = {name: f.nullable for name, f in adapter.fields.items()}
-        self._deferred = {a.key for a in adapter.mapper.column_attrs if a.deferred}
         self._version = adapter.version if adapter.counts_by_one else None
+
+    @cached_property
+    def _reading(self) -> Select[T]:
+        return select(self.adapter.entity).options(*self.options)
 
     def select(self, where: Specification = ALL) -> Select[T]:
         """Return a SELECT of what *where* means, with all loader options."""
@@ -82,13 +86,14 @@ class Queries(Generic[T]):
         """Return a SELECT of a part of what *where* means."""
         statement = self.undeferred(self.select(where), [o.field for o in orders])
         statement = statement.limit(limit).order_by(
-            *ordering(orders, self.attributes, self._nullable)
+            *ordering(orders, self.attributes, self.adapter.nullable)
         )
         return statement.offset(skip) if skip else statement
 
     def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
         """Return *statement* so that it loads columns that are deferred elsewhere."""
-        late = [undefer(self.attributes[n]) for n in names if n in self._deferred]
+        deferred = self.adapter.deferred
+        late = [undefer(self.attributes[n]) for n in names if n in deferred]
         return statement.options(*late) if late else statement
 
     def count(self, where: Specification, cap: int | None) -> Select[int]:

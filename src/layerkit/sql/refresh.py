@@ -39,6 +39,8 @@ async def fill_expired(session: AsyncSession) -> None:
     Else an object would not be readable once its unit of work has ended.
     """
     states: WeakSet[InstanceState[Any]] = session.sync_session.info[EXPIRED]
+    if not states:
+        return
     groups: dict[tuple[Mapper[Any], tuple[str, ...]], ByKey] = {}
     for state in list(states):
         expired = state.expired_attributes

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Generic
 
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar
 
@@ -29,7 +30,8 @@ class SQLRepository(Repository[T, ID], Generic[T, ID]):
                 return await self.all(self.select().order_by(Order.placed_at.desc()))
 
     Args:
-        db_session: An AsyncSession, an async_sessionmaker or a ``Database``.
+        db_session: A ``Database``, or a session or session factory of SQLAlchemy; a
+            synchronous one is driven by ``layerkit.sync``.
         model_class: The mapped class, where the class itself does not say it.
 
     Raises:
@@ -41,7 +43,11 @@ class SQLRepository(Repository[T, ID], Generic[T, ID]):
 
     def __init__(
         self,
-        db_session: AsyncSession | async_sessionmaker[Any] | SQLHome,
+        db_session: AsyncSession
+        | async_sessionmaker[Any]
+        | Session
+        | sessionmaker[Any]
+        | SQLHome,
         model_class: type[T] | None = None,
     ) -> None:
         super().__init__(db_session, model_class)
@@ -58,6 +64,9 @@ class SQLRepository(Repository[T, ID], Generic[T, ID]):
     @property
     def db_session(self) -> AsyncSession:
         """The session that was passed in, or the one of the open unit of work.
+
+        A synchronous one stands behind the same methods: ``await db_session.execute()``
+        runs at once, and ``db_session.sync_session`` is the session itself.
 
         Raises:
             UnitOfWorkError: The repository is made from a Database or a session

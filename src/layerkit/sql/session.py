@@ -6,8 +6,9 @@ commit would store what nobody asked to store.
 """
 
 import sys
+import weakref
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
@@ -16,10 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm import SessionTransactionOrigin as Origin
 from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 from typing_extensions import override
 
 from layerkit.core.errors import UnitOfWorkError
 from layerkit.core.logging import get_logger
+from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.collections import COPIES
 from layerkit.sql.transaction import (
     WROTE,
@@ -31,7 +34,7 @@ from layerkit.sql.transaction import (
     restore,
     watch,
 )
-from layerkit.unit_of_work import EventSink, Hook, run_hooks, shielded
+from layerkit.unit_of_work import EventSink, Hook, finish, run_hooks, shielded
 
 logger = get_logger("layerkit.sql")
 
@@ -49,19 +52,41 @@ _REFUSED: Final = (
 class SessionUnit(SQLTransaction):
     """Hold the one state that all repositories of a session share.
 
+    It lives in the session's ``info``, so it refers to the session weakly: a cycle
+    would leave every session to the garbage collector.
+
     Args:
         session: The caller's session.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__(session.sync_session, lambda: session)
-        self.session = session
+    def __init__(self, session: AsyncSession | Session) -> None:
+        super().__init__(None, AsyncSession)  # which is not called: it is given
+        self.needs_loop = not isinstance(session, Session)
+        self._weakly: Callable[[], AsyncSession | None] = lambda: None
         self._unstored: Counter[str] = Counter()
         self._joined = False
         self._known: Loaded = []
         self._waiting: list[Waiting] = []
         self._marks: WeakKeyDictionary[SessionTransaction, _Mark] = WeakKeyDictionary()
         self._veto: tuple[BaseException, SessionTransaction | None] | None = None
+
+    @property
+    @override
+    def session(self) -> AsyncSession:
+        session = self._weakly()
+        if session is None:
+            raise UnitOfWorkError("the session of this unit of work is gone")
+        return session
+
+    def held(self, session: AsyncSession | Session) -> AsyncSession:
+        """Return the session to work on; who uses the unit holds on to it."""
+        found = self._weakly()
+        if found is None:
+            found = (
+                BlockingSession(session) if isinstance(session, Session) else session
+            )
+            self._weakly = weakref.ref(found)
+        return found
 
     def for_block(self, *, read_only: bool) -> Self:
         """Return the unit for a block to enter; the outermost says if it only reads."""
@@ -186,13 +211,15 @@ class SessionUnit(SQLTransaction):
 
     def ended(self, *, committed: bool) -> None:
         """Run what waited for the caller's commit, or drop it."""
+        if not (self._waiting or self._veto or self._unstored):
+            return
         waiting, self._waiting = self._waiting, []
         veto, self._veto = self._veto, None
         unstored, self._unstored = self._unstored, Counter()
         if committed:
             for one in waiting:
-                await_only(shielded(one.run()))
-        elif veto is not None and await_only(_error_in_flight()) is None:
+                _complete(one.run())
+        elif veto is not None and _error_in_flight() is None:
             logger.warning(
                 "a transaction ended without a commit, and all its writes are gone: "
                 "%s was caught in it. To catch an error and go on, use a savepoint",
@@ -242,22 +269,30 @@ class Waiting:
         return run_hooks(self._hooks, self._events, self._sink)
 
 
-def unit_of(session: AsyncSession) -> SessionUnit:
+def unit_of(session: AsyncSession | Session) -> SessionUnit:
     """Return the one state of *session*, made when it is first asked for."""
-    info = session.sync_session.info
-    if _UNIT not in info:
-        info[_UNIT] = SessionUnit(session)
+    found: SessionUnit | None = session.info.get(_UNIT)
+    if found is None:
+        found = session.info[_UNIT] = SessionUnit(session)
         watch(session)
-    found: SessionUnit = info[_UNIT]
     return found
 
 
-async def _error_in_flight() -> BaseException | None:
-    """Return the error that is leaving the caller's block, if one is.
+def _complete(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work* before the caller's commit returns, by which way it has come here."""
+    if in_greenlet():
+        await_only(shielded(work))
+    else:
+        finish(work)
 
-    Awaited from an event of SQLAlchemy, this runs where the block itself is left.
-    """
-    return sys.exc_info()[1]
+
+def _error_in_flight() -> BaseException | None:
+    """Return the error that is leaving the caller's block, if one is."""
+
+    async def look() -> BaseException | None:
+        return sys.exc_info()[1]  # of the stack that awaits, where the block is left
+
+    return await_only(look()) if in_greenlet() else sys.exc_info()[1]
 
 
 def _is_inside(inner: SessionTransaction | None, savepoint: SessionTransaction) -> bool:

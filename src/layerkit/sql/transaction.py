@@ -19,9 +19,10 @@ from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
+from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
-from layerkit.sql.loading import WATCHED
+from layerkit.sql.loading import LAZY, WATCHED
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
 from layerkit.unit_of_work import Transaction, shielded
@@ -56,6 +57,7 @@ class SQLTransaction(Transaction):
         home: What the unit belongs to.
         make_session: Makes the session; called when the unit begins.
         read_only: True where writing verbs are refused.
+        needs_loop: False where the session's driver blocks.
     """
 
     def __init__(
@@ -64,11 +66,18 @@ class SQLTransaction(Transaction):
         make_session: Callable[[], AsyncSession],
         *,
         read_only: bool = False,
+        needs_loop: bool = True,
     ) -> None:
         super().__init__(home, read_only=read_only)
+        self.needs_loop = needs_loop
         self._make_session = make_session
         self._ends = False
-        self.session: AsyncSession
+        self._session: AsyncSession
+
+    @property
+    def session(self) -> AsyncSession:
+        """The session that the transaction runs on."""
+        return self._session
 
     @override
     def unwritten(self) -> int:
@@ -83,7 +92,7 @@ class SQLTransaction(Transaction):
 
     @override
     async def _begin(self) -> None:
-        self.session = self._make_session()
+        self._session = self._make_session()
         watch(self.session)
 
     @override
@@ -161,7 +170,7 @@ class SQLTransaction(Transaction):
         session = self.session
         with self.verb("savepoint", writes=False):
             try:
-                await begin_by_hand(session)
+                await session.run_sync(begin_by_hand)
                 await self._write()
                 nested = await session.begin_nested()
             except (SQLAlchemyError, *DRIVER_ERRORS) as error:
@@ -212,10 +221,17 @@ class SQLTransaction(Transaction):
             raise UnitOfWorkError("an entity was changed in a read-only unit of work")
 
 
-def watch(session: AsyncSession) -> None:
+def watch(session: AsyncSession | Session) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    info = {WATCHED: True, _KEPT: [], REGISTRIES: set(), EXPIRED: WeakSet(), COPIES: {}}
-    session.sync_session.info.update(info)
+    info = {
+        WATCHED: True,
+        LAZY: isinstance(session, BlockingSession | Session),
+        _KEPT: [],
+        REGISTRIES: set(),
+        EXPIRED: WeakSet(),
+        COPIES: {},
+    }
+    session.info.update(info)
 
 
 def has_writes(session: Session) -> bool:
@@ -312,15 +328,14 @@ def restore(kept: Iterable[tuple[Any, dict[str, Any]]]) -> None:
                 set_committed_value(entity, name, value)
 
 
-async def begin_by_hand(session: AsyncSession) -> None:
+def begin_by_hand(session: Session) -> None:
     """Begin on SQLite where its driver has not.
 
     Python's sqlite3 begins before the first write only; a savepoint before that would
     be the outermost transaction, and its release a commit.
     """
-    connection = await session.connection()
+    connection = session.connection()
     if connection.dialect.name == "sqlite":
-        raw = await connection.get_raw_connection()
-        driver = raw.driver_connection
+        driver = connection.connection.driver_connection
         if driver is not None and not driver.in_transaction:
-            await connection.exec_driver_sql("BEGIN")
+            connection.exec_driver_sql("BEGIN")

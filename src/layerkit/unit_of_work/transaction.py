@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from layerkit.core.errors import UnitOfWorkError, UsageError
 from layerkit.core.logging import get_logger, name_of
+from layerkit.unit_of_work.driver import is_driving
 from layerkit.unit_of_work.shield import is_being_cancelled
 from layerkit.unit_of_work.sink import EventSink
 
@@ -26,6 +27,12 @@ logger = get_logger("layerkit.unit_of_work")
 _ONE_TASK = (
     "a unit of work belongs to one flow of control. Give each task a unit, or a "
     "session, of its own, or await one call before the next"
+)
+
+_ASYNC_DRIVER = (
+    "layerkit.sync drives homes whose driver blocks, and this one's is asynchronous: "
+    "give the repository a sqlalchemy.orm Session or sessionmaker; or call it in a "
+    "loop, from threads by a portal of anyio.from_thread"
 )
 
 
@@ -49,6 +56,11 @@ def open_blocks() -> Iterator[Block]:
     return (block for block in reversed(_entered.get()) if block.is_open)
 
 
+def carry(block: Block) -> None:
+    """Let this context stand in *block*, which a task of another one has entered."""
+    _entered.set((*_entered.get(), block))
+
+
 def forget_closed_blocks() -> None:
     """Drop closed blocks from this context, so that they are not held for ever."""
     _entered.set(tuple(block for block in _entered.get() if block.is_open))
@@ -60,7 +72,13 @@ class Transaction(ABC):
     Args:
         home: What the transaction belongs to; repositories of the same home share it.
         read_only: True where writing verbs are refused.
+
+    Attributes:
+        needs_loop: True where what stores is reached by an asynchronous driver, whose
+            connections belong to the loop that opened them.
     """
+
+    needs_loop: bool = False
 
     def __init__(self, home: object, *, read_only: bool = False) -> None:
         self.home = home
@@ -144,9 +162,12 @@ class Transaction(ABC):
 
         Raises:
             UnitOfWorkError: The caller may not, the unit is doomed, or it is read-only.
+            UsageError: ``layerkit.sync`` drives the caller, and the driver is async.
         """
         self.check_caller(name)
         self.check_doom()
+        if self.needs_loop and is_driving():
+            raise UsageError(_ASYNC_DRIVER)
         if writes and self.read_only:
             raise UnitOfWorkError(
                 f"{name} writes, and this unit of work is read-only: "
@@ -190,7 +211,7 @@ class Transaction(ABC):
         block.entered_by = asyncio.current_task()
         block.changes_before = self.writes + self.unwritten()
         self.blocks.append(block)
-        _entered.set((*_entered.get(), block))
+        carry(block)
 
     async def leave(self, block: Block, error: BaseException | None) -> None:
         """Close *block*; the outermost one commits or rolls back."""

@@ -1,5 +1,6 @@
 """BaseContract: what all contracts have, and the one fixture that they need."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
@@ -69,6 +70,15 @@ class BaseContract:
         reason = self.known_failures.get(request.function.__name__)
         if reason is not None:
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+    async def at_once(
+        self, *works: Awaitable[Any], return_exceptions: bool = False
+    ) -> list[Any]:
+        """Do *works* side by side, as ``asyncio.gather`` does.
+
+        Override it for a backend that blocks its thread, where tasks can't race.
+        """
+        return await asyncio.gather(*works, return_exceptions=return_exceptions)
 
     def make(self, name: str, **values: Any) -> Any:
         """Return a new entity of that name."""

@@ -1,6 +1,5 @@
 """Many at once: reading by ids, streams, batches and upserts."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -348,7 +347,7 @@ class BulkContract(BaseContract):
     ) -> None:
         self.needs("upserts")
         async with open_repository(self.entity) as items:
-            stored = await asyncio.gather(
+            stored = await self.at_once(
                 *(items.upsert(self.make("a", qty=n), key="name") for n in range(6))
             )
 

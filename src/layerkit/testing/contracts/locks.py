@@ -1,6 +1,5 @@
 """Locks: what a unit has read to write it, nobody else writes meanwhile."""
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -47,7 +46,7 @@ class LocksContract(BaseContract):
                     await items.count()
                     await items.update(made.id, {"qty": counted})
 
-            await asyncio.gather(*(work() for _ in range(5)))
+            await self.at_once(*(work() for _ in range(5)))
 
             assert (await items.get_by_id(made.id)).qty == 5
 

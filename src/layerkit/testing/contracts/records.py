@@ -1,6 +1,5 @@
 """Versions, stamps and soft deletion: every path of writing keeps them."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -134,7 +133,7 @@ class RecordsContract(BaseContract):
                     await records.count()
                     found.qty += 1
 
-            results = await asyncio.gather(
+            results = await self.at_once(
                 *(work() for _ in range(5)), return_exceptions=True
             )
 

@@ -195,7 +195,7 @@ class UnitOfWorkContract(RepositoryContract):
                     await items.update(created.id, {"qty": Inc(1)})
                     await items.update(created.id, {"qty": Inc(1)})
 
-            await asyncio.gather(*(work() for _ in range(5)))
+            await self.at_once(*(work() for _ in range(5)))
 
             assert (await items.get_by_id(created.id)).qty == 10
 
@@ -794,7 +794,7 @@ class UnitOfWorkContract(RepositoryContract):
                     await items.create(self.make(name))
                     fail_if(name in "bd")
 
-            await asyncio.gather(
+            await self.at_once(
                 *(work(name) for name in "abcde"), return_exceptions=True
             )
 

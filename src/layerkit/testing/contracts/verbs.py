@@ -1,6 +1,5 @@
 """The six verbs, and reading by filters."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -100,7 +99,7 @@ class VerbsContract(BaseContract):
     ) -> None:
         self.needs("unique")
         async with open_repository(self.entity) as items:
-            results = await asyncio.gather(
+            results = await self.at_once(
                 *(items.create(self.make("same", qty=n)) for n in range(5)),
                 return_exceptions=True,
             )
@@ -218,7 +217,7 @@ class VerbsContract(BaseContract):
         async with open_repository(self.entity) as items:
             created = await items.create(self.make("a", qty=0))
 
-            await asyncio.gather(
+            await self.at_once(
                 *(items.update(created.id, {"qty": Inc(1)}) for _ in range(8))
             )
 
