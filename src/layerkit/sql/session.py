@@ -34,7 +34,8 @@ from layerkit.sql.transaction import (
     restore,
     watch,
 )
-from layerkit.unit_of_work import EventSink, Hook, finish, run_hooks, shielded
+from layerkit.unit_of_work import EventSink, Hook, run_hooks, shielded
+from layerkit.unit_of_work.driver import finish
 
 logger = get_logger("layerkit.sql")
 

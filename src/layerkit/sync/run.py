@@ -11,13 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 from typing_extensions import TypeVar
 
 from layerkit.repository import SessionSource, home_of
-from layerkit.unit_of_work import (
-    EventSink,
-    UnitOfWork,
-    carry,
-    drive,
-    forget_closed_blocks,
-)
+from layerkit.unit_of_work import EventSink, UnitOfWork
+from layerkit.unit_of_work.driver import drive
+from layerkit.unit_of_work.transaction import carry, forget_closed_blocks
 
 R = TypeVar("R")
 

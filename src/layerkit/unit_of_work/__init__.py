@@ -1,17 +1,10 @@
 """The unit of work: one block, one transaction, hooks and events after its commit."""
 
 from layerkit.unit_of_work.base import UnitOfWork, current_unit, transaction_of
-from layerkit.unit_of_work.driver import drive, finish, is_driving
 from layerkit.unit_of_work.plain import PlainTransaction, plain_unit_of_work
 from layerkit.unit_of_work.shield import is_being_cancelled, shielded
 from layerkit.unit_of_work.sink import EventSink
-from layerkit.unit_of_work.transaction import (
-    Hook,
-    Transaction,
-    carry,
-    forget_closed_blocks,
-    run_hooks,
-)
+from layerkit.unit_of_work.transaction import Hook, Transaction, run_hooks
 
 __all__ = [
     "EventSink",
@@ -19,13 +12,8 @@ __all__ = [
     "PlainTransaction",
     "Transaction",
     "UnitOfWork",
-    "carry",
     "current_unit",
-    "drive",
-    "finish",
-    "forget_closed_blocks",
     "is_being_cancelled",
-    "is_driving",
     "plain_unit_of_work",
     "run_hooks",
     "shielded",
