@@ -251,8 +251,8 @@ ADVERSARIAL = [
     *("://u:", "x://u:p@", '"x://u:"://z:', "'a://", "[parameters: ", "token://:"),
     *("password='", "password=\"'", "password='\\", '{"token": ', '{\\"token\\": \\"'),
     *("\"'=", '{"a":', "[", "token=[\n", "token='\n", "DETAIL: ", ")=(", ") ", "x="),
-    *("Duplicate entry ", "Duplicate entry \n", " value: '", " value: '\n", " for key "),
-    *("a", "A", "Aa", "\\", '\\"', '"', "Bearer ", "Bearer", "-", ".", "@", "\n", " "),
+    *("Duplicate entry ", "Duplicate entry \n", " value: '", " value: '\n"),
+    *(" for key ", "a", "A", "Aa", "\\", '\\"', '"', "Bearer ", "Bearer", "-", ".", "@", "\n", " "),
     *("token=1", "key", ":", "[parameters: \n", "Failing row contains (", "_key"),
 ]  # fmt: skip
 
