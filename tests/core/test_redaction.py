@@ -252,7 +252,8 @@ ADVERSARIAL = [
     *("password='", "password=\"'", "password='\\", '{"token": ', '{\\"token\\": \\"'),
     *("\"'=", '{"a":', "[", "token=[\n", "token='\n", "DETAIL: ", ")=(", ") ", "x="),
     *("Duplicate entry ", "Duplicate entry \n", " value: '", " value: '\n"),
-    *(" for key ", "a", "A", "Aa", "\\", '\\"', '"', "Bearer ", "Bearer", "-", ".", "@", "\n", " "),
+    *(" for key ", " value: ' for"),
+    *("a", "A", "Aa", "\\", '\\"', '"', "Bearer ", "Bearer", "-", ".", "@", "\n", " "),
     *("token=1", "key", ":", "[parameters: \n", "Failing row contains (", "_key"),
 ]  # fmt: skip
 
