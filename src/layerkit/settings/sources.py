@@ -143,14 +143,14 @@ class EnvSource(_Decoded, EnvSettingsSource):
 
     @override
     def _variable(self, name: str, field: FieldInfo) -> str | None:
-        for variable in self.variables(name, field):
-            if self.env_vars.get(variable) is not None:
-                return variable
-            nested = f"{variable}{self.env_nested_delimiter or '__'}"
-            for found in self.env_vars:
-                if found.startswith(nested):
-                    return found
-        return None
+        delimiter = self.env_nested_delimiter or "__"
+        found = (
+            each
+            for variable in self.variables(name, field)
+            for each in self.env_vars
+            if each == variable or each.startswith(f"{variable}{delimiter}")
+        )
+        return next(found, None)
 
 
 class DotEnvSource(EnvSource, DotEnvSettingsSource):
