@@ -55,7 +55,7 @@ SECRET = [
     *("apiKey", "APIKey", "apikey", "X-API-KEY", "ENCRYPTION_KEY_V2", "masterkey"),
     *("Set-Cookie", "session_id", "sessionid", "credentials", "SENTRY_DSN", "PRIVATE"),
     *("WEBHOOK_SIGNATURE", "HTTPSecret", "AWS_ACCESS_KEY_ID", "STORAGE_ACCESS_KEY"),
-    *("private key", "proxy.auth", "password_hash", "passphrase1", "public_api_key"),
+    *("private key", "proxy.auth", "password_hash", "passphrase1", "public_access_key"),
 ]
 PLAIN = [
     *(
@@ -160,6 +160,7 @@ def test_a_group_of_settings_is_judged_by_the_names_of_its_variables() -> None:
         ("at postgresql://bob:pa@ss-x@127.0.0.1:1/s?", "at postgresql://bob:***@127.0.0.1:1/s?"),
         ("smtp://a@x.org:hunter2@smtp.x.org", "smtp://a@x.org:***@smtp.x.org"),
         ("is 'redis://:hun ter2@r' x@y", "is 'redis://:***@r' x@y"),
+        ("is 'redis://:hun@ter 2@r' x@y", "is 'redis://:***@r' x@y"),
         ("a://b://u:hunter2@c", "a://b:***@c"),
         ("x a://b://u:hunter2@c a://u:hunter2@d", "x a://b:***@c a://u:***@d"),
         ("see http://x.org:80/a and a@b.org", "see http://x.org:80/a and a@b.org"),
@@ -244,6 +245,19 @@ def test_a_quoted_secret_is_hidden_whatever_is_in_it(word: str) -> None:
         assert secret not in redacted_text(text)
 
 
+def test_what_a_server_quotes_is_hidden_in_a_chain_of_errors() -> None:
+    entry = "ada@x.org"
+    cause = ValueError(1062, f"Duplicate entry {entry!r} for key 'email'")
+    error = LookupError(f"({cause})\n[SQL: INSERT]\n[parameters: ({entry!r}, 'x')]")
+    error.__cause__ = cause
+
+    shown = line_of(exc_info=(LookupError, error, None))["exception"]
+
+    assert entry not in shown
+    assert shown.count("Duplicate entry *** for key 'email'") == 2
+    assert "[SQL: INSERT]" in shown
+
+
 # Time and length
 
 ADVERSARIAL = [
@@ -254,6 +268,7 @@ ADVERSARIAL = [
     *("Duplicate entry ", "Duplicate entry \n", " value: '", " value: '\n"),
     *(" for key ", " value: ' for"),
     *("a", "A", "Aa", "\\", '\\"', '"', "Bearer ", "Bearer", "-", ".", "@", "\n", " "),
+    "token=x ",
     *("token=1", "key", ":", "[parameters: \n", "Failing row contains (", "_key"),
 ]  # fmt: skip
 

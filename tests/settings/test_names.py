@@ -278,6 +278,20 @@ def test_a_variable_of_somebody_else_is_not_warned_of(
     assert caplog.records == []
 
 
+def test_a_variable_that_is_read_is_not_taken_for_its_neighbour(
+    environment: SetEnvironment, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Neighbours(Settings):
+        LARGEST_LIMIT_A: int = 0
+        LARGEST_LIMIT_B: int = 0
+
+    environment(LARGEST_LIMIT_A="1")
+
+    Neighbours()
+
+    assert caplog.records == []
+
+
 # Lists
 
 

@@ -135,7 +135,7 @@ def _without_passwords(text: str, *, is_cut: bool) -> str:
         if is_cut and end == length and end - max(start, at) <= _LONGEST_PASSWORD:
             at = end
         if at < start:
-            position = start - 1  # its colon may begin another ://
+            position = start
             continue
         parts += [text[done:start], MASK]
         done = position = at
