@@ -51,10 +51,10 @@ def test_records_are_stamped_with_the_correlation_id(
 
 
 def test_a_logger_is_the_standard_one_and_gets_no_handler() -> None:
-    logger = get_logger("shop.orders")
+    logger = get_logger("shop.untouched")
     before = list(logger.filters)
 
-    assert get_logger("shop.orders") is logger is logging.getLogger("shop.orders")
+    assert get_logger("shop.untouched") is logger is logging.getLogger("shop.untouched")
     assert logger.filters == before
     assert logger.handlers == []
     assert logger.level == logging.NOTSET

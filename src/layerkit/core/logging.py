@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from layerkit.core.serialization import json_ready
+from layerkit.core.serialization import log_ready, log_traceback
 
 correlation_id: ContextVar[str | None] = ContextVar(
     "layerkit_correlation_id", default=None
@@ -66,8 +66,11 @@ class JSONFormatter(logging.Formatter):
     Secrets are shown as ``***``: an extra, or a member of one, whose name says that it
     is one (password, apiKey, Authorization, ...); SecretStr; in any text, tracebacks
     included, the passwords of addresses, ``password=...``, bearer tokens, and what
-    pydantic, SQLAlchemy and PostgreSQL quote of rejected data. A secret that nothing
-    tells from other words is shown.
+    pydantic, SQLAlchemy, PostgreSQL and MariaDB quote of rejected data. A secret that
+    nothing tells from other words is shown.
+
+    The message, all extras together, exception and stack are each cut at 32,768
+    characters, and say how many were left out; of a traceback, begin and end are kept.
     """
 
     @override
@@ -76,22 +79,20 @@ class JSONFormatter(logging.Formatter):
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
-            "message": json_ready(_message(record), mask=True),
+            "message": log_ready(_message(record)),
         }
         stamped = getattr(record, "correlation_id", None) or correlation_id.get()
         if stamped:
-            line["correlation_id"] = json_ready(stamped, mask=True)
+            line["correlation_id"] = log_ready(stamped)
         extras = {n: v for n, v in vars(record).items() if n not in _STANDARD}
-        for name, value in json_ready(extras, mask=True).items():
+        for name, value in log_ready(extras).items():
             line[f"{name}_" if name in _MEMBERS else name] = value
         if record.exc_info:
-            text = self.formatException(record.exc_info)
-            line["exception"] = json_ready(text, mask=True)
+            line["exception"] = log_traceback(self.formatException(record.exc_info))
         elif record.exc_text:  # of a record that came from another process
-            line["exception"] = json_ready(record.exc_text, mask=True)
+            line["exception"] = log_traceback(record.exc_text)
         if record.stack_info:
-            text = self.formatStack(record.stack_info)
-            line["stack"] = json_ready(text, mask=True)
+            line["stack"] = log_traceback(self.formatStack(record.stack_info))
         return json.dumps(line, ensure_ascii=False).translate(_LINE_BREAKS)
 
 
@@ -99,4 +100,4 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - a line with a mistake in it is better than none
-        return f"{json_ready(record.msg)} (its arguments do not fit)"
+        return f"{log_ready(record.msg)} (its arguments do not fit)"

@@ -2,7 +2,11 @@
 
 A value is known to be secret by its type (SecretStr), by the name that it goes by, or
 by its place in a text: the password of an address, ``password=...``, ``Bearer ...``,
-and what pydantic, SQLAlchemy and PostgreSQL quote of rejected data.
+and what pydantic, SQLAlchemy and the servers of databases quote of rejected data.
+
+Texts come from clients, so every step takes time that is linear in their length. No
+pattern gives back what it has read (``++``) or begins inside of it, and what is looked
+for once and not there is not looked for again.
 """
 
 import re
@@ -10,43 +14,177 @@ from typing import Final
 
 MASK: Final = "***"
 
-# Names are compared without case and punctuation: apiKey, API-KEY and api_key alike.
-_PUNCTUATION: Final = re.compile(r"[\W_]+")
-_SECRET_NAME: Final = re.compile(
-    r"passw|passphrase|pass$|pwd|secret|token|authorization|cookie|credential|dsn"
-    r"|(?:api|access|private|signing|encryption)key|^auth$"
+# "HTTPKey2-x" is http_key_x: capitals, digits and punctuation part the words.
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]++")
+_KINDS: Final = (
+    "auth|authori[sz]ation|cookie|credential|dsn|jwt|(?<!by)(?<!com)pass|passwd"
+    "|passphrase|password|private|pwd|secret|session|signature|token"
 )
-# Up to the last @: a password may hold one that nobody escaped.
-_ADDRESS: Final = re.compile(r"^(\s*[A-Za-z][\w+.-]*://[^:/?#@]*):.*@", re.DOTALL)
+_ONE_SECRET: Final = re.compile(f"(?:{_KINDS})$")
+_SECRET: Final = re.compile(
+    f"(?:{_KINDS})s?(?:_|$)|passw|passphrase|credential|sessionid"
+    "|(?:access|api|auth|encryption|master|private|secret|signing)_?key"
+)
+# A key opens a lock, as STRIPE_KEY does, unless one of these says that it does not.
+_KEY: Final = re.compile(r"(?:_|^)keys?(?:_|$)")
+_PLAIN_KEY: Final = re.compile(
+    "^keys?$|(?:_|^)(?:cache|candidate|column|composite|dict|entity|event|field|foreign"
+    "|group|idempotency|index|item|lock|message|natural|object|order|page|partition"
+    "|primary|public|redis|routing|row|shard|sort|surrogate|unique)(?:_|$)"
+)
+# What ends so is about a secret and not the secret: TOKEN_URL, SESSION_TIMEOUT.
+_ABOUT: Final = re.compile(
+    "(?:_|^)(?:age|alg|algorithm|audience|backend|class|count|days|dir|domain|enabled"
+    "|endpoint|expiration|expires?|expiry|field|file|format|header|host|hours|httponly"
+    "|issuer|length|lifetime|limit|method|minutes|mode|ms|name|path|policy|port|prefix"
+    "|provider|required|retries|samesite|scheme|seconds|secure|size|timeout|ttl|type"
+    "|ur[il]|version)$"
+)
 
-# All repeats are bounded, so that a long text is read in linear time.
-_NAME: Final = r"[\w.-]{0,40}(?:passw|passphrase|pwd|secret|token|api_?key)[\w.-]{0,40}"
-_VALUE: Final = r"""(?:'[^']{0,500}'|"[^"]{0,500}"|[^\s,;&#)\]}'"]{1,500})"""
-_IN_TEXT: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE | re.MULTILINE), replacement)
-    for pattern, replacement in (
-        # postgresql://app:password@host
-        (r"(://[^\s:/?#@]{0,200}):\S{0,500}@", rf"\1:{MASK}@"),
-        # password=x, ?api_key=x, {"token": "x"}
-        (rf"(?<![\w.-])({_NAME}=){_VALUE}", rf"\1{MASK}"),
-        (rf"(['\"]{_NAME}['\"]\s?:\s?){_VALUE}", rf"\1{MASK}"),
-        (r"\b(Bearer|Basic)\s[\w.~+/=-]{1,2000}", rf"\1 {MASK}"),
-        # pydantic, SQLAlchemy, PostgreSQL
-        (r"(input_value=).*?(, input_type=)", rf"\1{MASK}\2"),
-        (r"(\[parameters: ).*(\]$)", rf"\1{MASK}\2"),
-        (r"^(DETAIL: ).*", rf"\1{MASK}"),
-    )
+# A password may hold an @ that nobody escaped, so it goes on to the last one: of the
+# text that is an address, of the quotes around it, or of what has no white space.
+_ADDRESS: Final = re.compile(r"\s*+[A-Za-z][\w+.-]*+://[^\s:/?#]*+:")
+_USER: Final = re.compile(r"(?:(['\"])[\w+.-]*+)?://[^\s:/?#]*+:")
+_SPACE: Final = re.compile(r"\s")
+_LONGEST_PASSWORD: Final = 2_048  # a token of a cloud, say
+# password=x, ?api_key=x, {"token": "x"}, and that inside of JSON: {\"token\": \"x\"}
+_NAMED: Final = re.compile(
+    r"(?<![\w.-])(?:(?:bearer|basic)\s++"
+    r"|([\w.-]++)(?:=|\\*+['\"]\s?:\s?)(?:b(?=['\"]))?)",
+    re.IGNORECASE,
 )
+_QUOTE: Final = re.compile(r"(?<!\\)(\\*+)(['\"])")
+# A quote inside belongs to the value where no end of anything follows it.
+_BARE: Final = re.compile(r"(?:[^\s,;&#)\]}'\"]|['\"](?![\s,;&#)\]}]|$))*+")
+_NO_VALUES: Final = {"", "None", "null", "True", "False", "true", "false"}
+
+_QUOTED_DATA: Final = (
+    ("input_value=", ", input_type="),  # pydantic
+    ("[parameters: ", "]"),  # SQLAlchemy
+    ("Failing row contains (", ")."),  # PostgreSQL and its drivers
+    (")=(", ") "),
+    ("DETAIL: ", ""),
+    ("invalid input ", ""),
+    ("Duplicate entry ", " for key "),  # MariaDB and MySQL
+    (" value: '", "' for column "),
+)
+"""What libraries and servers write before and after data; "" is the end of the line."""
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether what goes by *name* is a secret, such as ``dbPassword``."""
-    return _SECRET_NAME.search(_PUNCTUATION.sub("", name).lower()) is not None
+    """Tell whether a text that goes by *name* is a secret, such as ``dbPassword``.
+
+    ``api_key``, ``API-KEY`` and ``apiKey`` are alike. What is about a secret is none,
+    such as ``TOKEN_URL``; nor is a key that opens nothing, such as ``primary_key``.
+    """
+    words = _words(name)
+    if _ABOUT.search(words):
+        return False
+    is_key = _KEY.search(words) and not _PLAIN_KEY.search(words)
+    return bool(is_key or _SECRET.search(words))
 
 
-def redacted_text(text: str) -> str:
-    """Return *text* with ``***`` in the place of what is known to be secret."""
-    text = _ADDRESS.sub(rf"\1:{MASK}@", text)
-    for pattern, replacement in _IN_TEXT:
-        text = pattern.sub(replacement, text)
+def hides(name: str, value: object) -> bool:
+    """Tell whether *value* is a secret, for going by *name*.
+
+    What is empty, true or false is none. A number is, where the name ends with the word
+    for it, as in ``pin_token``; ``MAX_TOKENS`` and ``AUTH_LEVEL`` say how much.
+    """
+    if value is None or isinstance(value, bool):
+        return False
+    if isinstance(value, int | float):
+        return _ONE_SECRET.search(_words(name)) is not None
+    return is_secret_name(name) and not (isinstance(value, str | bytes) and not value)
+
+
+def redacted_text(text: str, *, is_cut: bool = False) -> str:
+    """Return *text* with ``***`` in the place of what is known to be secret.
+
+    Args:
+        text: Any text.
+        is_cut: True where more came after it: what may be a password up to there is
+            taken for one.
+    """
+    text = _without_named(_without_passwords(text, is_cut=is_cut))
+    for before, after in _QUOTED_DATA:
+        text = _without_quoted(text, before, after)
     return text
+
+
+def _words(name: str) -> str:
+    return "_".join(_WORDS.findall(name)).lower()
+
+
+def _without_passwords(text: str, *, is_cut: bool) -> str:
+    whole = None if is_cut else _ADDRESS.match(text)
+    if whole and (at := text.rfind("@", whole.end())) >= 0:
+        text = f"{whole[0]}{MASK}{text[at:]}"
+    length, word_end, last = len(text), 0, -1
+    parts, done, position = [], 0, 0
+    while user := _USER.search(text, position):
+        start, quote = user.end(), user[1]
+        if quote:
+            end = _find(text, quote, start)
+            at = text.rfind("@", start, end)
+        else:
+            if start > word_end:
+                space = _SPACE.search(text, start)
+                word_end = space.start() if space else length
+                last = text.rfind("@", start, word_end)
+            end, at = word_end, last
+        if is_cut and end == length and end - max(start, at) <= _LONGEST_PASSWORD:
+            at = end
+        if at < start:
+            position = start
+            continue
+        parts += [text[done:start], MASK]
+        done = position = at
+    return "".join((*parts, text[done:]))
+
+
+def _without_named(text: str) -> str:
+    parts, done, position, line_end = [], 0, 0, -1
+    while named := _NAMED.search(text, position):
+        name, position = named[1] or "token", named.end()
+        if not is_secret_name(name):
+            continue
+        if line_end < position:
+            line_end = _find(text, "\n", position)
+        end = _end_of_value(text, position, line_end)
+        value = text[position:end]
+        if value in _NO_VALUES or (value.isdigit() and not hides(name, 0)):
+            continue
+        parts += [text[done:position], MASK]
+        done = position = end
+    return "".join((*parts, text[done:]))
+
+
+def _end_of_value(text: str, start: int, line_end: int) -> int:
+    """Return where the value ends: what nothing closes goes on to the line's end."""
+    if opening := _QUOTE.match(text, start):
+        for closing in _QUOTE.finditer(text, opening.end(), line_end):
+            if closing[2] == opening[2] and len(closing[1]) <= len(opening[1]):
+                return closing.end()
+    elif not text.startswith(("[", "{", "("), start):
+        return next(_BARE.finditer(text, start)).end()
+    return line_end
+
+
+def _without_quoted(text: str, before: str, after: str) -> str:
+    parts, done = [], 0
+    while (found := text.find(before, done)) >= 0:
+        start = found + len(before)
+        end = line_end = _find(text, "\n", start)
+        if after and (end := text.rfind(after, start, line_end)) < 0:
+            end = text.find(after, start)  # data of several lines
+            if end < 0:
+                end, after = line_end, ""
+        parts += [text[done:start], MASK]
+        done = end
+    return "".join((*parts, text[done:]))
+
+
+def _find(text: str, wanted: str, start: int) -> int:
+    """Return where *wanted* is, or where *text* ends."""
+    found = text.find(wanted, start)
+    return found if found >= 0 else len(text)

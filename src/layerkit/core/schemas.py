@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Generic
+from typing import Any, Final, Generic
 from uuid import UUID
 
 import pydantic
@@ -12,6 +12,8 @@ from typing_extensions import TypeVar, override
 from layerkit.core.errors import UsageError, ValidationError
 
 ID = TypeVar("ID", default=int | str | UUID)
+
+_MOST_ERRORS: Final = 100  # of one refusal: a client may send a million wrong items
 
 
 class BaseSchema(BaseModel):
@@ -74,6 +76,8 @@ def refusal(
 ) -> ValidationError:
     """Return pydantic's refusals as ours: fields and messages, never the input.
 
+    It lists a hundred of them at most.
+
     Args:
         message: What can't be made or changed.
         errors: What pydantic has raised.
@@ -86,6 +90,7 @@ def refusal(
             include_url=False, include_context=False, include_input=False
         )
     ]
+    details = details[:_MOST_ERRORS]
     fields = dict.fromkeys(named(str(e["loc"][0])) for e in details if e["loc"])
     messages = [
         {"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in details

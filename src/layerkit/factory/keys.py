@@ -145,6 +145,8 @@ def type_arguments(key: object, base: type) -> dict[Any, Any]:
     given = dict(zip(getattr(cls, "__parameters__", ()), get_args(key), strict=False))
     if cls is base:
         return given
+    if not isinstance(cls, type):  # NamedTuple is a function
+        return {}
     for parent in _original_bases(cls):
         known = type_arguments(parent, base)
         if known:
@@ -157,10 +159,13 @@ def _original_bases(cls: Any) -> Iterator[object]:
 
 
 def substitute(annotation: Any, arguments: dict[Any, Any]) -> Any:
-    """Return *annotation* with the type variables in it replaced by *arguments*."""
+    """Return *annotation* with its type variables replaced, or by their defaults."""
     if is_hashable(annotation) and annotation in arguments:
         return arguments[annotation]
+    has_default = getattr(annotation, "has_default", None)
+    if has_default is not None and has_default():
+        return annotation.__default__
     parameters = getattr(annotation, "__parameters__", ())
     if isinstance(annotation, type) or not parameters:
         return annotation
-    return annotation[tuple(arguments.get(p, p) for p in parameters)]
+    return annotation[tuple(substitute(p, arguments) for p in parameters)]

@@ -2,8 +2,9 @@
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import InitVar, dataclass
 from typing import Any, TypeAlias, get_origin, get_type_hints
 
 from layerkit.core.errors import UsageError
@@ -11,6 +12,8 @@ from layerkit.factory.keys import describe, substitute, type_arguments
 
 Make: TypeAlias = Callable[..., object]
 """A class, a function, a coroutine function, or a generator function of either sort."""
+
+_MAKING = ("__new__", "__init__")
 
 MISSING = inspect.Parameter.empty
 """What stands for an annotation or a default that is not there."""
@@ -50,9 +53,7 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
     """
     name = describe(make)
     try:
-        cls = get_origin(make) or make  # of Store[User], the signature is Store's
-        signature = inspect.signature(cls if isinstance(cls, type) else make)
-        hints, arguments = _hints(make)
+        signature, hints, arguments = _read(make)
     except NameError as error:
         raise UsageError(
             f"{name} has an annotation that can't be resolved ({error}): name types "
@@ -63,7 +64,7 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
             f"{name} can't be inspected ({error}): wrap it in a function"
         ) from error
     parameters = []
-    for place, parameter in enumerate(signature.parameters.values()):
+    for place, parameter in enumerate(signature):
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             continue
         annotation = hints.get(parameter.name, parameter.annotation)
@@ -74,6 +75,8 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
             raise UsageError(
                 f"parameter {parameter.name} of {name} has no annotation: say its type"
             )
+        if isinstance(annotation, InitVar):
+            annotation = annotation.type
         wanted = substitute(annotation, arguments)
         by_position = parameter.kind is parameter.POSITIONAL_ONLY
         position = None if parameter.kind is parameter.KEYWORD_ONLY else place
@@ -83,16 +86,76 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
     return tuple(parameters), hints.get("return", MISSING)
 
 
-def _hints(make: Make) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """Return the annotations of *make*, and what their type variables stand for."""
-    cls = get_origin(make) or make
+def _read(
+    make: Make,
+) -> tuple[list[inspect.Parameter], dict[str, Any], dict[Any, Any]]:
+    """Return parameters, annotations, and what type variables in these stand for."""
+    if isinstance(make, functools.partial):
+        parameters, hints, arguments = _read(make.func)
+        return _left_by(make, parameters), hints, arguments
+    cls = get_origin(make) or make  # of Store[User], the signature is Store's
     if not isinstance(cls, type):
-        return get_type_hints(function_of(make), include_extras=True), {}
-    # The class's own constructor, or the inherited one.
-    for owner in cls.__mro__:
-        for method in ("__init__", "__new__"):
-            function = vars(owner).get(method)
-            if inspect.isfunction(function):
-                hints = get_type_hints(function, include_extras=True)
-                return hints, type_arguments(make, owner)
-    return {}, {}
+        function = function_of(make)
+        # Of a class method its class, of an object its own.
+        bound = getattr(make, "__self__", None) if inspect.isroutine(make) else make
+        owner = bound if isinstance(bound, type) else type(bound)
+        return (
+            [*inspect.signature(make).parameters.values()],
+            _hints(function, owner),
+            {},
+        )
+    for function, owner in _constructors(cls):
+        parameters = [*inspect.signature(function).parameters.values()]
+        kinds = {parameter.kind for parameter in parameters[1:]}
+        if kinds != {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+            return parameters[1:], _hints(function, owner), type_arguments(make, owner)
+    return [*inspect.signature(cls).parameters.values()], {}, {}
+
+
+def _constructors(cls: type) -> Iterator[tuple[Callable[..., Any], type]]:
+    """Yield what may say what *cls* takes; what passes all on asks the next.
+
+    A metaclass is called first, then ``__new__`` or ``__init__``, its own or inherited.
+    """
+    if hasattr(cls, "__signature__"):
+        return
+    places = [(owner, "__call__") for owner in inspect.getmro(type(cls))]
+    places += [(owner, name) for owner in cls.__mro__ for name in _MAKING]
+    for owner, method in places:
+        written = vars(owner).get(method)
+        function = getattr(written, "__func__", written)  # __new__ is static
+        if inspect.isfunction(function):
+            yield function, owner
+
+
+def _left_by(
+    bound: functools.partial[Any], parameters: list[inspect.Parameter]
+) -> list[inspect.Parameter]:
+    """Return what is left to pass: what was given by name ends the positions."""
+    given = inspect.Signature(parameters).bind_partial(*bound.args, **bound.keywords)
+    left = [each for each in parameters if each.name not in given.arguments]
+    if not bound.keywords:
+        return left
+    named = inspect.Parameter.KEYWORD_ONLY
+    movable = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return [each.replace(kind=named) if each.kind is movable else each for each in left]
+
+
+def _hints(function: Callable[..., Any], owner: type) -> dict[str, Any]:
+    """Return the annotations of *function*, a method of *owner* where it is one.
+
+    Those that are texts may name type parameters (PEP 695) and classes inside of the
+    class; those of generated methods, what the modules of its bases name.
+    """
+    names: dict[str, Any] = {
+        n: v for n, v in vars(owner).items() if isinstance(v, type)
+    }
+    names[owner.__name__] = owner
+    for generic in (owner, function):
+        names |= {p.__name__: p for p in getattr(generic, "__type_params__", ())}
+    try:
+        return get_type_hints(function, localns=names, include_extras=True)
+    except NameError:
+        for base in owner.__mro__:
+            names = vars(sys.modules[base.__module__]) | names
+        return get_type_hints(function, localns=names, include_extras=True)

@@ -14,7 +14,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
 from layerkit.core.errors import UsageError
 from layerkit.factory.keys import Key, class_of, describe, unfit
@@ -187,6 +187,8 @@ def _read_make(make: Make, key: Key, lifetime: Lifetime) -> Provider:
                 "or give key="
             )
         provider.key = _yielded(returned) if kind in _CONTEXTS else returned
+        if provider.key is Self:  # of a class method
+            provider.key = getattr(make, "__self__", Self)
     return provider
 
 

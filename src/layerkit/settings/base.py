@@ -39,7 +39,7 @@ from layerkit.settings.sources import (
     InitSource,
     SecretsSource,
     Trail,
-    near_misses,
+    keys_of,
     trail,
 )
 
@@ -52,22 +52,26 @@ logger = get_logger("layerkit.settings")
 class Explained:
     """Show one setting: its name, its value with secrets as ``***``, and its source.
 
-    ``source`` is ``argument``, ``environment``, ``file``, ``.env``, ``secrets`` or
-    ``default``.
+    Attributes:
+        source: ``argument``, ``environment``, ``file``, ``.env``, ``secrets`` or
+            ``default``.
+        variable: The variable that it was read from: one of several aliases, say.
     """
 
     name: str
     value: object
     source: str
+    variable: str | None = None
 
 
 class Settings(BaseSettings):
     """Hold the settings of an application; subclass it to add fields.
 
     A field is set by, first of all, an argument; then the environment variable of its
-    very name; then the file that ``<NAME>_FILE`` names; then ``.env`` in the working
-    directory; then its default. Lists may be written ``a, b``. Secrets are shown
-    nowhere: not by ``repr``, as JSON, in errors or in debug logs.
+    very name, behind ``env_prefix``, or of its alias; then the file that
+    ``<NAME>_FILE`` names; then ``.env`` in the working directory; then its default.
+    Lists, tuples and sets may be written ``a, b``. Secrets are shown nowhere: not by
+    ``repr``, as JSON, in errors or in debug logs.
 
     Raises:
         SettingsError: Something is missing or wrong; the text names the variables and
@@ -101,7 +105,7 @@ class Settings(BaseSettings):
     SMTP_USERNAME: str | None = None
     SMTP_PASSWORD: SecretStr | None = None
 
-    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _trail: Trail = PrivateAttr(default_factory=Trail)
 
     def __init__(self, **values: Any) -> None:
         current = Trail()
@@ -110,12 +114,10 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems = _problems(error)
+            problems = _problems(error, current, type(self))
         finally:
             trail.reset(token)
-        fields = type(self).model_fields
-        unset = fields.keys() - current.origins.keys()
-        misses = near_misses(sorted(unset), current.names - fields.keys())
+        misses = current.misses(str(self.model_config.get("env_prefix", "")))
         if problems:  # raised out here: pydantic's error holds the values
             for name in problems.keys() & misses.keys():
                 problems[name] += f" ({misses[name]} is set: is it meant?)"
@@ -123,7 +125,7 @@ class Settings(BaseSettings):
             raise SettingsError(_listed(title, problems), variables=problems)
         for name, miss in misses.items():
             logger.warning("%s is set and unknown: is %s meant?", miss, name)
-        self._origins = current.origins
+        self._trail = current
 
     @override
     @classmethod
@@ -164,9 +166,9 @@ class Settings(BaseSettings):
             Explained(
                 name,
                 redacted(name, getattr(self, name)),
-                self._origins.get(field.alias or name, "default"),
+                *self._trail.origins.get(name, ("default", None)),
             )
-            for name, field in type(self).model_fields.items()
+            for name in type(self).model_fields
         ]
 
     def findings(self) -> Iterator[Finding]:
@@ -204,7 +206,9 @@ class Settings(BaseSettings):
                 ENVIRONMENT is ``prod``, ``Production`` or the like.
         """
         found = (*self.findings(), *(f for check in more for f in check(self)))
-        fatal = {f.variable: f.text for f in found if f.is_error}
+        fatal = {
+            self._trail.variable_of(f.variable): f.text for f in found if f.is_error
+        }
         is_live = self.is_production or resembles_production(self.ENVIRONMENT)
         if fatal and is_live:
             title = f"{type(self).__name__} is not fit for production"
@@ -268,11 +272,19 @@ _LIMITS: Final = frozenset(
 """What of pydantic's context comes from the field alone, and never from the value."""
 
 
-def _problems(error: ValidationError) -> dict[str, str]:
+def _problems(
+    error: ValidationError, found: Trail, cls: type[Settings]
+) -> dict[str, str]:
     """Return what is wrong by variable; pydantic's words may quote the value."""
+    names = {
+        key: found.variable_of(name)
+        for name, field in cls.model_fields.items()
+        for key in keys_of(name, field)
+    }
     problems: dict[str, str] = {}
     for entry in error.errors(include_input=False, include_url=False):
-        name = "__".join(str(part) for part in entry["loc"]) or "the settings"
+        first, *rest = entry["loc"] or ("the settings",)
+        name = "__".join([names.get(str(first), str(first)), *map(str, rest)])
         is_missing = entry["type"] == "missing"
         limits = [f", {n} {v}" for n, v in entry.get("ctx", {}).items() if n in _LIMITS]
         wrong = f"is not valid ({entry['type']}{''.join(limits)})"

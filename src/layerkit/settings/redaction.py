@@ -1,21 +1,11 @@
 """Keeping secrets out of what is shown of settings."""
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from layerkit.core.redaction import MASK
-
-_SECRET_NAME: Final = re.compile(
-    r"key|secret|token|passw|passphrase|pwd|_pass(?:$|_)|credential|dsn", re.IGNORECASE
-)
-# Up to the last @: a password may hold one that nobody escaped.
-_USER_INFO: Final = re.compile(r"(://[^:/?#@]*):.*@", re.DOTALL)
-_SECRET_QUERY: Final = re.compile(
-    r"([?&][^=&]*(?:key|secret|token|passw)[^=&]*)=[^&#]*", re.IGNORECASE
-)
+from layerkit.core.redaction import MASK, hides, redacted_text
 
 
 def redacted(name: str, value: object) -> Any:
@@ -27,20 +17,16 @@ def redacted(name: str, value: object) -> Any:
     """
     if isinstance(value, SecretStr | SecretBytes):
         return MASK if value.get_secret_value() else ""
-    if isinstance(value, str | bytes):
-        if value and _SECRET_NAME.search(name):
-            return MASK
-        return _without_secrets(value) if isinstance(value, str) else value
     if isinstance(value, BaseModel):
-        return {key: redacted(f"{name}_{key}", item) for key, item in value}
+        value = dict(value)
+    elif hides(name, value):
+        return MASK
+    if isinstance(value, str):
+        return redacted_text(value)
     if isinstance(value, Mapping):
         return {key: redacted(f"{name}_{key}", item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [redacted(name, item) for item in value]
     # pydantic's URL types are no strings, and show their passwords.
-    shown = _without_secrets(str(value))
+    shown = redacted_text(str(value))
     return value if shown == str(value) else shown
-
-
-def _without_secrets(text: str) -> str:
-    return _SECRET_QUERY.sub(rf"\1={MASK}", _USER_INFO.sub(rf"\1:{MASK}@", text))

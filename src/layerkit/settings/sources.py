@@ -1,12 +1,12 @@
 """Where settings come from, and a record of which came from where."""
 
-import os
 from collections.abc import Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, get_args, get_origin
 
+from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -15,13 +15,15 @@ from pydantic_settings import (
     InitSettingsSource,
     SecretsSettingsSource,
 )
-from pydantic_settings.sources import PydanticBaseSettingsSource
+from pydantic_settings.sources import (
+    PydanticBaseEnvSettingsSource,
+    PydanticBaseSettingsSource,
+)
 from typing_extensions import override
 
 from layerkit.core.errors import SettingsError
 
 _LARGEST_FILE: Final = 1_048_576
-_SEQUENCES = (list, tuple, set, frozenset)
 
 
 @dataclass(slots=True)
@@ -29,12 +31,29 @@ class Trail:
     """Record what the sources of one settings object held.
 
     Attributes:
-        origins: For each field that was set, the source that won.
+        origins: For each field that was set, the source that won, and the variable.
+        variables: For each field, the variables that it is read from.
         names: Every name that a source holds, whether it is a field or not.
     """
 
-    origins: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    variables: dict[str, list[str]] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+
+    def variable_of(self, name: str) -> str:
+        """Return the variable of a field: the one that was read, or the first."""
+        source, read = self.origins.get(name, ("", None))
+        known = self.variables.get(name, [name])
+        if source == "argument":
+            return name
+        return read if read in known else known[0]
+
+    def misses(self, prefix: str) -> dict[str, str]:
+        """Return what is set and unknown, by the unset variable that it resembles."""
+        known = {each for names in self.variables.values() for each in names}
+        unset = self.variables.keys() - self.origins.keys()
+        wanted = sorted(self.variable_of(name) for name in unset)
+        return near_misses(wanted, self.names - known, prefix)
 
 
 trail: ContextVar[Trail] = ContextVar("layerkit_settings_trail")
@@ -57,10 +76,15 @@ class _Recorded(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = super().__call__()  # type: ignore[safe-super] # the source mixed in
         current = trail.get()
-        current.names |= set(getattr(self, "env_vars", values))
-        for name in values:
-            current.origins.setdefault(name, self.label)
+        for name, info in self.settings_cls.model_fields.items():
+            if any(key in values for key in keys_of(name, info)):
+                variable = self._variable(name, info)
+                current.origins.setdefault(name, (self.label, variable))
         return _Values(values)
+
+    def _variable(self, _name: str, _field: FieldInfo) -> str | None:
+        """Return the variable that a field is set by; None where there are none."""
+        return None
 
 
 class InitSource(_Recorded, InitSettingsSource):
@@ -69,24 +93,64 @@ class InitSource(_Recorded, InitSettingsSource):
     label = "argument"
 
 
-class EnvSource(_Recorded, EnvSettingsSource):
-    """Read environment variables; a list may be written ``a, b`` or as JSON."""
+class _Decoded(_Recorded, PydanticBaseEnvSettingsSource):
+    """Read texts; a list may be written ``a, b`` or as JSON."""
+
+    @override
+    def field_is_complex(self, field: FieldInfo) -> bool:
+        return _is_list(field.annotation) or super().field_is_complex(field)
+
+    @override
+    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+        text = str(value).strip()
+        # pydantic-settings passes no field for what is in a dict.
+        is_list = _is_list(getattr(field, "annotation", None))
+        is_raw = super().decode_complex_value(field_name, field, "0") == "0"  # NoDecode
+        if is_list and not is_raw and not text.startswith(("[", "{", '"')):
+            return [item.strip() for item in text.split(",") if item.strip()]
+        return super().decode_complex_value(field_name, field, value)
+
+    @override
+    def prepare_field_value(
+        self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool
+    ) -> Any:
+        try:
+            return super().prepare_field_value(
+                field_name, field, value, value_is_complex
+            )
+        except ValueError:
+            name = self._variable(field_name, field) or field_name
+        # Out of the except block: the decoder's error holds the value.
+        raise SettingsError(f"{name} is not valid (JSON expected)", variables=(name,))
+
+    def variables(self, name: str, field: FieldInfo) -> list[str]:
+        """Return the names of the variables that *field* is read from."""
+        return [variable for _, variable, _ in self._extract_field_info(field, name)]
+
+
+class EnvSource(_Decoded, EnvSettingsSource):
+    """Read environment variables."""
 
     label = "environment"
 
     @override
-    def decode_complex_value(
-        self, field_name: str, field: FieldInfo, value: Any
-    ) -> Any:
-        text = str(value).strip()
-        if not text.startswith(("[", "{", '"')) and _is_list(field.annotation):
-            return [item.strip() for item in text.split(",") if item.strip()]
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            problem = f"{field_name} is not valid (JSON expected)"
-        # Out of the except block: the decoder's error holds the value.
-        raise SettingsError(problem, variables=(field_name,))
+    def __call__(self) -> dict[str, Any]:
+        current = trail.get()
+        current.names |= set(self.env_vars)
+        for name, info in self.settings_cls.model_fields.items():
+            current.variables[name] = self.variables(name, info)
+        return super().__call__()
+
+    @override
+    def _variable(self, name: str, field: FieldInfo) -> str | None:
+        delimiter = self.env_nested_delimiter or "__"
+        found = (
+            each
+            for variable in self.variables(name, field)
+            for each in self.env_vars
+            if each == variable or each.startswith(f"{variable}{delimiter}")
+        )
+        return next(found, None)
 
 
 class DotEnvSource(EnvSource, DotEnvSettingsSource):
@@ -102,23 +166,34 @@ class FileSource(EnvSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
-        names = [self.env_prefix + name for name in settings_cls.model_fields]
-        self.env_vars = _read_files(names, os.environ)
+        fields = settings_cls.model_fields.items()
+        names = [each for field in fields for each in self.variables(*field)]
+        suffix = "_FILE" if self.case_sensitive else "_file"
+        self.env_vars = _read_files(names, suffix, self.env_vars)
 
 
-class SecretsSource(_Recorded, SecretsSettingsSource):
+class SecretsSource(_Decoded, SecretsSettingsSource):
     """Read the files of ``secrets_dir``, where there is one."""
 
     label = "secrets"
 
 
+def keys_of(name: str, field: FieldInfo) -> list[str]:
+    """Return what pydantic calls a field: its name, and the begins of its aliases."""
+    alias = field.validation_alias
+    choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+    heads = (c.path[0] if isinstance(c, AliasPath) else c for c in choices if c)
+    return [name, *map(str, heads)]
+
+
 def _read_files(
-    names: Collection[str], environment: Mapping[str, str]
-) -> dict[str, str]:
-    found: dict[str, str] = {}
+    names: list[str], suffix: str, environment: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
     for name in names:
-        pointer = f"{name}_FILE"
-        if pointer in names or pointer not in environment:
+        pointer = f"{name}{suffix}"
+        path = environment.get(pointer)
+        if pointer in names or path is None:
             continue
         if name in environment:
             raise SettingsError(
@@ -126,7 +201,7 @@ def _read_files(
                 variables=(name, pointer),
             )
         try:
-            found[name] = _content(Path(environment[pointer]))
+            found[name] = _content(Path(path))
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"{pointer} names a file that can't be read ({type(error).__name__})",
@@ -145,20 +220,31 @@ def _content(path: Path) -> str:
 
 def _is_list(annotation: object) -> bool:
     origin = get_origin(annotation) or annotation
-    if origin in _SEQUENCES:
-        return True
+    if isinstance(origin, type) and origin.__name__ != "UnionType":
+        is_other = issubclass(origin, (str, bytes, bytearray, Mapping))
+        return issubclass(origin, Collection) and not is_other
     # `list[str] | None` and its like; of `dict[str, list[str]]` the outside counts.
-    is_class = isinstance(origin, type) and origin.__name__ != "UnionType"
-    return not is_class and any(map(_is_list, get_args(annotation)))
+    return any(map(_is_list, get_args(annotation)))
 
 
-def near_misses(wanted: Iterable[str], names: Collection[str]) -> dict[str, str]:
-    """Return for each name in *wanted* the one in *names* that may be meant for it."""
+def near_misses(
+    wanted: Iterable[str], names: Iterable[str], prefix: str
+) -> dict[str, str]:
+    """Return for each name in *wanted* the one in *names* that may be meant for it.
+
+    What does not begin with *prefix* is not meant for what does.
+    """
     from difflib import get_close_matches
 
-    by_upper = {name.upper(): name for name in names}
     misses = {}
     for name in wanted:
-        for close in get_close_matches(name, by_upper, n=1, cutoff=0.85):
-            misses[name] = by_upper[close]
+        shared = prefix.upper() if name.upper().startswith(prefix.upper()) else ""
+        by_rest = {
+            other.upper().removeprefix(shared): other
+            for other in names
+            if other.upper().startswith(shared)
+        }
+        rest = name.upper().removeprefix(shared)
+        for close in get_close_matches(rest, by_rest, n=1, cutoff=0.85):
+            misses[name] = by_rest[close]
     return misses

@@ -84,7 +84,7 @@ _QUOTED: Final = re.compile(r"['`]([^'`]+)['`]")
 # The last quotes of a text: those before it may hold a value, with quotes of its own.
 _LAST_QUOTED: Final = re.compile(r"['`]([^'`]+)['`][^'`]*$")
 _MYSQL_CONSTRAINT: Final = re.compile(r"CONSTRAINT `([^`]+)`")
-_MYSQL_REFERENCE: Final = re.compile(r"FOREIGN KEY \(([^)]+)\)")
+_MYSQL_REFERENCE: Final = re.compile(r"FOREIGN KEY \(([^()]+)\)")
 _SQLITE_SUBJECT: Final = re.compile(r"constraint failed: (.+)$")
 _SQLITE_INDEX: Final = re.compile(r"^index '(.+)'$")
 
