@@ -3,6 +3,8 @@
 What must be refused carries a ``type: ignore`` that would be reported if it were not.
 """
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, assert_type
 
@@ -251,6 +253,24 @@ async def test_a_scope_gives_what_it_is_asked_for(books: BookRepository) -> None
         assert_type(await scope.get(BookRepository), BookRepository)
         assert_type(await scope.get(Port), Port)
         assert_type(await factory.get(BookRepository), BookRepository)
+
+
+async def test_a_handler_is_typed_by_its_function(books: BookRepository) -> None:
+    async def count(event: Event[BookSold], service: BookService) -> int:
+        return event.data.book_id + len(await service.list_entities())
+
+    async def log(event: Event, service: BookService) -> None:
+        service.logger.info(event.event_type)
+
+    factory = ServiceFactory().value(BookService(books))
+    bus = InMemoryEventBus()
+    counting, logging = factory.handler(count), factory.handler(log)
+    bus.subscribe("book.lost", logging)
+    event = Event(event_type="book.sold", data=BookSold(book_id=1))
+
+    async with factory:
+        assert_type(await counting(event), int)
+        await logging(Event(event_type="book.lost", data={}))
 
 
 async def show(book_id: int, service: Inject[BookService]) -> BookOut:

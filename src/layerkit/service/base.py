@@ -261,31 +261,31 @@ class BaseService(Generic[T, ID]):
         """
         self._transaction("emit").emit(event)
 
-    # Hooks
+    # Hooks; an override may name the parameters as it likes
 
-    async def _validate_create_data(self, data: Any) -> None:
+    async def _validate_create_data(self, data: Any, /) -> None:
         """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
-    async def _post_create_actions(self, entity: T) -> None:
+    async def _post_create_actions(self, entity: T, /) -> None:
         """Do what belongs to the creation, in the same unit of work."""
 
-    async def _validate_update_data(self, entity_id: ID, data: Any) -> None:
+    async def _validate_update_data(self, entity_id: ID, data: Any, /) -> None:
         """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
-    async def _post_update_actions(self, entity: T) -> None:
+    async def _post_update_actions(self, entity: T, /) -> None:
         """Do what belongs to the change, in the same unit of work."""
 
-    async def _validate_delete(self, entity_id: ID) -> None:
+    async def _validate_delete(self, entity_id: ID, /) -> None:
         """Refuse the removal by raising."""
 
-    async def _post_delete_actions(self, entity_id: ID) -> None:
+    async def _post_delete_actions(self, entity_id: ID, /) -> None:
         """Do what belongs to the removal, in the same unit of work."""
 
-    async def _apply_business_rules(self, entity: T) -> T:
+    async def _apply_business_rules(self, entity: T, /) -> T:
         """Return *entity*, a detached copy, as callers may see it."""
         return entity
 
-    def _event_data(self, entity: T) -> Mapping[str, Any]:
+    def _event_data(self, entity: T, /) -> Mapping[str, Any]:
         """Return the data of the automatic event: the id, unless overridden."""
         return {"id": self.repository.id_of(entity)}
 
