@@ -28,6 +28,7 @@ check: $(READY)  ## run everything that must pass before a change lands
 	$(PY) -m ruff format --check
 	$(PY) -m ruff check
 	$(PY) -m mypy
+	$(PY) .ci/typed.py
 	$(VENV)/bin/lint-imports --no-logo
 	$(MAKE) docs
 	$(PY) .ci/wheel.py

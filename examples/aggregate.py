@@ -35,7 +35,7 @@ class Order(Aggregate):
     total: int
     payments: list[int] = field(default_factory=list)
     state: str = "open"
-    id: int | None = None
+    id: int = field(init=False)  # filled by the home
     version: int | None = None
 
     def pay(self, amount: int) -> None:

@@ -57,4 +57,5 @@ async def main() -> None:
                 print(f"refused: {error}; still {await users.count()} users")
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,13 +1,14 @@
 """The pydantic bases."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
-from typing import assert_type
+from typing import Annotated, Any, assert_type
 from uuid import UUID
 
 import pydantic
 import pytest
+from pydantic import Field, model_serializer, model_validator
 
 from layerkit.core import (
     BaseSchema,
@@ -106,3 +107,105 @@ def test_a_response_without_a_type_of_id_takes_the_usual_ones() -> None:
 
     for value in (1, "a", UUID(int=1)):
         assert Out(id=value).id == value
+
+
+# Stamps in a response
+
+
+@dataclass
+class Dated(User):
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def test_stamps_that_the_entity_lacks_are_left_out() -> None:
+    shown = UserOut.model_validate(User(1, "Ada"))
+
+    assert shown.model_dump() == {"id": 1, "name": "Ada"}
+    assert shown.model_dump_json() == '{"id":1,"name":"Ada"}'
+    assert shown.created_at is None
+
+
+def test_stamps_that_the_entity_has_are_shown_null_or_not() -> None:
+    shown = UserOut.model_validate(Dated(1, "Ada", updated_at=MOMENT))
+
+    assert shown.model_dump() == {
+        "id": 1,
+        "created_at": None,
+        "updated_at": MOMENT,
+        "name": "Ada",
+    }
+
+
+def test_stamps_are_left_out_inside_of_other_schemas_too() -> None:
+    class Team(BaseSchema):
+        users: list[UserOut]
+
+    team = Team(users=[UserOut(id=1, name="Ada"), UserOut(id=2, name="Bob")])
+
+    assert team.model_dump() == {
+        "users": [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Bob"}]
+    }
+
+
+def test_a_stamp_that_is_assigned_later_is_shown() -> None:
+    shown = UserOut(id=1, name="Ada")
+
+    shown.created_at = None
+
+    assert shown.model_dump() == {"id": 1, "created_at": None, "name": "Ada"}
+
+
+def test_a_stamp_that_a_subclass_fills_is_shown() -> None:
+    class Out(ResponseSchema[int]):
+        created_at: datetime | None = Field(default_factory=lambda: MOMENT)
+
+    assert Out(id=1).model_dump() == {"id": 1, "created_at": MOMENT}
+
+
+@pytest.mark.parametrize("by_alias", [True, False])
+def test_stamps_are_left_out_under_an_alias_too(by_alias: bool) -> None:
+    class Out(ResponseSchema[int]):
+        created_at: Annotated[
+            datetime | None, Field(serialization_alias="createdAt")
+        ] = None
+
+    assert Out(id=1).model_dump(by_alias=by_alias) == {"id": 1}
+    shown = Out(id=1, created_at=MOMENT).model_dump(by_alias=True)
+    assert shown == {"id": 1, "createdAt": MOMENT}
+
+
+def test_a_field_that_a_subclass_leaves_out_itself_stays_out() -> None:
+    class Out(ResponseSchema[int]):
+        updated_at: datetime | None = Field(default=None, exclude=True)
+
+    assert Out(id=1).model_dump() == {"id": 1}
+
+
+def test_a_serializer_of_ones_own_replaces_the_rule() -> None:
+    class Out(ResponseSchema[int]):
+        @model_serializer
+        def show(self) -> dict[str, Any]:
+            return {"key": self.id, "created_at": self.created_at}
+
+    assert Out(id=1).model_dump() == {"key": 1, "created_at": None}
+
+
+class CheckedOut(UserOut):
+    @model_validator(mode="after")
+    def check(self) -> "CheckedOut":
+        return self
+
+
+@pytest.mark.parametrize("schema", [UserOut, CheckedOut])
+def test_the_fields_of_a_response_are_in_its_json_schema(
+    schema: type[UserOut],
+) -> None:
+    shown = schema.model_json_schema(mode="serialization")
+
+    assert list(shown["properties"]) == ["id", "created_at", "updated_at", "name"]
+    assert shown["required"] == ["id", "name"]
+    assert shown == schema.model_json_schema(mode="validation")

@@ -11,6 +11,7 @@ from benchmarks.run import Benchmark, find, in_units, report
 from tests.support.project import ROOT
 from tests.support.snippets import Page
 
+TYPED = runpy.run_path(str(ROOT / ".ci" / "typed.py"))
 LINES = runpy.run_path(str(ROOT / ".ci" / "lines.py"))
 
 
@@ -72,6 +73,99 @@ def test_modules_of_a_page_are_forgotten_with_it() -> None:
     page.close()
 
     assert "stock_of_one_page" not in sys.modules
+
+
+PAGE = """# A page
+
+```python
+# main.py
+import shop
+from shop import qty
+```
+
+Text.
+
+```python
+# shop.py
+qty = 1
+```
+
+  ```python
+  import shop
+  ```
+
+```text
+no = "Python"
+```
+
+```python
+# shop.py
+qty = 2
+```
+
+```python
+import shop.more, os
+from shop import qty
+from shops import qty
+
+await qty
+```
+"""
+
+
+def test_blocks_of_a_page_are_one_module_whose_lines_are_those_of_the_page() -> None:
+    *files, (name, source) = TYPED["modules"]("docs/a-page.md", PAGE)
+
+    assert name == "docs_a_page_md.blocks"
+    lines, page = source.splitlines(), PAGE.splitlines()
+    assert [n for n, line in enumerate(lines) if line] == [16, 29, 30, 31, 33]
+    assert lines[16] == "import docs_a_page_md.line_11 as shop"
+    assert lines[33] == page[33] == "await qty"
+    assert [name for name, _ in files] == [
+        "docs_a_page_md.line_3",
+        "docs_a_page_md.line_11",
+        "docs_a_page_md.line_24",
+    ]
+    assert files[2].source.splitlines()[24:26] == page[24:26]
+
+
+def test_a_block_imports_the_file_as_it_was_shown_last_before_it() -> None:
+    main, *_, blocks = TYPED["modules"]("a.md", PAGE)
+
+    assert main.source.split() == [
+        "#", "main.py",
+        "import", "a_md.line_11", "as", "shop",  # it comes later only
+        "from", "a_md.line_11", "import", "qty",
+    ]  # fmt: skip
+    assert blocks.source.splitlines()[29:32] == [
+        "import shop.more, os",
+        "from a_md.line_24 import qty",
+        "from shops import qty",
+    ]
+
+
+def test_what_a_type_checker_says_of_a_page_is_told_by_page_and_line(
+    tmp_path: Path,
+) -> None:
+    tmp_path.joinpath("README.md").write_text(
+        "```python\nimport asyncio\nfrom contextlib import AsyncExitStack\n```\n"
+        "Text.\n"
+        "```python\nasync with AsyncExitStack() as stack:\n"
+        "    count: int = await asyncio.sleep(0, 'one')\n"
+        "assert [n async for n in agen()]\n```\n"
+    )
+    (code := tmp_path / "code.py").write_text("number: int = 'two'\n")
+
+    found = [*TYPED["findings"](tmp_path, tmp_path / "build" / "typed", [code])]
+
+    assert [line.split(" error: ")[0] for line in found] == [
+        "README.md:8: mypy:",
+        "README.md:9: mypy:",
+        "README.md:8: pyright:",
+        "README.md:9: pyright:",
+        "code.py:1: pyright:",
+    ]
+    assert "agen" in found[1]
 
 
 def test_docstrings_comments_and_blank_lines_are_no_lines_of_code() -> None:

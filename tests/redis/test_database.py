@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -886,3 +887,24 @@ async def test_the_client_stays_open_when_the_database_is_left(
 
     await database.ping()
     assert await client.get(f"{{{redis_prefix}}}") is None
+
+
+@dataclass
+class Ticket:
+    title: str
+    id: int = dataclass_field(init=False)
+
+
+async def test_a_key_that_the_constructor_does_not_take_is_filled(
+    database: RedisDatabase,
+) -> None:
+    tickets = RedisRepository[Ticket, int](database, Ticket)
+    given = Ticket("a")
+
+    created = await tickets.create(given)
+    await tickets.create_many([Ticket("b")])
+
+    assert created is given
+    assert [(t.id, t.title) for t in await tickets.get_all()] == [
+        (given.id, "a"), (given.id + 1, "b"),
+    ]  # fmt: skip

@@ -131,6 +131,17 @@ async def test_a_page_counts_only_when_asked() -> None:
     assert (await shelf().paginate(size=1, total=50)).total == 7
 
 
+async def test_a_page_that_can_not_be_is_refused_before_anything_is_read() -> None:
+    books: Any = shelf()
+
+    with pytest.raises(UsageError, match="total is"):
+        await books.paginate(total="all")
+    with pytest.raises(NotSupportedError, match="ShelfRepository has no pages by"):
+        await books.paginate(cursor="x")
+
+    assert books.reads == 0
+
+
 @pytest.mark.defect("R1")
 async def test_an_unknown_field_is_an_error() -> None:
     with pytest.raises(UsageError, match="Book has no field 'nope'"):

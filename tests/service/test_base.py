@@ -36,7 +36,12 @@ from layerkit.repository import (
 from layerkit.service import BaseService
 from layerkit.sql import Database
 from layerkit.testing import MockEventBus
-from layerkit.unit_of_work import current_unit
+from layerkit.unit_of_work import (
+    EventSink,
+    UnitOfWork,
+    current_unit,
+    plain_unit_of_work,
+)
 from tests.sql.conftest import make_tables
 from tests.support.library import Author, Book
 
@@ -617,6 +622,34 @@ async def test_a_service_over_mapped_classes_emits_the_generated_id(
     assert bus.assert_published("author.created").data == {"id": 1}
 
 
+async def test_a_read_only_unit_of_a_service_refuses_to_write() -> None:
+    service = make_service()
+
+    async with service.unit_of_work(read_only=True):
+        assert await service.list_entities() == []
+        with pytest.raises(UnitOfWorkError, match="read-only"):
+            await service.create_entity({"name": "Ada"})
+
+    assert await service.repository.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "given"),
+    [("get_entity", ()), ("update_entity", ({"name": "Ada"},)), ("delete_entity", ())],
+)
+@pytest.mark.parametrize("home", ["memory", "none"])
+async def test_the_id_of_what_is_not_stored_is_refused_before_any_hook(
+    operation: str, given: tuple[Any, ...], home: str
+) -> None:
+    service = make_service()
+    service.repository = Users() if home == "memory" else ShelfRepository()
+
+    with pytest.raises(UsageError, match="no id before it is stored"):
+        await getattr(service, operation)(None, *given)
+
+    assert service.steps == []
+
+
 # A repository of the textbook's, which has no home
 
 
@@ -699,6 +732,22 @@ async def test_a_repository_without_a_home_has_no_savepoints() -> None:
         with pytest.raises(NotSupportedError, match="home"):
             async with unit.savepoint():
                 pass
+
+
+async def test_a_repository_without_a_home_has_no_read_only_units() -> None:
+    service = PlainService(ShelfRepository())
+
+    with pytest.raises(NotSupportedError, match="ShelfRepository has no units of work"):
+        service.unit_of_work(read_only=True)
+
+
+async def test_units_of_a_repository_of_ones_own_need_not_know_read_only() -> None:
+    class Units(ShelfRepository):
+        def unit_of_work(self, *, events: EventSink | None = None) -> UnitOfWork:
+            return plain_unit_of_work(events=events)
+
+    async with PlainService(Units()).unit_of_work() as unit:
+        assert current_unit() is unit
 
 
 async def test_any_object_may_be_a_repository() -> None:

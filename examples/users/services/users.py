@@ -1,7 +1,7 @@
 """The rules about users."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from typing_extensions import override
 
@@ -19,7 +19,7 @@ class UserService(BaseService[User, int]):
     Getting, changing and removing them is inherited.
     """
 
-    entity_name: ClassVar[str] = "user"
+    entity_name = "user"
 
     def __init__(
         self, users: UserRepository, events: EventBus, passwords: PasswordHasher

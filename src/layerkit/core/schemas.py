@@ -6,7 +6,12 @@ from typing import Any, Final, Generic
 from uuid import UUID
 
 import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError, ValidationError
@@ -62,11 +67,30 @@ class UpdateSchema(BaseSchema):
 
 
 class ResponseSchema(BaseSchema, Generic[ID]):
-    """Show an entity: its id and, where it has them, its stamps."""
+    """Show an entity: its id and, where it has them, its stamps.
+
+    A stamp that nothing has set is left out; one of an entity that has the field, and
+    None in it, is shown as null. A ``model_serializer`` of a subclass replaces that.
+    """
 
     id: ID
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+    # OpenAPI would show the annotation of what a function returns, not the fields.
+    _show = model_serializer(mode="wrap")(lambda self, show: _shown(self, show))  # noqa: PLW0108 - a lambda has no annotations
+
+
+def _shown(
+    schema: ResponseSchema[Any], show: SerializerFunctionWrapHandler
+) -> dict[str, Any]:
+    """Return what *show* makes of *schema*, without stamps that nothing has set."""
+    shown: dict[str, Any] = show(schema)
+    for name in {"created_at", "updated_at"} - schema.model_fields_set:
+        if getattr(schema, name) is None:
+            shown.pop(name, None)
+            shown.pop(type(schema).model_fields[name].serialization_alias or name, None)
+    return shown
 
 
 def refusal(

@@ -1,6 +1,7 @@
 """Putting services together: the factory, its scopes, and the check of the wiring."""
 
 from layerkit.factory.base import ServiceFactory
+from layerkit.factory.handler import ScopedHandler
 from layerkit.factory.health import HealthCheck, HealthReport
 from layerkit.factory.keys import Key, describe
 from layerkit.factory.override import Override
@@ -14,6 +15,7 @@ __all__ = [
     "Need",
     "Override",
     "Scope",
+    "ScopedHandler",
     "ServiceFactory",
     "describe",
     "wiring_error",

@@ -1,7 +1,7 @@
 """ServiceFactory: what an application is put together from, in one place."""
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, overload
 
@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError
 from layerkit.factory.graph import draw
-from layerkit.factory.handler import Call, run_handler
+from layerkit.factory.handler import Call, ScopedHandler, run_handler
 from layerkit.factory.health import HealthReport, Pulse
 from layerkit.factory.keys import Key, describe
 from layerkit.factory.override import Override
@@ -234,18 +234,12 @@ class ServiceFactory:
         return draw(wiring, handlers, itself=ServiceFactory)
 
     @overload
-    def handler(
-        self, function: Callable[..., Awaitable[R]]
-    ) -> Callable[..., Coroutine[Any, Any, R]]: ...
+    def handler(self, function: Callable[..., Awaitable[R]]) -> ScopedHandler[R]: ...
 
     @overload
-    def handler(
-        self, function: Callable[..., R]
-    ) -> Callable[..., Coroutine[Any, Any, R]]: ...
+    def handler(self, function: Callable[..., R]) -> ScopedHandler[R]: ...
 
-    def handler(
-        self, function: Callable[..., object]
-    ) -> Callable[..., Coroutine[Any, Any, object]]:
+    def handler(self, function: Callable[..., object]) -> ScopedHandler[object]:
         """Return *function* as a coroutine function with a scope of its own per call.
 
         What the caller passes goes to the first parameters; the rest are injected. So

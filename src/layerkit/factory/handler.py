@@ -2,9 +2,11 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
+
+from typing_extensions import TypeVar
 
 from layerkit.core.errors import WiringError
 from layerkit.factory.keys import describe
@@ -12,6 +14,24 @@ from layerkit.factory.parameters import Parameter, read_parameters
 from layerkit.factory.provider import Provider
 from layerkit.factory.scope import Scope
 from layerkit.factory.wiring import Need, Wiring
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class ScopedHandler(Protocol[R_co]):
+    """Be a handler with a scope of its own per call, as ``factory.handler`` makes it.
+
+    It takes what the function's first parameters take; the rest is injected.
+
+    Attributes:
+        __name__: The function's.
+    """
+
+    __name__: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R_co]:
+        """Open a scope, call the function, close the scope."""
+        ...
 
 
 class Call:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, Literal, overload
 
 from typing_extensions import TypeVar, override
 
@@ -132,6 +132,30 @@ class BaseRepository(ABC, Generic[T, ID]):
                 break
         return counted
 
+    @overload
+    async def paginate(
+        self,
+        where: Specification = ALL,
+        *,
+        order_by: OrderBy = (),
+        size: int = 50,
+        cursor: str | None = None,
+        offset: int | None = None,
+        total: Literal["exact"] | int,
+    ) -> Page[T, int]: ...
+
+    @overload
+    async def paginate(
+        self,
+        where: Specification = ALL,
+        *,
+        order_by: OrderBy = (),
+        size: int = 50,
+        cursor: str | None = None,
+        offset: int | None = None,
+        total: Total = "none",
+    ) -> Page[T]: ...
+
     async def paginate(
         self,
         where: Specification = ALL,
@@ -144,26 +168,55 @@ class BaseRepository(ABC, Generic[T, ID]):
     ) -> Page[T]:
         """Return one page of what *where* means.
 
+        Without *offset*, a repository with a home begins where the last page ended
+        (keyset), so that it costs the same on every page, and rows that come or go
+        meanwhile shift nothing. A cursor holds the values that its entity is sorted by,
+        signed and readable.
+
         Args:
             where: The filter.
             order_by: The sorting; the key breaks ties, so pages never overlap.
             size: The most items on the page, 1 to 9,999.
             cursor: Where the page begins: ``next_cursor`` or ``previous_cursor`` of
-                another page of the same list.
+                another page of the same list, of any size.
             offset: How many entities come before the page, where it has no cursor.
-            total: ``"none"``, ``"exact"``, or a cap to count up to.
+            total: ``"none"``, ``"exact"``, or a cap to count up to; asked for, the
+                ``total`` of the page is an int, for type checkers too.
 
         Raises:
             UsageError: As for ``find``, or both *cursor* and *offset*.
-            ValidationError: The cursor is not one of this list.
-            NotSupportedError: A cursor, where the repository has none.
+            ValidationError: The cursor was changed, or has another filter, order, scope
+                or secret.
+            NotSupportedError: A cursor, where the repository has six verbs only.
         """
         check_page(size, offset, cursor)
+        check_total(total)
+        return await self._page(
+            where,
+            order_by=order_by,
+            size=size,
+            cursor=cursor,
+            offset=offset,
+            total=total,
+        )
+
+    async def _page(
+        self,
+        where: Specification,
+        *,
+        order_by: OrderBy,
+        size: int,
+        cursor: str | None,
+        offset: int | None,
+        total: Total,
+    ) -> Page[T]:
+        """Return a page, whose bounds are checked."""
         if cursor is not None:
             raise self._lacks("pages by cursor")
-        cap = check_total(total)
         items = await self.find(where, order_by, offset or 0, size + 1)
-        counted = None if total == "none" else await self.count(where, cap=cap)
+        counted = None
+        if total != "none":
+            counted = await self.count(where, cap=check_total(total))
         return Page(items[:size], total=counted, has_next=len(items) > size)
 
     async def stream(

@@ -141,8 +141,11 @@ class EntityAdapter(ABC, Generic[T]):
         )
 
     def id_of(self, entity: T) -> Any:
-        """Return the identity of *entity*; a tuple where the key is composite."""
-        parts = tuple(getattr(entity, name) for name in self.key)
+        """Return the identity of *entity*; a tuple where the key is composite.
+
+        It is None, or holds None, where *entity* has none yet.
+        """
+        parts = tuple(getattr(entity, name, None) for name in self.key)
         return parts[0] if len(parts) == 1 else parts
 
     def key_of(self, entity_id: object) -> tuple[Any, ...]:
@@ -155,8 +158,10 @@ class EntityAdapter(ABC, Generic[T]):
         parts = tuple(entity_id) if is_tuple else (entity_id,)  # type: ignore[arg-type] # checked by is_tuple
         infos = [self.fields[name] for name in self.key]
         if len(parts) != len(infos) or None in parts:
+            unstored = ": an entity has no id before it is stored" * (None in parts)
             raise UsageError(
-                f"{self.name} is identified by {', '.join(self.key)}, got {entity_id!r}"
+                f"{self.name} is identified by {', '.join(self.key)}, "
+                f"got {entity_id!r}{unstored}"
             )
         for info, part in zip(infos, parts, strict=True):
             self.check_value(info.name, part)

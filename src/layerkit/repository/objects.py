@@ -85,11 +85,15 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def values(self, entity: T) -> dict[str, Any]:
-        return {name: copy.deepcopy(getattr(entity, name)) for name in self.fields}
+        return {n: copy.deepcopy(v) for n, v in self.held(entity).items()}
 
     @override
     def held(self, entity: T) -> dict[str, Any]:
-        return {name: getattr(entity, name) for name in self.fields}
+        try:
+            return {name: getattr(entity, name) for name in self.fields}
+        except AttributeError:  # a field(init=False) that nothing has set yet
+            names = [name for name in self.fields if hasattr(entity, name)]
+            return {name: getattr(entity, name) for name in names}
 
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:

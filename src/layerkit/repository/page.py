@@ -11,11 +11,15 @@ from layerkit.repository.cursors import PagedList, Position, beyond, write_curso
 from layerkit.repository.query import Order
 
 T = TypeVar("T")
+N_co = TypeVar("N_co", default=int | None, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Generic[T, N_co]):
     """Hold the items of one page and where to go from it.
+
+    ``Page[User]`` may have a total; ``Page[User, int]``, of a ``paginate`` that was
+    asked for one, has it.
 
     Attributes:
         items: The entities of this page, at most ``size`` of them.
@@ -27,7 +31,7 @@ class Page(Generic[T]):
     """
 
     items: list[T]
-    total: int | None = None
+    total: N_co = None  # type: ignore[assignment] # the default goes with the default of N_co
     has_next: bool = False
     next_cursor: str | None = None
     previous_cursor: str | None = None

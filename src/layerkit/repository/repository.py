@@ -17,7 +17,6 @@ from layerkit.repository.bounds import (
     check_bounds,
     check_expected,
     check_number,
-    check_page,
     check_total,
     given_list,
 )
@@ -48,6 +47,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
 
     Inside a unit of work of its home each verb joins it; outside, each verb is a unit
     of its own. For SQL of one's own, subclass ``layerkit.sql.SQLRepository``.
+
+    Verbs that take an id are typed for ``entity.id`` of a class with
+    ``id: int | None = None`` too; at run time None is a UsageError.
 
     Args:
         home: Where the entities live: a ``Database``, a ``MemoryDatabase``, a
@@ -166,7 +168,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         )
 
     @override
-    async def get_by_id(self, entity_id: ID, *, lock: Lock | None = None) -> T | None:
+    async def get_by_id(
+        self, entity_id: ID | None, *, lock: Lock | None = None
+    ) -> T | None:
         """Return the entity with this id, or None.
 
         Args:
@@ -188,7 +192,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
     @override
     async def update(
         self,
-        entity_id: ID,
+        entity_id: ID | None,
         update_data: Data,
         *,
         expected_version: int | None = None,
@@ -226,7 +230,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
     @override
     async def delete(
         self,
-        entity_id: ID,
+        entity_id: ID | None,
         *,
         expected_version: int | None = None,
         when: Specification | None = None,
@@ -261,7 +265,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
 
         return await self._verb("delete", work, writes=True)
 
-    async def restore(self, entity_id: ID) -> T | None:
+    async def restore(self, entity_id: ID | None) -> T | None:
         """Take back the soft deletion of the entity with this id, and return it.
 
         Returns:
@@ -283,7 +287,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         return await self._tracked("restore", work, writes=True)
 
     @override
-    async def exists(self, entity_id: ID) -> bool:
+    async def exists(self, entity_id: ID | None) -> bool:
         """Tell whether there is an entity with this id."""
         key = self._adapter.key_of(entity_id)
         return await self._verb(
@@ -339,7 +343,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         )
 
     @override
-    async def get_many(self, ids: Iterable[ID]) -> list[T]:
+    async def get_many(self, ids: Iterable[ID | None]) -> list[T]:
         keys = [self._adapter.key_of(entity_id) for entity_id in given_list(ids)]
         orders = completed(self._adapter, ())
         seen, wanted = self._scope.seen, list(dict.fromkeys(keys))
@@ -417,38 +421,16 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         return await self._verb("count", lambda: self._backend.count(wanted, cap))
 
     @override
-    async def paginate(
+    async def _page(
         self,
-        where: Specification = ALL,
+        where: Specification,
         *,
-        order_by: OrderBy = (),
-        size: int = 50,
-        cursor: str | None = None,
-        offset: int | None = None,
-        total: Total = "none",
+        order_by: OrderBy,
+        size: int,
+        cursor: str | None,
+        offset: int | None,
+        total: Total,
     ) -> Page[T]:
-        """Return one page of what *where* means.
-
-        Without *offset* it begins where the last page ended (keyset), so that it costs
-        the same on every page, and rows that come or go meanwhile shift nothing. A
-        cursor holds the values that its entity is sorted by, signed and readable.
-
-        Args:
-            where: The filter.
-            order_by: The sorting; the key breaks ties, so pages never overlap.
-            size: The most items on the page, 1 to 9,999.
-            cursor: Where the page begins: ``next_cursor`` or ``previous_cursor`` of
-                another page of the same list, of any size.
-            offset: How many entities come before the page, where it has no cursor.
-            total: ``"none"``, ``"exact"``, or a cap to count up to.
-
-        Raises:
-            UsageError: As for ``find``, or both *cursor* and *offset*.
-            ValidationError: The cursor was changed, or has another filter, order, scope
-                or secret.
-        """
-        check_page(size, offset, cursor)
-        cap = check_total(total)
         wanted, orders = self._scope.inside(where), completed(self._adapter, order_by)
         paged = PagedList(self._adapter.name, wanted, orders)
         key = self._home.cursor_key
@@ -463,6 +445,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             if offset is not None:
                 page = replace(page, next_cursor=None, previous_cursor=None)
             if total != "none":
+                cap = check_total(total)
                 page = replace(page, total=await self._backend.count(wanted, cap))
             return page
 

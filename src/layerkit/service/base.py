@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from layerkit.core.errors import (
     AppException,
     NotFoundError,
+    NotSupportedError,
     UnitOfWorkError,
     UsageError,
 )
@@ -35,7 +36,9 @@ _UNEXPECTED = "The operation failed"
 
 @runtime_checkable
 class _HasUnitOfWork(Protocol):
-    def unit_of_work(self, *, events: EventSink | None = None) -> UnitOfWork: ...
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork: ...
 
 
 class _SetByInit:
@@ -117,15 +120,20 @@ class BaseService(Generic[T, ID]):
                 unit.emit(self._event("created", entity))
         return entity
 
-    async def get_entity(self, entity_id: ID) -> T:
+    async def get_entity(self, entity_id: ID | None) -> T:
         """Return a detached copy of the entity, as the business rules show it.
+
+        Args:
+            entity_id: Which entity; None, the id of one that is not stored, is refused.
 
         Raises:
             NotFoundError: There is none with this id.
+            UsageError: *entity_id* is None.
         """
-        entity = await self.repository.get_by_id(entity_id)
+        wanted = _known(entity_id)
+        entity = await self.repository.get_by_id(wanted)
         if entity is None:
-            raise self._not_found(entity_id)
+            raise self._not_found(wanted)
         return await self._apply_business_rules(copy_of(entity))
 
     async def list_entities(self, skip: int = 0, limit: int = 100) -> list[T]:
@@ -140,7 +148,7 @@ class BaseService(Generic[T, ID]):
 
     async def update_entity(
         self,
-        entity_id: ID,
+        entity_id: ID | None,
         data: BaseModel | Mapping[str, Any],
         *,
         expected_version: int | None = None,
@@ -148,7 +156,7 @@ class BaseService(Generic[T, ID]):
         """Check *data*, change the entity and return it.
 
         Args:
-            entity_id: Which entity.
+            entity_id: Which entity; None is refused, as for ``get_entity``.
             data: The changes; of a schema, the fields that were set. A mapping becomes
                 the schema that ``_validate_update_data`` names for its data.
             expected_version: The version that the caller has read.
@@ -158,24 +166,25 @@ class BaseService(Generic[T, ID]):
             StaleDataError: It is there in another version.
             AppException: What a hook or the repository refuses; nothing is stored.
         """
+        wanted = _known(entity_id)
         asked = as_asked(type(self), "_validate_update_data", data)
         async with self.unit_of_work():
-            await self._validate_update_data(entity_id, asked)
+            await self._validate_update_data(wanted, asked)
             entity = await self.repository.update(
-                entity_id, _changes(asked), **_expecting(expected_version)
+                wanted, _changes(asked), **_expecting(expected_version)
             )
             if entity is None:
-                raise self._not_found(entity_id)
+                raise self._not_found(wanted)
             await self._post_update_actions(entity)
         return entity
 
     async def delete_entity(
-        self, entity_id: ID, *, expected_version: int | None = None
+        self, entity_id: ID | None, *, expected_version: int | None = None
     ) -> None:
         """Remove the entity.
 
         Args:
-            entity_id: Which entity.
+            entity_id: Which entity; None is refused, as for ``get_entity``.
             expected_version: The version that the caller has read.
 
         Raises:
@@ -183,14 +192,15 @@ class BaseService(Generic[T, ID]):
             StaleDataError: It is there in another version.
             AppException: What a hook or the repository refuses; nothing is removed.
         """
+        wanted = _known(entity_id)
         async with self.unit_of_work():
-            await self._validate_delete(entity_id)
+            await self._validate_delete(wanted)
             deleted = await self.repository.delete(
-                entity_id, **_expecting(expected_version)
+                wanted, **_expecting(expected_version)
             )
             if not deleted:
-                raise self._not_found(entity_id)
-            await self._post_delete_actions(entity_id)
+                raise self._not_found(wanted)
+            await self._post_delete_actions(wanted)
 
     async def safe_execute(
         self, operation: Callable[..., Any], *args: Any, **kwargs: Any
@@ -212,14 +222,26 @@ class BaseService(Generic[T, ID]):
 
     # The unit of work
 
-    def unit_of_work(self) -> UnitOfWork:
+    def unit_of_work(self, *, read_only: bool = False) -> UnitOfWork:
         """Return a unit of work of the repository's home, with the service's events.
 
         A service whose repository has no home gets one that joins the open unit, or
         runs hooks and events on success without a transaction.
+
+        Args:
+            read_only: True refuses writing verbs; on SQLite it takes no write lock.
+
+        Raises:
+            NotSupportedError: *read_only*, and the repository has no home.
         """
         if isinstance(self.repository, _HasUnitOfWork):
-            return self.repository.unit_of_work(events=self._events)
+            only = {"read_only": True} if read_only else {}
+            return self.repository.unit_of_work(events=self._events, **only)
+        if read_only:
+            raise NotSupportedError(
+                f"{type(self.repository).__name__} has no units of work, so that none "
+                "can be read-only: subclass Repository and give it a home"
+            )
         return plain_unit_of_work(events=self._events)
 
     def after_commit(self, hook: Hook) -> None:
@@ -239,31 +261,31 @@ class BaseService(Generic[T, ID]):
         """
         self._transaction("emit").emit(event)
 
-    # Hooks
+    # Hooks; an override may name the parameters as it likes
 
-    async def _validate_create_data(self, data: Any) -> None:
+    async def _validate_create_data(self, data: Any, /) -> None:
         """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
-    async def _post_create_actions(self, entity: T) -> None:
+    async def _post_create_actions(self, entity: T, /) -> None:
         """Do what belongs to the creation, in the same unit of work."""
 
-    async def _validate_update_data(self, entity_id: ID, data: Any) -> None:
+    async def _validate_update_data(self, entity_id: ID, data: Any, /) -> None:
         """Refuse *data* by raising; where it is annotated as a schema, it is one."""
 
-    async def _post_update_actions(self, entity: T) -> None:
+    async def _post_update_actions(self, entity: T, /) -> None:
         """Do what belongs to the change, in the same unit of work."""
 
-    async def _validate_delete(self, entity_id: ID) -> None:
+    async def _validate_delete(self, entity_id: ID, /) -> None:
         """Refuse the removal by raising."""
 
-    async def _post_delete_actions(self, entity_id: ID) -> None:
+    async def _post_delete_actions(self, entity_id: ID, /) -> None:
         """Do what belongs to the removal, in the same unit of work."""
 
-    async def _apply_business_rules(self, entity: T) -> T:
+    async def _apply_business_rules(self, entity: T, /) -> T:
         """Return *entity*, a detached copy, as callers may see it."""
         return entity
 
-    def _event_data(self, entity: T) -> Mapping[str, Any]:
+    def _event_data(self, entity: T, /) -> Mapping[str, Any]:
         """Return the data of the automatic event: the id, unless overridden."""
         return {"id": self.repository.id_of(entity)}
 
@@ -297,6 +319,17 @@ class BaseService(Generic[T, ID]):
 def _expecting(version: int | None) -> dict[str, Any]:
     """Return what to pass on: a repository with six verbs takes no such keyword."""
     return {} if version is None else {"expected_version": version}
+
+
+def _known(entity_id: ID | None) -> ID:
+    """Return the id of an entity that is stored.
+
+    Raises:
+        UsageError: It is None.
+    """
+    if entity_id is None:
+        raise UsageError("the id is None: an entity has no id before it is stored")
+    return entity_id
 
 
 def _changes(data: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
