@@ -14,6 +14,8 @@ from typing_extensions import TypeVar, override
 from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedError
 from layerkit.repository import (
     ALL,
+    AggregateRow,
+    Aggregation,
     Backend,
     KeyTuple,
     Lock,
@@ -22,6 +24,7 @@ from layerkit.repository import (
     UniqueRule,
     Upsert,
 )
+from layerkit.repository.aggregates import Groups
 from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
     holds_collections,
@@ -37,12 +40,13 @@ from layerkit.sql.refresh import EXPIRED, fill_expired, forget
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
 from layerkit.sql.transaction import REGISTRIES, hears_flushes
-from layerkit.sql.upserts import Upserts, all_settled, settle
+from layerkit.sql.upserts import Upserts, adds, all_settled, settle
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+_AT_ONCE: Final = 1_000
 _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
 
@@ -160,6 +164,20 @@ class SQLBackend(Backend[T], Generic[T]):
             await session.execute(statement, alike, execution_options=options)
 
     @override
+    async def create_all(self, entities: Sequence[T]) -> list[T]:
+        session, key = self._home.session(), self.adapter.key
+        is_known = any(
+            instance_state(e).has_identity
+            or self._objects.held(tuple(getattr(e, name) for name in key)) is not None
+            for e in entities
+        )
+        if is_known or len(set(map(id, entities))) < len(entities):
+            return await super().create_all(entities)
+        session.add_all(entities)
+        await session.flush()
+        return list(entities)
+
+    @override
     async def get(
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
     ) -> T | None:
@@ -189,6 +207,22 @@ class SQLBackend(Backend[T], Generic[T]):
     async def count(self, where: Specification, cap: int | None) -> int:
         counting = self._queries.count(where, cap)
         return (await self._home.session().scalar(counting)) or 0
+
+    @override
+    async def aggregate(
+        self, where: Specification, wanted: Aggregation
+    ) -> list[AggregateRow]:
+        session, query = self._home.session(), self._queries.aggregate(where, wanted)
+        groups = Groups(wanted, self.adapter.name)
+        if query.is_spread:
+            found = await session.stream(query.statement)
+            async for part in found.partitions(_AT_ONCE):
+                for row in part:
+                    groups.add(*query.partial(row))
+        else:
+            for row in await session.execute(query.statement):
+                groups.add(*query.partial(row))
+        return groups.rows()
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
@@ -272,8 +306,9 @@ class SQLBackend(Backend[T], Generic[T]):
             key = instance_state(stored).identity or ()
             found = await self._objects.read(self._queries.select_one(key))
             return found.one_or_none()
-        await session.execute(statement.values(rows[0]))
-        return await settle(self._objects, item, rule, where)
+        written = await session.execute(statement.values(rows[0]))
+        changed = isinstance(written, CursorResult) and written.rowcount > 1  # MySQL's
+        return await settle(self._objects, item, rule, where, is_changed=changed)
 
     @override
     async def upsert_many(
@@ -283,7 +318,11 @@ class SQLBackend(Backend[T], Generic[T]):
         await session.flush()
         for group in upserts.groups(items):
             statement, rows = upserts.statement(group)
-            if not upserts.returns:
+            if not upserts.returns and any(map(adds, group)):
+                for item in group:
+                    if await self.upsert(item, rule, where) is None:
+                        return False
+            elif not upserts.returns:
                 await session.execute(statement.values(rows))
                 if not await all_settled(self._objects, group, rule, where):
                     return False

@@ -1,5 +1,6 @@
 """RepositoryContract: what every repository does alike."""
 
+from layerkit.testing.contracts.aggregates import AggregatesContract
 from layerkit.testing.contracts.bulk import BulkContract
 from layerkit.testing.contracts.histories import HistoriesContract
 from layerkit.testing.contracts.locks import LocksContract
@@ -12,6 +13,7 @@ from layerkit.testing.contracts.verbs import VerbsContract
 class RepositoryContract(
     VerbsContract,
     BulkContract,
+    AggregatesContract,
     PagesContract,
     RecordsContract,
     ScopesContract,
