@@ -25,6 +25,7 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.aggregates import Groups
+from layerkit.sql.batches import insert_all
 from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
     holds_collections,
@@ -173,8 +174,7 @@ class SQLBackend(Backend[T], Generic[T]):
         )
         if is_known or len(set(map(id, entities))) < len(entities):
             return await super().create_all(entities)
-        session.add_all(entities)
-        await session.flush()
+        await insert_all(session, self._mapped, entities)
         return list(entities)
 
     @override

@@ -209,7 +209,7 @@ class AggregatesContract(BaseContract):
         async with open_repository(self.record) as records:
             made = [
                 await records.create({"code": code, "tenant": tenant, "qty": n})
-                for n, (code, tenant) in enumerate(["ax", "bx", "cy", "dy"], 1)
+                for n, (code, tenant) in enumerate(zip("abcd", "xxyy", strict=True), 1)
             ]
             await records.delete(made[2].id)
 

@@ -130,6 +130,90 @@ class BulkContract(BaseContract):
 
             assert await self.names(items) == ""
 
+    async def test_create_many_returns_the_entities_in_their_order_when_asked(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            new = [self.make(name, qty=n) for n, name in enumerate("cabd")]
+
+            stored = await items.create_many(new, returning=True)
+            none = await items.create_many([], returning=True)
+
+            ids = [item.id for item in stored]
+            found = await items.get_many(ids)
+            assert [(item.name, item.qty) for item in found] == [
+                ("c", 0), ("a", 1), ("b", 2), ("d", 3)
+            ]  # fmt: skip
+            assert [item.name for item in stored] == ["c", "a", "b", "d"]
+            assert sorted(ids) == ids
+            assert none == []
+
+    async def test_what_create_many_returns_has_keys_and_stamps(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records", "batches")
+        async with open_repository(self.record) as records:
+            view = records.scoped(field("tenant") == "x")
+            rows = [{"code": "a", "qty": 7}, {"code": "b"}]
+
+            first, second = await view.create_many(rows, returning=True)
+
+            for record in (first, second):
+                found = await view.get_by_id(record.id)
+                for name in ("code", "tenant", "qty", "version", "created_at"):
+                    assert getattr(record, name) == getattr(found, name)
+                    assert getattr(record, name) is not None
+
+    async def test_a_unit_tracks_what_create_many_returns(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("transactions")
+        async with open_repository(self.entity) as items:
+            async with items.unit_of_work():
+                first, second = await items.create_many(
+                    [{"name": "a"}, {"name": "b"}], returning=True
+                )
+                assert await items.get_by_id(first.id) is first
+                second.qty = 8
+
+            assert await items.count(field("qty") == 8) == 1
+
+    async def test_a_batch_to_be_returned_with_a_duplicate_stores_nothing(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique", "batches")
+        async with open_repository(self.entity) as items:
+            stored = await items.create(self.make("c"))
+            twice = self.make("a")
+            batches = [
+                [self.make("a"), self.make("c")],
+                [self.make("a"), self.make("b"), self.make("a")],
+                [twice, twice],
+                [self.make("a", id=900), self.make("b", id=900)],
+                [self.make("a"), self.make("b", id=stored.id)],
+            ]
+
+            for batch in batches:
+                with pytest.raises(AlreadyExistsError):
+                    await items.create_many(batch, returning=True)
+                assert await self.names(items) == "c"
+
+    async def test_a_unit_may_hold_what_a_batch_brings_again(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique", "batches", "transactions")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            with pytest.raises(AlreadyExistsError):
+                async with items.unit_of_work():
+                    held = await items.get_by_id(ids["a"])
+                    assert held is not None
+                    again = [self.make("x"), self.make("y", id=ids["a"])]
+                    await items.create_many(again, returning=True)
+
+            assert await self.names(items) == "abcde"
+
     # update_where and delete_where
 
     async def test_update_where_changes_what_is_meant_and_counts_it(
@@ -400,6 +484,111 @@ class BulkContract(BaseContract):
                 assert held.qty == 7
                 await items.upsert_many([{"name": "a", "qty": 8}], key="name")
                 assert held.qty == 8
+
+    async def test_an_upsert_adds_to_what_is_there_and_starts_from_nothing(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "conditions")
+        async with open_repository(self.entity) as items:
+            hit = {"name": "a", "qty": Inc(2), "note": "x"}
+
+            first = await items.upsert(hit, key="name")
+            began = (first.qty, first.note)
+            again = await items.upsert(hit | {"note": "y"}, key="name")
+            await items.upsert({"name": "a", "qty": Inc(-5)}, key="name")
+            await items.create(self.make("b"))
+            null = await items.upsert({"name": "b", "qty": Inc(1)}, key="name")
+
+            assert began == (2, "x")
+            assert (again.id, again.qty, again.note) == (first.id, 4, "y")
+            assert (await items.get_by_id(first.id)).qty == -1
+            assert null.qty is None
+
+    async def test_racing_upserts_lose_no_increment(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "conditions")
+        async with open_repository(self.entity) as items:
+            hit = {"name": "hits", "qty": Inc(1)}
+
+            await asyncio.gather(*(items.upsert(hit, key="name") for _ in range(50)))
+
+            assert [item.qty for item in await items.find(ALL)] == [50]
+
+    async def test_upsert_many_adds_to_each_its_own_amount(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "conditions")
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            amounts = {"a": 10, "b": 20, "c": 30, "x": 40, "y": 50}
+            rows: list[dict[str, Any]] = [
+                {"name": name, "qty": Inc(n)} for name, n in amounts.items()
+            ]
+
+            await items.upsert_many([*rows, {"name": "e", "qty": 7}], key="name")
+            await items.upsert_many(rows[3:], key="name")
+
+            found = await items.find(ALL, field("name").asc())
+            assert [(item.name, item.qty) for item in found] == [
+                ("a", 11), ("b", 22), ("c", None), ("d", 2), ("e", 7),
+                ("x", 80), ("y", 100),
+            ]  # fmt: skip
+
+    async def test_an_upsert_that_adds_moves_the_version_and_starts_from_a_default(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "conditions", "records")
+        async with open_repository(self.record) as records:
+            made = await records.upsert({"id": 5, "code": "a", "qty": Inc(3)}, key="id")
+            began = (made.qty, made.version)
+            later = await records.upsert(
+                {"id": 5, "code": "a", "qty": Inc(4)}, key="id"
+            )
+
+            assert began == (3, 1)
+            assert (later.qty, later.version) == (7, 2)
+
+    async def test_an_upsert_that_adds_obeys_the_scope_and_other_unique_rules(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "conditions", "unique", "records")
+        async with open_repository(self.record) as records:
+            first = await records.create({"code": "a", "tenant": "x", "qty": 1})
+            second = await records.create({"code": "b", "tenant": "x", "qty": 1})
+            hidden = {"id": first.id, "code": "c", "qty": Inc(1)}
+            taken = {"id": second.id, "code": "a", "qty": Inc(1)}
+            foreign = records.scoped(field("tenant") == "y")
+
+            for view, row in ((foreign, hidden), (records, taken)):
+                with pytest.raises(AlreadyExistsError):
+                    await view.upsert(row, key="id")
+                with pytest.raises(AlreadyExistsError):
+                    await view.upsert_many([row], key="id")
+
+            assert [r.qty for r in await records.find(ALL)] == [1, 1]
+
+    async def test_an_upsert_adds_numbers_to_fields_that_it_may_change(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "conditions", "records")
+        async with open_repository(self.entity) as items:
+            wrong: dict[str, dict[str, Any]] = {
+                "note": {"name": "a", "note": Inc(1)},
+                "qty": {"name": "a", "qty": Inc("1")},
+                "nope": {"name": "a", "nope": Inc(1)},
+                "id": {"name": "a", "id": Inc(1)},
+            }
+            for name, row in wrong.items():
+                with pytest.raises(ValidationError) as refused:
+                    await items.upsert(row, key="name")
+                assert refused.value.detail["fields"] == [name]
+            assert await items.count() == 0
+        async with open_repository(self.record) as records:
+            view = records.scoped(field("qty") == 1)
+            for row in ({"code": "a", "qty": Inc(1)}, {"code": "a", "version": Inc(1)}):
+                with pytest.raises(ValidationError):
+                    await view.upsert({"id": 1, **row}, key="id")
 
     # Past the repository
 
