@@ -6,10 +6,14 @@ from typing import Any, Literal
 
 import pytest
 from sqlalchemy import REAL, Enum, Float, Numeric, String, Text, text
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from layerkit import ALL, Repository, UsageError, field
+from layerkit.repository import adapter_for
+from layerkit.repository.aggregates import asked, checked
 from layerkit.sql import Database, statements
+from layerkit.sql.aggregates import AggregateQuery
 
 Size = Literal["small", "big"]
 
@@ -129,6 +133,17 @@ async def test_a_value_that_is_stored_in_two_forms_is_one_group(
     ]
 
 
+async def test_children_in_one_table_come_back_in_their_order(things: Things) -> None:
+    rows = [Thing(name="a"), Box(name="b"), Thing(name="c"), Box(name="d")]
+
+    made = await things.create_many(rows, returning=True)
+
+    found = await things.get_many([thing.id for thing in made])
+    assert [(type(thing), thing.name) for thing in found] == [
+        (Thing, "a"), (Box, "b"), (Thing, "c"), (Box, "d")
+    ]  # fmt: skip
+
+
 async def test_a_child_in_one_table_adds_up_its_own_rows(things: Things) -> None:
     await things.create_many([Thing(count=1), Box(count=2), Box(count=4)])
     boxes = Repository[Box, int](things.home, Box)
@@ -148,3 +163,28 @@ async def test_more_groups_than_10_000_are_refused(things: Things) -> None:
             await things.aggregate(ALL, by="count", sum=summed)
 
     assert len(await things.aggregate(field("count") > 0, by="count")) == 10_000
+
+
+def test_mysql_compares_bytes_and_scales_floats() -> None:
+    adapter = adapter_for(Thing)
+    figures = ("narrow", "count")
+    empty: tuple[str, ...] = ()
+    wanted = asked(
+        by="name", count=False, sums=figures, least="long", most=empty, means=empty
+    )
+    columns = {name: getattr(Thing, name) for name in adapter.fields}
+
+    query = AggregateQuery(
+        checked(adapter, wanted), Thing, columns, Thing.id > 0, "mysql"
+    )
+
+    sql = str(query.statement.compile(dialect=mysql.dialect()))
+    by, (narrow, count, least) = query.partial(("a", 2.0**-63, Decimal(3), "b"))
+    nothing = query.partial((None, None, None, None))[1]
+    assert (
+        "GROUP BY CAST(convert(aggregate_things.name USING utf8mb4) AS BINARY)" in sql
+    )
+    assert "convert(min(CAST(convert(aggregate_things.`long` USING utf8mb4)" in sql
+    assert (by, narrow, count, least) == (("a",), 2.0, 3, "b")
+    assert isinstance(count, int)
+    assert nothing == [None] * 3

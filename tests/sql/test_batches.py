@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from layerkit import Repository, ValidationError
-from layerkit.sql import Database, statements
+from layerkit.sql import Database, SQLRepository, statements
 from tests.support.entities import Base, MappedItem
+from tests.support.library import Author, Book
 
 
 class Items(Repository[MappedItem, int]): ...
@@ -46,3 +47,33 @@ async def test_a_session_of_ones_own_on_sqlite_keeps_the_budget_and_its_engine()
         connection = await session.connection()
         assert connection.dialect.insertmanyvalues_implicit_sentinel == usual
     await engine.dispose()
+
+
+async def test_a_batch_that_brings_others_or_keys_gets_its_keys_one_by_one(
+    sqlite: Database,
+) -> None:
+    authors = Repository[Author, int](sqlite, Author)
+    books = Repository[Book, int](sqlite, Book)
+    async with books.unit_of_work():
+        ann = Author(name="Ann")
+        rows = [Book(title="b", author=ann), Book(title="a", author=ann)]
+        made = await books.create_many(rows, returning=True)
+        named = await authors.create_many(
+            [Author(id=70, name="x"), Author(name="y"), Author(id=60, name="z")],
+            returning=True,
+        )
+
+    assert [(book.id, book.title) for book in made] == [(1, "b"), (2, "a")]
+    assert [author.id for author in named] == [70, 71, 60]
+    assert await authors.count() == 4
+
+
+async def test_what_else_is_new_in_the_unit_does_not_come_in_between(
+    sqlite: Database,
+) -> None:
+    authors = SQLRepository[Author, int](sqlite, Author)
+    async with authors.unit_of_work():
+        authors.db_session.add(Author(name="first"))
+        made = await authors.create_many([{"name": "b"}, {"name": "a"}], returning=True)
+
+    assert [(author.id, author.name) for author in made] == [(2, "b"), (3, "a")]

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias
@@ -272,8 +272,14 @@ class EntityAdapter(ABC, Generic[T]):
             return self.values(data)
         return self._given(data, "made", only_set=True)
 
-    def started(self, data: T | Data) -> tuple[T | Data, dict[str, Inc]]:
+    def started(
+        self, data: T | Data, fixed: Collection[str | None]
+    ) -> tuple[T | Data, dict[str, Inc]]:
         """Return *data* of a new entity with a number for each ``Inc``, and these.
+
+        Args:
+            data: An entity, a schema or a mapping.
+            fixed: The fields that are not to be added to.
 
         Raises:
             ValidationError: An unknown field, or one that nothing can be added to.
@@ -284,6 +290,11 @@ class EntityAdapter(ABC, Generic[T]):
         values = self._given(data, "made")
         added = {n: v for n, v in values.items() if isinstance(v, Inc)}
         self._check_data(added, increments=True)
+        if refused := sorted(added.keys() & set(fixed)):
+            raise ValidationError(
+                f"an upsert adds nothing to {', '.join(refused)} of a {self.name}",
+                fields=refused,
+            )
         for name, increment in added.items():
             values[name] = self.start(name) + increment.amount
         return (values if added else data), added

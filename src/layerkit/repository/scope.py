@@ -147,7 +147,8 @@ class Scope(Generic[T]):
                 changes, or as ``new``.
         """
         adapter = self.adapter
-        started, added = adapter.started(data)
+        kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
+        started, added = adapter.started(data, kept | self.fields)
         entity = self.new(started)
         held = adapter.values(entity)
         if empty := [n for n in rule.fields if held.get(n) is None]:
@@ -155,13 +156,7 @@ class Scope(Generic[T]):
                 f"an upsert by {', '.join(rule.fields)} needs a value of each",
                 fields=empty,
             )
-        kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
         given = held.keys() - kept - self.fields
-        if fixed := sorted(added.keys() - given):
-            raise ValidationError(
-                f"an upsert adds nothing to {', '.join(fixed)} of a {adapter.name}",
-                fields=fixed,
-            )
         changes = {n: held[n] for n in adapter.given(data) if n in given}
         return Upsert(entity, changes | added)
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     cast,
     collate,
     func,
+    literal,
     select,
     text,
     type_coerce,
@@ -108,10 +109,10 @@ class AggregateQuery:
         if kind is int and self._dialect == "sqlite":
             halves = column.bitwise_rshift(_HALF), column.bitwise_and(_LOW_HALF)
             return [func.sum(half) for half in halves], _whole
+        if kind is float and self._dialect in MYSQL:  # where it is 0 beyond all floats
+            return [func.sum(column * literal(_SCALE, Double()))], _unscaled
         if kind is float:
             column = cast(column, Double)  # else PostgreSQL adds a REAL to a REAL
-            if self._dialect in MYSQL:  # whose sum beyond all floats is 0
-                return [func.sum(column * _SCALE)], _unscaled
         return [func.sum(column)], lambda total: self._wanted.number(name, total)
 
     def _key(self, column: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:

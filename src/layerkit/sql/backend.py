@@ -25,7 +25,7 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.aggregates import Groups
-from layerkit.sql.batches import insert_all
+from layerkit.sql.batches import insert_counted
 from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
     holds_collections,
@@ -147,10 +147,7 @@ class SQLBackend(Backend[T], Generic[T]):
     async def create_many(self, entities: Sequence[T | Mapping[str, Any]]) -> None:
         session = self._home.session()
         built = [e for e in entities if isinstance(e, self._mapped.entity)]
-        if not self._plainly("insert") or any(
-            any(loaded_relations(self._mapped.mapper, entity).values())
-            for entity in built
-        ):
+        if not self._plainly("insert") or self._brings_others(built):
             if any(instance_state(entity).persistent for entity in built):
                 raise AlreadyExistsError(fields=self.adapter.key)
             values = (e for e in entities if isinstance(e, Mapping))
@@ -174,7 +171,14 @@ class SQLBackend(Backend[T], Generic[T]):
         )
         if is_known or len(set(map(id, entities))) < len(entities):
             return await super().create_all(entities)
-        await insert_all(session, self._mapped, entities)
+        name, counted = self._queries.dialect().name, self.adapter.integer_key
+        is_counted = counted and all(getattr(e, counted) is None for e in entities)
+        is_alone = self._plainly("insert") and not self._brings_others(entities)
+        if name == "sqlite" and is_counted and is_alone:
+            await insert_counted(session, self._mapped, entities)
+        else:
+            session.add_all(entities)
+            await session.flush()
         return list(entities)
 
     @override
@@ -216,9 +220,12 @@ class SQLBackend(Backend[T], Generic[T]):
         groups = Groups(wanted, self.adapter.name)
         if query.is_spread:
             found = await session.stream(query.statement)
-            async for part in found.partitions(_AT_ONCE):
-                for row in part:
-                    groups.add(*query.partial(row))
+            try:
+                async for part in found.partitions(_AT_ONCE):
+                    for row in part:
+                        groups.add(*query.partial(row))
+            finally:
+                await found.close()
         else:
             for row in await session.execute(query.statement):
                 groups.add(*query.partial(row))
@@ -369,6 +376,11 @@ class SQLBackend(Backend[T], Generic[T]):
     def _returns(self) -> bool:
         """True where a statement that changes a row returns all that a reader gets."""
         return self._plainly("update") and not self._loads_more
+
+    def _brings_others(self, entities: Sequence[T]) -> bool:
+        """Tell whether related objects would be inserted with *entities*."""
+        related = (loaded_relations(self._mapped.mapper, e).values() for e in entities)
+        return any(map(any, related))
 
     def _plainly(self, what: Way) -> bool:
         """Tell whether a statement past the session breaks nobody's rules."""

@@ -1,4 +1,4 @@
-"""New objects in one INSERT that returns what the database has made of them."""
+"""Batches of new objects whose keys come back."""
 
 import copy
 from collections.abc import Sequence
@@ -14,27 +14,24 @@ from layerkit.sql.entities import MappedAdapter
 _COUNTING: Final = "_layerkit_counting"
 
 
-async def insert_all(
+async def insert_counted(
     session: AsyncSession, adapter: MappedAdapter[Any], entities: Sequence[Any]
 ) -> None:
-    """Add new *entities* to the session, and flush.
+    """Add new *entities* without keys on SQLite, and flush them by one INSERT.
+
+    SQLite counts a key on from the greatest, so that the keys of a batch tell its
+    order. SQLAlchemy does not rely on that, and would send an INSERT for each row.
 
     Raises:
-        OverflowError: SQLite has no key left that is greater than all others.
+        OverflowError: No key is left that is greater than all others.
     """
-    session.add_all(entities)
-    key = adapter.integer_key
-    given = key is None or any(getattr(e, key) is not None for e in entities)
+    await session.flush()  # what else is new must not come in between
     bind = {"mapper": adapter.mapper}
-    connection = (await session.connection(bind_arguments=bind)).sync_connection
-    if given or connection is None or connection.dialect.name != "sqlite":
-        await session.flush()
-        return
-    # SQLite counts a key on from the greatest, so that the keys of a batch tell its
-    # order. SQLAlchemy does not rely on that, and would send an INSERT for each row.
+    connection: Any = (await session.connection(bind_arguments=bind)).sync_connection
     usual = connection.dialect
     connection.dialect = _counting(usual)
     try:
+        session.add_all(entities)
         await session.flush()
     finally:
         connection.dialect = usual
