@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import REAL, Enum, Float, Numeric, String, Text, text
+from sqlalchemy import REAL, Enum, Float, Numeric, String, Text, make_url, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -115,6 +115,17 @@ async def test_decimals_that_the_database_holds_as_floats_are_exact(
     assert (row.count, row.max) == (32, {"count": 2})
 
 
+async def test_a_sum_of_decimals_is_exact_beyond_what_floats_hold(
+    things: Things,
+) -> None:
+    row = {"price": Decimal("9999999999.99"), "rounded": Decimal("123456.7")}
+    await things.create_many([row] * 10_001)
+
+    (total,) = await things.aggregate(sum=list(row))
+
+    assert total.sum == {name: value * 10_001 for name, value in row.items()}
+
+
 async def test_a_value_that_is_stored_in_two_forms_is_one_group(
     things: Things,
 ) -> None:
@@ -163,6 +174,24 @@ async def test_more_groups_than_10_000_are_refused(things: Things) -> None:
             await things.aggregate(ALL, by="count", sum=summed)
 
     assert len(await things.aggregate(field("count") > 0, by="count")) == 10_000
+
+
+def test_postgresql_compares_texts_by_their_code_points() -> None:
+    adapter = adapter_for(Thing)
+    wanted = asked(by=(), count=True, sums=(), least="name", most="size", means=())
+    columns = {name: getattr(Thing, name) for name in adapter.fields}
+
+    query = AggregateQuery(
+        checked(adapter, wanted), Thing, columns, Thing.id > 0, "postgresql"
+    )
+
+    sql = str(
+        query.statement.compile(
+            dialect=make_url("postgresql+asyncpg://").get_dialect()()
+        )
+    )
+    assert 'min(aggregate_things.name COLLATE "C")' in sql
+    assert 'max(CAST(aggregate_things.size AS TEXT) COLLATE "C")' in sql
 
 
 def test_mysql_compares_bytes_and_scales_floats() -> None:

@@ -62,7 +62,7 @@ def aggregating(
     allowed = {"by": by, "sum": sum, "min": min, "max": max, "avg": avg}
 
     def read(**query: list[str]) -> Aggregating:
-        return Aggregating(**{n: tuple(dict.fromkeys(v)) for n, v in query.items()})
+        return Aggregating(**{n: tuple(v) for n, v in query.items()})
 
     parameters = [
         inspect.Parameter(

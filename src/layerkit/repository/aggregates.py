@@ -178,7 +178,6 @@ def checked(adapter: EntityAdapter[Any], wanted: Aggregation) -> Aggregation:
             _refuse_field(adapter, name, "can't be added up: name a field of numbers")
         numbers[name] = base
     for name in (*wanted.min, *wanted.max):
-        adapter.check_order(name)
         if _base(adapter.info(name), _RANKED) is None:
             text = "has not the same minimum and maximum on every backend"
             _refuse_field(adapter, name, text)

@@ -297,7 +297,7 @@ class EntityAdapter(ABC, Generic[T]):
             )
         for name, increment in added.items():
             values[name] = self.start(name) + increment.amount
-        return (values if added else data), added
+        return values, added
 
     def _given(
         self, data: object, purpose: str, *, only_set: bool = False

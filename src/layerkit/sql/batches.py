@@ -25,7 +25,6 @@ async def insert_counted(
     Raises:
         OverflowError: No key is left that is greater than all others.
     """
-    await session.flush()  # what else is new must not come in between
     bind = {"mapper": adapter.mapper}
     connection: Any = (await session.connection(bind_arguments=bind)).sync_connection
     usual = connection.dialect

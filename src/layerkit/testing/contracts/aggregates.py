@@ -52,8 +52,11 @@ class AggregatesContract(BaseContract):
         async with open_repository(self.sale) as sales:
             (row,) = await sales.aggregate(**_FIGURES)
             groups = await sales.aggregate(by="region", **_FIGURES)
+            await self.sell(sales, {}, {})
+            counted = await sales.aggregate()
 
             assert (row.count, row.by, groups) == (0, {}, [])
+            assert [each.count for each in counted] == [2]
             for figure, names in _FIGURES.items():
                 assert getattr(row, figure) == dict.fromkeys(names)
 

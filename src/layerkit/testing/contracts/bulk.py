@@ -164,6 +164,21 @@ class BulkContract(BaseContract):
                     assert getattr(record, name) == getattr(found, name)
                     assert getattr(record, name) is not None
 
+    async def test_what_create_many_returns_stays_in_its_scope(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records", "transactions")
+        async with open_repository(self.record) as records:
+            view = records.scoped(field("tenant") == "x")
+
+            with pytest.raises(ValidationError) as refused:
+                async with records.unit_of_work():
+                    made = await view.create_many([{"code": "a"}], returning=True)
+                    made[0].tenant = "y"
+
+            assert refused.value.detail["fields"] == ["tenant"]
+            assert await records.count() == 0
+
     async def test_a_unit_tracks_what_create_many_returns(
         self, open_repository: OpenRepository
     ) -> None:

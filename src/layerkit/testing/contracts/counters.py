@@ -78,6 +78,20 @@ class CountersContract(BaseContract):
             assert began == (3, 1)
             assert (later.qty, later.version) == (7, 2)
 
+    async def test_an_upsert_adds_once_where_another_key_is_given(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("upserts", "conditions")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+            hit = {"id": ids["e"] + 100, "name": "a", "qty": Inc(10)}
+
+            stored = await items.upsert(hit, key="name")
+            await items.upsert_many([hit], key="name")
+
+            assert (stored.id, stored.qty) == (ids["a"], 11)
+            assert (await items.get_by_id(ids["a"])).qty == 21
+
     async def test_an_upsert_that_adds_obeys_the_scope_and_other_unique_rules(
         self, open_repository: OpenRepository
     ) -> None:
