@@ -1,12 +1,25 @@
 """Batches that are returned: whose keys they get, on SQLite."""
 
 import pytest
+from sqlalchemy import ForeignKey
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from layerkit import Repository, ValidationError
 from layerkit.sql import Database, SQLRepository, statements
 from tests.support.entities import Base, MappedItem
 from tests.support.library import Author, Book
+
+
+class Forest(DeclarativeBase):
+    """Hold the table of trees."""
+
+
+class Node(Forest):
+    __tablename__ = "batch_nodes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("batch_nodes.id"))
+    parent: Mapped["Node | None"] = relationship(remote_side="Node.id")
 
 
 class Items(Repository[MappedItem, int]): ...
@@ -77,3 +90,14 @@ async def test_what_else_is_new_in_the_unit_does_not_come_in_between(
         made = await authors.create_many([{"name": "b"}, {"name": "a"}], returning=True)
 
     assert [(author.id, author.name) for author in made] == [(2, "b"), (3, "a")]
+
+
+async def test_a_parent_in_the_batch_of_its_child_is_stored_first() -> None:
+    async with Database("sqlite://") as database:
+        await database.create_all(Forest.metadata)
+        nodes = Repository[Node, int](database, Node)
+        root = Node()
+
+        made = await nodes.create_many([Node(parent=root), root], returning=True)
+
+        assert [(node.id, node.parent_id) for node in made] == [(2, 1), (1, None)]
