@@ -179,6 +179,21 @@ async def test_a_filter_without_an_index_is_refused_with_the_remedies(
     assert "allow_scan=True" in str(refused.value)
 
 
+async def test_an_aggregate_reads_what_an_index_serves_or_all_of_a_class(
+    books: RedisRepository[Book, int],
+) -> None:
+    await fill(books)
+
+    some = await books.aggregate(field("shelf") == "x", sum="copies")
+    every = await books.aggregate(by="shelf")
+
+    found = await books.find(field("shelf") == "x")
+    assert [row.sum["copies"] for row in some] == [sum(book.copies for book in found)]
+    assert sum(row.count or 0 for row in every) == await books.count()
+    with pytest.raises(NotSupportedError, match="filter by title of Book"):
+        await books.aggregate(field("title") == "a")
+
+
 async def test_an_order_without_an_index_needs_a_filter_with_one(
     books: RedisRepository[Book, int],
 ) -> None:

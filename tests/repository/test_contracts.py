@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from layerkit.repository import MemoryDatabase, Repository, Unique
 from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
-from tests.support.entities import MappedItem, MappedRecord, MappedSeat
+from tests.support.entities import MappedItem, MappedRecord, MappedSale, MappedSeat
 
 
 @asynccontextmanager
@@ -55,3 +55,4 @@ class TestMappedClassesInMemory(TestDataclassesInMemory):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
+    sale: ClassVar[type[Any]] = MappedSale

@@ -54,6 +54,9 @@ BUDGETS = {
     "find": Budget(lambda p: p.find(field("qty") > 3), 1, 1),
     "find_one": Budget(lambda p: p.find_one(field("code") == "c3"), 1, 1),
     "count": Budget(lambda p: p.count(), 1, 1),
+    "aggregate": Budget(
+        lambda p: p.aggregate(field("qty") > 3, by="made", sum="qty", avg="qty"), 1, 1
+    ),
     "exists": Budget(lambda p: p.exists(1), 1, 1),
     "paginate": Budget(lambda p: p.paginate(size=10), 1, 1),
     "paginate, counted": Budget(lambda p: p.paginate(size=9, total="exact"), 2, 2),
@@ -65,12 +68,29 @@ BUDGETS = {
     "create_many": Budget(
         lambda p: p.create_many({"code": f"n{n}"} for n in range(1000)), 1, 1
     ),
+    "create_many, returning": Budget(
+        lambda p: p.create_many(
+            ({"code": f"n{n}"} for n in range(1000)), returning=True
+        ),
+        1,
+        1,
+    ),
     "update_where": Budget(lambda p: p.update_where(ALL, {"qty": Inc(1)}), 1, 1),
     "delete_where": Budget(lambda p: p.delete_where(field("qty") > 3), 1, 1),
     "delete_where, expected": Budget(lambda p: p.delete_where(ALL, expect=60), 1, 1),
     "upsert, new": Budget(lambda p: p.upsert(NEW, key="code"), 1, 2),
     "upsert, known": Budget(
         lambda p: p.upsert({"code": "c3", "qty": 9}, key="code"), 1, 2
+    ),
+    "upsert, adding": Budget(
+        lambda p: p.upsert({"code": "c3", "qty": Inc(1)}, key="code"), 1, 2
+    ),
+    "upsert_many, adding": Budget(
+        lambda p: p.upsert_many(
+            [{"code": f"c{n}", "qty": Inc(n)} for n in range(1, 31)], key="code"
+        ),
+        1,
+        60,
     ),
     "upsert_many": Budget(
         lambda p: p.upsert_many([{"code": f"n{n}"} for n in range(500)], key="code"),
@@ -120,6 +140,25 @@ async def test_a_batch_with_keys_of_the_client_is_one_statement(parts: Parts) ->
         await labels.create_many(Label(text=f"t{n}") for n in range(1000))
 
     assert await labels.count() == 1000
+
+
+async def test_a_batch_to_be_returned_holds_what_the_database_made(
+    parts: Parts,
+) -> None:
+    labels = Repository[Label, UUID](parts.home, Label)
+
+    with statements(max=2):
+        made = await parts.create_many(
+            ({"code": f"n{n}"} for n in range(9)), returning=True
+        )
+        named = await labels.create_many(
+            [Label(text="a"), Label(text="b")], returning=True
+        )
+
+    assert [(p.id, p.qty, p.made) for p in made] == [
+        (61 + n, 0, "there") for n in range(9)
+    ]
+    assert await labels.get_many([label.id for label in named])
 
 
 async def test_what_the_unit_has_loaded_costs_nothing_to_get(parts: Parts) -> None:

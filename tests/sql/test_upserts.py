@@ -1,20 +1,41 @@
 """Upserts where no statement returns what it has written, as on MySQL."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Numeric, String, select, text
 from sqlalchemy.dialects import mysql, oracle
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from layerkit import AlreadyExistsError, NotSupportedError, Repository, field
+from layerkit import ALL, AlreadyExistsError, Inc, NotSupportedError, Repository, field
 from layerkit.repository import UniqueRule, Upsert, adapter_for
 from layerkit.sql import Database, MappedAdapter
 from layerkit.sql.upserts import Upserts
 from tests.support.entities import Base, MappedRecord
 
 CODE = adapter_for(MappedRecord).unique[0]
+
+
+class Counters(DeclarativeBase):
+    """Hold the table of counters."""
+
+
+class Counter(Counters):
+    __tablename__ = "upsert_counters"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(20), unique=True)
+    plain: Mapped[int | None]
+    scalar: Mapped[int] = mapped_column(default=5)
+    called: Mapped[Decimal] = mapped_column(
+        Numeric(9, 2), default=lambda: Decimal("1.5")
+    )
+    served: Mapped[int] = mapped_column(server_default="7")
+    quoted: Mapped[float] = mapped_column(server_default=text("'0.5'"))
+    cents: Mapped[Decimal] = mapped_column(Numeric(9, 2), server_default="2.50")
+    made: Mapped[int] = mapped_column(server_default=text("(1 + 1)"))
 
 
 @pytest.fixture
@@ -88,6 +109,26 @@ async def test_what_is_hidden_is_left_alone_and_reported(records: Any) -> None:
     assert (await records.find_one(field("code") == "a")).qty == 0
 
 
+async def test_what_was_left_alone_for_another_unique_rule_is_added_to_after_it(
+    records: Any,
+) -> None:
+    first = await records.create({"code": "a", "qty": 1})
+    second = await records.create({"code": "b", "qty": 1})
+    rows = [{"id": second.id, "code": "a", "qty": Inc(4)}]
+
+    stored = await records.upsert(rows[0], key="code")
+    await records.upsert_many(rows, key="code")
+
+    assert (stored.id, stored.qty) == (first.id, 5)
+    assert [(await records.get_by_id(r.id)).qty for r in (first, second)] == [9, 1]
+
+
+async def test_a_row_that_was_inserted_is_not_added_to_again(records: Any) -> None:
+    stored = await records.upsert({"id": 7, "code": "a", "qty": Inc(4)}, key="code")
+
+    assert stored.qty == 4
+
+
 class Nothing:
     """Stand for a statement that has done nothing."""
 
@@ -110,6 +151,29 @@ def upserts(dialect: Any, rule: UniqueRule = CODE) -> Upserts[Any]:
     assert isinstance(adapter, MappedAdapter)
     where = MappedRecord.tenant == "mine"
     return Upserts(adapter, dialect, rule, where, None)
+
+
+async def test_an_upsert_that_adds_starts_from_the_default_of_the_column(
+    url: str,
+) -> None:
+    async with Database(url) as database:
+        async with database.engine.begin() as connection:
+            await connection.run_sync(Counters.metadata.drop_all)
+            await connection.run_sync(Counters.metadata.create_all)
+        counters = Repository[Counter, int](database, Counter)
+        names = ("plain", "scalar", "called", "served", "quoted", "cents")
+        hit: dict[str, Any] = {"name": "a"} | dict.fromkeys(names, Inc(2))
+
+        first = await counters.upsert(hit, key="name")
+        began = [getattr(first, name) for name in names]
+        await counters.upsert_many([hit, {**hit, "name": "b"}], key="name")
+        found = await counters.find(ALL, field("name").asc())
+
+        again = [[getattr(counter, name) for name in names] for counter in found]
+        assert began == [2, 7, Decimal("3.5"), 9, 2.5, Decimal("4.5")]
+        assert again == [[4, 9, Decimal("5.5"), 11, 4.5, Decimal("6.5")], began]
+        with pytest.raises(NotSupportedError, match=r"Counter\.made"):
+            await counters.upsert({"name": "a", "made": Inc(1)}, key="name")
 
 
 def test_mysql_changes_only_what_is_meant() -> None:

@@ -1,10 +1,14 @@
 """Mapped classes that tests of several packages store."""
 
-from sqlalchemy import String
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import BigInteger, Double, Numeric, String
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from layerkit.sql import SoftDeleteMixin, TimestampMixin, VersionMixin, unique_live
+from layerkit.testing.contracts import Status
 
 # Unique rules follow the column's collation, which on MariaDB folds case unless told.
 Exact = String(100).with_variant(
@@ -48,3 +52,18 @@ class MappedSeat(Base):
     row: Mapped[str] = mapped_column(String(5), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     guest: Mapped[str | None] = mapped_column(String(50))
+
+
+class MappedSale(Base):
+    """Be the contracts' Sale with a table."""
+
+    __tablename__ = "sales"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    region: Mapped[str | None] = mapped_column(String(20))
+    status: Mapped[Status] = mapped_column(default=Status.NEW)
+    amount: Mapped[Decimal | None] = mapped_column(Numeric(12, 2))
+    weight: Mapped[float | None] = mapped_column(Double)
+    units: Mapped[int | None] = mapped_column(BigInteger)
+    sold_on: Mapped[date | None]
+    paid: Mapped[bool] = mapped_column(default=False)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from layerkit import BaseRepository, Page, UnitOfWorkError, UsageError, field
+from layerkit import ALL, BaseRepository, Page, UnitOfWorkError, UsageError, field
 from layerkit.sql import Database, SQLRepository
 from tests.support.entities import Base, MappedItem
 
@@ -43,6 +43,21 @@ def test_a_page_is_a_frozen_generic_dataclass() -> None:
     assert names == ["items", "total", "has_next", "next_cursor", "previous_cursor"]
     with pytest.raises(dataclasses.FrozenInstanceError):
         page.total = 2  # type: ignore[misc] # it must fail at run time too
+
+
+def test_the_verbs_beyond_the_six_have_the_signatures_of_the_surface() -> None:
+    verbs = {
+        name
+        for name, verb in vars(BaseRepository).items()
+        if not name.startswith("_") and name != "id_of" and callable(verb)
+    }
+    aggregate = inspect.signature(BaseRepository.aggregate).parameters
+    create_many = inspect.signature(BaseRepository.create_many).parameters
+
+    assert len(verbs) == 18
+    assert [p.default for p in aggregate.values()][1:] == [ALL, (), True, *[()] * 4]
+    assert list(aggregate)[1:] == ["where", "by", "count", "sum", "min", "max", "avg"]
+    assert create_many["returning"].default is False
 
 
 class ItemRepository(SQLRepository[MappedItem, int]):

@@ -34,7 +34,7 @@ from layerkit.testing.contracts import (
     OpenRepository,
     RepositoryContract,
 )
-from tests.support.entities import MappedItem, MappedRecord, MappedSeat
+from tests.support.entities import MappedItem, MappedRecord, MappedSale, MappedSeat
 from tests.usage.shop import (
     Base,
     Line,
@@ -252,6 +252,8 @@ class TestMine(RepositoryContract):
     entity = MappedItem
     record = MappedRecord
     seat = MappedSeat
+    sale = MappedSale
+    sale = MappedSale
 
     @pytest.fixture
     @override

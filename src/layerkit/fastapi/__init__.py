@@ -7,6 +7,7 @@ from layerkit.core.extras import require_extra
 
 require_extra("fastapi", package=__name__, extra="fastapi")
 
+from layerkit.fastapi.aggregating import Aggregating, aggregating
 from layerkit.fastapi.errors import (
     ProblemRenderer,
     Renderer,
@@ -28,6 +29,7 @@ from layerkit.fastapi.middleware import CatchAllMiddleware, CorrelationMiddlewar
 from layerkit.fastapi.openapi import problems
 
 __all__ = [
+    "Aggregating",
     "CatchAllMiddleware",
     "CorrelationMiddleware",
     "ETag",
@@ -41,6 +43,7 @@ __all__ = [
     "PageOut",
     "ProblemRenderer",
     "Renderer",
+    "aggregating",
     "app_exception_handler",
     "entity_tag",
     "install",

@@ -1,5 +1,6 @@
 """The repository: entities behind verbs, filters as data, one class for any home."""
 
+from layerkit.repository.aggregates import AggregateRow, Aggregation
 from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.base import BaseRepository
 from layerkit.repository.bounds import OrderBy, Total
@@ -51,6 +52,8 @@ register_adapter(make_adapter)
 
 __all__ = [
     "ALL",
+    "AggregateRow",
+    "Aggregation",
     "And",
     "Backend",
     "BaseRepository",

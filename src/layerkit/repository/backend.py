@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 from typing_extensions import TypeVar
 
+from layerkit.repository.aggregates import AggregateRow, Aggregation
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.query import Order, Specification
@@ -67,6 +68,10 @@ class Backend(ABC, Generic[T]):
             entities: Entities; where ``takes_values``, values by field name as well.
         """
 
+    async def create_all(self, entities: Sequence[T]) -> list[T]:
+        """Store *entities* and fill in what was generated, in their order."""
+        return [await self.create(entity) for entity in entities]
+
     @abstractmethod
     async def get(
         self, key: KeyTuple, where: Specification, lock: Lock | None = None
@@ -87,6 +92,12 @@ class Backend(ABC, Generic[T]):
     @abstractmethod
     async def count(self, where: Specification, cap: int | None) -> int:
         """Return how many *where* means, at most *cap*."""
+
+    @abstractmethod
+    async def aggregate(
+        self, where: Specification, wanted: Aggregation
+    ) -> list[AggregateRow]:
+        """Return the figures that are *wanted* of each group of what *where* means."""
 
     @abstractmethod
     async def exists(self, key: KeyTuple, where: Specification) -> bool:

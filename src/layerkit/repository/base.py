@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, Literal, overload
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UsageError
+from layerkit.repository.aggregates import AggregateRow, Groups, Names, asked
 from layerkit.repository.bounds import (
     MAX_LIMIT,
     OrderBy,
@@ -132,6 +133,52 @@ class BaseRepository(ABC, Generic[T, ID]):
                 break
         return counted
 
+    async def aggregate(
+        self,
+        where: Specification = ALL,
+        *,
+        by: Names = (),
+        count: bool = True,
+        sum: Names = (),  # noqa: A002 - the verb's word
+        min: Names = (),  # noqa: A002 - the verb's word
+        max: Names = (),  # noqa: A002 - the verb's word
+        avg: Names = (),
+    ) -> list[AggregateRow]:
+        """Return the figures of each group of what *where* means.
+
+        Nulls are as SQL has them: they are passed over, a sum or average of nothing is
+        null, and null in *by* is a group of its own. Without *by* there is one row,
+        always; with it there is none where nothing is meant. Sums of integers and
+        Decimals are exact, however great. An average is a float, of Decimals a Decimal
+        of 28 digits or more.
+
+        Args:
+            where: The filter.
+            by: The fields that entities of one group have in common: of any class but
+                float, documents and collections. Texts count as different that differ
+                in letter case or blanks. A bare text is one name, here and below.
+            count: False asks for no number of entities.
+            sum: The fields to add up: int, float or Decimal.
+            min: The fields to take the smallest value of: numbers, texts by their code
+                points, dates and times.
+            max: The fields to take the greatest value of.
+            avg: The fields to take the average of, as for *sum*.
+
+        Returns:
+            A row for each group, in the order of the values of *by*: nulls last, texts
+            by their code points, members of an Enum as their class lists them.
+
+        Raises:
+            UsageError: An unknown field, one of another class, nothing to work out, or
+                more than 10,000 groups.
+            ValidationError: A sum is beyond what a float holds.
+        """
+        wanted = asked(by=by, count=count, sums=sum, least=min, most=max, means=avg)
+        groups = Groups(wanted, type(self).__name__)
+        async for entity in self._scan(where):
+            groups.add_row({name: _attribute(entity, name) for name in wanted.fields})
+        return groups.rows()
+
     @overload
     async def paginate(
         self,
@@ -242,13 +289,27 @@ class BaseRepository(ABC, Generic[T, ID]):
 
     # Writing
 
-    async def create_many(self, items: Iterable[T]) -> int:
-        """Store new entities and return how many; not atomic."""
-        count = 0
-        for item in given_list(items):
-            await self.create(item)
-            count += 1
-        return count
+    @overload
+    async def create_many(
+        self, items: Iterable[T], *, returning: Literal[False] = False
+    ) -> int: ...
+
+    @overload
+    async def create_many(
+        self, items: Iterable[T], *, returning: Literal[True]
+    ) -> list[T]: ...
+
+    async def create_many(
+        self, items: Iterable[T], *, returning: bool = False
+    ) -> int | list[T]:
+        """Store new entities and return how many, or themselves; not atomic.
+
+        Args:
+            items: The entities.
+            returning: True returns them as ``create`` does, in their order.
+        """
+        stored = [await self.create(item) for item in given_list(items)]
+        return stored if returning else len(stored)
 
     async def update_where(
         self,

@@ -109,6 +109,18 @@ def given_list(items: object) -> list[Any]:
     return list(items)
 
 
+def names_of(given: object) -> tuple[str, ...]:
+    """Return *given*, the name of one field or several, as a tuple without doubles.
+
+    Raises:
+        UsageError: They are no list, or not all of them names.
+    """
+    names = [given] if isinstance(given, str) else given_list(given)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"fields are given by their names, got {names!r}")
+    return tuple(dict.fromkeys(names))
+
+
 def check_expected(found: int, expect: int | None) -> None:
     """Refuse to go on where another number of entities is meant than *expect*.
 

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias
@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository.fields import FieldInfo, UniqueRule, fits, type_name
-from layerkit.repository.query import ORDERING, Operator
+from layerkit.repository.query import ORDERING, Inc, Operator
 
 T = TypeVar("T")
 
@@ -69,6 +69,10 @@ class EntityAdapter(ABC, Generic[T]):
     @abstractmethod
     def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
         """Return what an insert of *values* adds: defaults of the mapping, stamps."""
+
+    def start(self, name: str) -> Any:  # noqa: ARG002 - for subclasses
+        """Return the number that a new entity has in a field that nobody sets, or 0."""
+        return 0
 
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what every update adds that makes *values* of an entity."""
@@ -272,6 +276,33 @@ class EntityAdapter(ABC, Generic[T]):
         if isinstance(data, self.entity):
             return self.values(data)
         return self._given(data, "made", only_set=True)
+
+    def started(
+        self, data: T | Data, fixed: Collection[str | None]
+    ) -> tuple[T | Data, dict[str, Inc]]:
+        """Return *data* of a new entity with a number for each ``Inc``, and these.
+
+        Args:
+            data: An entity, a schema or a mapping.
+            fixed: The fields that are not to be added to.
+
+        Raises:
+            ValidationError: An unknown field, or one that nothing can be added to.
+            UsageError: *data* is neither an entity, a schema nor a mapping.
+        """
+        if isinstance(data, self.entity):
+            return data, {}
+        values = self._given(data, "made")
+        added = {n: v for n, v in values.items() if isinstance(v, Inc)}
+        self._check_data(added, increments=True)
+        if refused := sorted(added.keys() & set(fixed)):
+            raise ValidationError(
+                f"an upsert adds nothing to {', '.join(refused)} of a {self.name}",
+                fields=refused,
+            )
+        for name, increment in added.items():
+            values[name] = self.start(name) + increment.amount
+        return values, added
 
     def _given(
         self, data: object, purpose: str, *, only_set: bool = False

@@ -117,6 +117,14 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         return made | self._next_version({})
 
     @override
+    def start(self, name: str) -> Any:
+        every: Any = dataclasses.fields(self.entity)  # type: ignore[arg-type] # see make_adapter
+        made = next(field for field in every if field.name == name)
+        if made.default_factory is not dataclasses.MISSING:
+            return made.default_factory() or 0
+        return 0 if made.default is dataclasses.MISSING else made.default or 0
+
+    @override
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
         touched = self.stamps & {"updated_at"}
         return dict.fromkeys(touched, datetime.now(UTC)) | self._next_version(values)
@@ -136,6 +144,13 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
         made = self._model.model_validate(dict(values), by_name=True)
         entity: T = made  # type: ignore[assignment] # a T, as the class is
         return entity
+
+    @override
+    def start(self, name: str) -> Any:
+        made = self._model.model_fields[name]
+        if made.is_required():
+            return 0
+        return made.get_default(call_default_factory=True) or 0
 
     @override
     def validated(

@@ -3,11 +3,12 @@
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Generic, Self, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, Self, get_args, get_origin, overload
 
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import AlreadyExistsError, UsageError, ValidationError
+from layerkit.repository.aggregates import AggregateRow, Names, asked, checked
 from layerkit.repository.backend import Backend, Lock
 from layerkit.repository.base import ID, BaseRepository, T, only_one
 from layerkit.repository.bounds import (
@@ -19,6 +20,7 @@ from layerkit.repository.bounds import (
     check_number,
     check_total,
     given_list,
+    names_of,
 )
 from layerkit.repository.cursors import PagedList, Position, read_cursor
 from layerkit.repository.entities import Data, EntityAdapter
@@ -300,7 +302,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
 
         That is one atomic step: of two at once, one stores and the other changes. What
         is there keeps its key and its stamps, and gets the fields that *entity* has
-        set, as ``update`` would write them.
+        set, as ``update`` would write them. A value may be ``Inc(n)``: it is added to
+        what is there, and in a new entity to the default of the field, or to 0.
 
         Args:
             entity: An entity, of which every field that is set counts; a schema, of
@@ -315,7 +318,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             NotSupportedError: The mapping has rules that no single statement keeps.
         """
         self._check_scoped()
-        rule = self._adapter.rule_of(_names(key))
+        rule = self._adapter.rule_of(names_of(key))
         item = self._scope.upsert(entity, rule)
 
         async def work() -> T:
@@ -421,6 +424,27 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         return await self._verb("count", lambda: self._backend.count(wanted, cap))
 
     @override
+    async def aggregate(
+        self,
+        where: Specification = ALL,
+        *,
+        by: Names = (),
+        count: bool = True,
+        sum: Names = (),
+        min: Names = (),
+        max: Names = (),
+        avg: Names = (),
+    ) -> list[AggregateRow]:
+        wanted = checked(
+            self._adapter,
+            asked(by=by, count=count, sums=sum, least=min, most=max, means=avg),
+        )
+        meant = self._scope.inside(where)
+        return await self._verb(
+            "aggregate", lambda: self._backend.aggregate(meant, wanted)
+        )
+
+    @override
     async def _page(
         self,
         where: Specification,
@@ -490,22 +514,38 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             if len(items) < batch_size:
                 return
 
-    @override
-    async def create_many(self, items: Iterable[T | Data]) -> int:
-        """Store new entities, all or none, and return how many.
+    @overload
+    async def create_many(
+        self, items: Iterable[T | Data], *, returning: Literal[False] = False
+    ) -> int: ...
 
-        What the database generates is not read back: give keys on the client's side,
-        by ``UUIDKeyMixin``, say, where they are needed.
+    @overload
+    async def create_many(
+        self, items: Iterable[T | Data], *, returning: Literal[True]
+    ) -> list[T]: ...
+
+    @override
+    async def create_many(
+        self, items: Iterable[T | Data], *, returning: bool = False
+    ) -> int | list[T]:
+        """Store new entities, all or none, and return how many, or themselves.
 
         Args:
             items: Entities, schemas or mappings; all are checked before the first is
                 stored.
+            returning: True returns the entities in their order, each as ``create`` does
+                it, and costs the reading back of what the database generates.
 
         Raises:
             ValidationError: As for ``create``.
             AlreadyExistsError: A key or a unique rule is taken, be it by another item.
         """
         self._check_scoped()
+        if returning:
+            made = [self._scope.new(item) for item in given_list(items)]
+            return await self._tracked(
+                "create_many", lambda: self._backend.create_all(made), writes=True
+            )
         takes_values, entity = self._backend.takes_values, self._adapter.entity
         new = [
             self._scope.new_values(item)
@@ -593,7 +633,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: As for ``upsert``; nothing is stored.
         """
         self._check_scoped()
-        rule = self._adapter.rule_of(_names(key))
+        rule = self._adapter.rule_of(names_of(key))
         new = [self._scope.upsert(item, rule) for item in given_list(items)]
         held = [tuple(getattr(i.entity, n) for n in rule.fields) for i in new]
         if len(set(held)) < len(held):
@@ -680,10 +720,6 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
 def _hidden(rule: UniqueRule) -> AlreadyExistsError:
     """Return the error of an upsert that met what its caller can't see."""
     return AlreadyExistsError(constraint=rule.name, fields=rule.fields)
-
-
-def _names(key: str | Iterable[str]) -> tuple[str, ...]:
-    return (key,) if isinstance(key, str) else tuple(given_list(key))
 
 
 def _generic_argument(cls: type) -> type | None:

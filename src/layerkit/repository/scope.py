@@ -143,18 +143,22 @@ class Scope(Generic[T]):
         """Return *data* as an entity, and what it changes of the one that holds *rule*.
 
         Raises:
-            ValidationError: A null in *rule*, or as ``new``.
+            ValidationError: A null in *rule*, an ``Inc`` of a field that no upsert
+                changes, or as ``new``.
         """
-        entity, adapter = self.new(data), self.adapter
+        adapter = self.adapter
+        kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
+        started, added = adapter.started(data, kept | self.fields)
+        entity = self.new(started)
         held = adapter.values(entity)
         if empty := [n for n in rule.fields if held.get(n) is None]:
             raise ValidationError(
                 f"an upsert by {', '.join(rule.fields)} needs a value of each",
                 fields=empty,
             )
-        kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
         given = held.keys() - kept - self.fields
-        return Upsert(entity, {n: held[n] for n in adapter.given(data) if n in given})
+        changes = {n: held[n] for n in adapter.given(data) if n in given}
+        return Upsert(entity, changes | added)
 
     def _check(self, given: Mapping[str, Any]) -> None:
         row = dict.fromkeys(self.adapter.fields) | dict(given)

@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar, override
 
+from layerkit.repository.aggregates import AggregateRow, Aggregation, Groups
 from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import KeyTuple, UniqueRule
@@ -93,6 +94,15 @@ class OverlayBackend(Backend[T], Generic[T]):
     async def count(self, where: Specification, cap: int | None) -> int:
         found = len(await self.transaction.rows(self.adapter, where, (), cap))
         return found if cap is None else min(found, cap)
+
+    @override
+    async def aggregate(
+        self, where: Specification, wanted: Aggregation
+    ) -> list[AggregateRow]:
+        groups = Groups(wanted, self.adapter.name)
+        for _, row in await self.transaction.rows(self.adapter, where):
+            groups.add_row(row)
+        return groups.rows()
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:

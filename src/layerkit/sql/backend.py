@@ -14,6 +14,8 @@ from typing_extensions import TypeVar, override
 from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedError
 from layerkit.repository import (
     ALL,
+    AggregateRow,
+    Aggregation,
     Backend,
     KeyTuple,
     Lock,
@@ -22,6 +24,8 @@ from layerkit.repository import (
     UniqueRule,
     Upsert,
 )
+from layerkit.repository.aggregates import Groups
+from layerkit.sql.batches import insert_counted
 from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
     holds_collections,
@@ -37,12 +41,13 @@ from layerkit.sql.refresh import EXPIRED, fill_expired, forget
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
 from layerkit.sql.transaction import REGISTRIES, hears_flushes
-from layerkit.sql.upserts import Upserts, all_settled, settle
+from layerkit.sql.upserts import Upserts, adds, all_settled, settle
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+_AT_ONCE: Final = 1_000
 _UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
 
@@ -150,10 +155,7 @@ class SQLBackend(Backend[T], Generic[T]):
     async def create_many(self, entities: Sequence[T | Mapping[str, Any]]) -> None:
         session = self._home.session()
         built = [e for e in entities if isinstance(e, self._mapped.entity)]
-        if not self._plainly("insert") or any(
-            any(loaded_relations(self._mapped.mapper, entity).values())
-            for entity in built
-        ):
+        if not self._plainly("insert") or self._brings_others(built):
             if any(instance_state(entity).persistent for entity in built):
                 raise AlreadyExistsError(fields=self.adapter.key)
             values = (e for e in entities if isinstance(e, Mapping))
@@ -166,6 +168,26 @@ class SQLBackend(Backend[T], Generic[T]):
         options = {"render_nulls": True}
         for alike in self._queries.grouped(rows):
             await session.execute(statement, alike, execution_options=options)
+
+    @override
+    async def create_all(self, entities: Sequence[T]) -> list[T]:
+        session, key = self._home.session(), self.adapter.key
+        is_known = any(
+            instance_state(e).has_identity
+            or self._objects.held(tuple(getattr(e, name) for name in key)) is not None
+            for e in entities
+        )
+        if is_known or len(set(map(id, entities))) < len(entities):
+            return await super().create_all(entities)
+        name, counted = self._queries.dialect().name, self.adapter.integer_key
+        is_counted = counted and all(getattr(e, counted) is None for e in entities)
+        is_alone = self._plainly("insert") and not self._brings_others(entities)
+        if name == "sqlite" and is_counted and is_alone:
+            await insert_counted(session, self._mapped, entities)
+        else:
+            session.add_all(entities)
+            await session.flush()
+        return list(entities)
 
     @override
     async def get(
@@ -197,6 +219,25 @@ class SQLBackend(Backend[T], Generic[T]):
     async def count(self, where: Specification, cap: int | None) -> int:
         counting = self._queries.count(where, cap)
         return (await self._home.session().scalar(counting)) or 0
+
+    @override
+    async def aggregate(
+        self, where: Specification, wanted: Aggregation
+    ) -> list[AggregateRow]:
+        session, query = self._home.session(), self._queries.aggregate(where, wanted)
+        groups = Groups(wanted, self.adapter.name)
+        if query.is_spread:
+            found = await session.stream(query.statement)
+            try:
+                async for part in found.partitions(_AT_ONCE):
+                    for row in part:
+                        groups.add(*query.partial(row))
+            finally:
+                await found.close()
+        else:
+            for row in await session.execute(query.statement):
+                groups.add(*query.partial(row))
+        return groups.rows()
 
     @override
     async def exists(self, key: KeyTuple, where: Specification) -> bool:
@@ -280,8 +321,9 @@ class SQLBackend(Backend[T], Generic[T]):
             key = instance_state(stored).identity or ()
             found = await self._objects.read(self._queries.select_one(key))
             return found.one_or_none()
-        await session.execute(statement.values(rows[0]))
-        return await settle(self._objects, item, rule, where)
+        written = await session.execute(statement.values(rows[0]))
+        changed = isinstance(written, CursorResult) and written.rowcount > 1  # MySQL's
+        return await settle(self._objects, item, rule, where, is_changed=changed)
 
     @override
     async def upsert_many(
@@ -291,7 +333,11 @@ class SQLBackend(Backend[T], Generic[T]):
         await session.flush()
         for group in upserts.groups(items):
             statement, rows = upserts.statement(group)
-            if not upserts.returns:
+            if not upserts.returns and any(map(adds, group)):
+                for item in group:
+                    if await self.upsert(item, rule, where) is None:
+                        return False
+            elif not upserts.returns:
                 await session.execute(statement.values(rows))
                 if not await all_settled(self._objects, group, rule, where):
                     return False
@@ -339,6 +385,11 @@ class SQLBackend(Backend[T], Generic[T]):
     def _returns(self) -> bool:
         """True where a statement that changes a row returns all that a reader gets."""
         return self._plainly("update") and not self._loads_more
+
+    def _brings_others(self, entities: Sequence[T]) -> bool:
+        """Tell whether related objects would be inserted with *entities*."""
+        related = (loaded_relations(self._mapped.mapper, e).values() for e in entities)
+        return any(map(any, related))
 
     def _plainly(self, what: Way) -> bool:
         """Tell whether a statement past the session breaks nobody's rules."""

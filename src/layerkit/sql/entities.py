@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -162,6 +163,23 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             and is_made_here(default := column.default or column.server_default)
         }
         return {**made, **self._next_version(None)}
+
+    @override
+    def start(self, name: str) -> Any:
+        column, kind = self.columns[name], self.fields[name].kind
+        if is_python(column.default):
+            return value_of(column, column.default, self._context({})) or 0
+        default = column.default or column.server_default
+        if default is None:
+            return 0
+        try:
+            number = Decimal(str(getattr(default, "arg", "")).strip("('\") "))
+        except InvalidOperation as error:
+            raise NotSupportedError(
+                f"the database makes the default of {self.name}.{name}, so that no "
+                "upsert knows where Inc starts: give the column a number by default="
+            ) from error
+        return kind(number) if kind in {int, float} else number
 
     @override
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:

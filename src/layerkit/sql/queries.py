@@ -20,6 +20,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from layerkit.repository import (
     ALL,
+    Aggregation,
     And,
     Comparison,
     Inc,
@@ -28,6 +29,7 @@ from layerkit.repository import (
     Specification,
     UniqueRule,
 )
+from layerkit.sql.aggregates import AggregateQuery
 from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.loading import loader_options
@@ -102,6 +104,12 @@ class Queries(Generic[T]):
         if cap is not None:
             rows = rows.limit(cap)
         return select(func.count()).select_from(rows.subquery())
+
+    def aggregate(self, where: Specification, wanted: Aggregation) -> AggregateQuery:
+        """Return the query for what is *wanted* of what *where* means."""
+        dialect, condition = self.dialect().name, self.condition(where)
+        entity, columns = self.adapter.entity, self.attributes
+        return AggregateQuery(wanted, entity, columns, condition, dialect)
 
     def exists(
         self, key: KeyTuple, where: Specification, *, now: bool = False

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.dml import Insert
 
 from layerkit.core.errors import NotSupportedError
-from layerkit.repository import Specification, UniqueRule, Upsert
+from layerkit.repository import Inc, Specification, UniqueRule, Upsert
 from layerkit.repository.evaluate import matches
 from layerkit.sql.compile import MYSQL
 from layerkit.sql.entities import MappedAdapter
@@ -81,20 +81,21 @@ class Upserts(Generic[T]):
             for start in range(0, len(alike), size):
                 yield alike[start : start + size]
 
-    def _columns(self, item: Upsert[T]) -> tuple[Set[str], Set[str]]:
-        return self._adapter.inserted(item.entity).keys(), item.changes.keys()
+    def _columns(self, item: Upsert[T]) -> tuple[Set[str], Set[tuple[str, bool]]]:
+        changes = {(n, isinstance(v, Inc)) for n, v in item.changes.items()}
+        return self._adapter.inserted(item.entity).keys(), changes
 
     def statement(
         self, items: Sequence[Upsert[T]]
     ) -> tuple[Insert, list[dict[str, Any]]]:
         """Return the statement for *items*, which set the same fields, and its rows."""
         rows = [self._adapter.inserted(item.entity) for item in items]
-        changed = list(items[0].changes)
+        changed = items[0].changes
         if self._name in MYSQL:
             return self._on_duplicate_key(changed), rows
         return self._on_conflict(changed), rows
 
-    def _on_conflict(self, changed: Sequence[str]) -> Insert:
+    def _on_conflict(self, changed: Mapping[str, Any]) -> Insert:
         make = sqlite_insert if self._name == "sqlite" else postgresql_insert
         statement = make(self._adapter.entity)
         values = self._written(changed, statement.excluded)
@@ -108,7 +109,7 @@ class Upserts(Generic[T]):
             where=self._where,
         )
 
-    def _on_duplicate_key(self, changed: Sequence[str]) -> Insert:
+    def _on_duplicate_key(self, changed: Mapping[str, Any]) -> Insert:
         """Write for MySQL, which takes any unique key for the one that is meant."""
         statement = mysql_insert(self._adapter.entity)
         columns = [self._adapter.columns[name] for name in self._rule.fields]
@@ -129,11 +130,16 @@ class Upserts(Generic[T]):
         return statement.on_duplicate_key_update(guarded or unchanged)
 
     def _written(
-        self, changed: Sequence[str], given: Mapping[str, Any] | Any
+        self, changed: Mapping[str, Any], given: Mapping[str, Any] | Any
     ) -> dict[Column[Any], Any]:
         """Return what an existing row gets: *changed*, version and stamps."""
         adapter = self._adapter
         values = {adapter.columns[n]: given[adapter.columns[n].key] for n in changed}
+        for name, value in changed.items():
+            if isinstance(value, Inc):  # each row has an amount of its own
+                column, start = adapter.columns[name], adapter.start(name)
+                added = values[column] - start if start else values[column]
+                values[column] = column + added
         if values:
             values = adapter.touched() | values
         return values
@@ -165,12 +171,24 @@ async def all_settled(
 
 
 async def settle(
-    objects: Objects[T], item: Upsert[T], rule: UniqueRule, where: Specification
+    objects: Objects[T],
+    item: Upsert[T],
+    rule: UniqueRule,
+    where: Specification,
+    *,
+    is_changed: bool = False,
 ) -> T | None:
     """Make sure that the entity of an upsert that returns nothing is stored.
 
     MySQL takes any unique key for the one that is meant. Ours left alone what holds
     another one, and the statement here runs into it as any other would.
+
+    Args:
+        objects: Reads and changes them.
+        item: The entity and its changes.
+        rule: What decides whether it is there already.
+        where: Which of those that are there may be changed.
+        is_changed: True where the statement has surely changed a row.
     """
     adapter, queries = objects.adapter, objects.queries
     held = adapter.inserted(item.entity)
@@ -182,6 +200,18 @@ async def settle(
         return (await objects.read(found)).one_or_none()
     if not matches(where, adapter.values(stored)):
         return None
-    if any(getattr(stored, name) != item.changes[name] for name in item.changes):
+    wanted = item.changes
+    if adds(item):
+        # A sum tells nothing. What was left alone for the holder of another unique key
+        # has other values of that key, which nothing but this statement could store.
+        rules = (name for other in adapter.unique for name in other.fields)
+        unique = {*adapter.key, *rules} - {*rule.fields}
+        wanted = {n: held[n] for n in unique if held.get(n) is not None}
+    if not is_changed and any(getattr(stored, n) != v for n, v in wanted.items()):
         return (await objects.change(found, item.changes))[0]
     return stored
+
+
+def adds(item: Upsert[Any]) -> bool:
+    """Tell whether *item* adds to a field of what is there."""
+    return any(isinstance(value, Inc) for value in item.changes.values())

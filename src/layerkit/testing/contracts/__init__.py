@@ -17,7 +17,8 @@ require_extra("pytest", package=__name__, extra="testing")
 import pytest
 
 for _module in (
-    "verbs", "bulk", "pages", "records", "scopes", "locks", "machine", "unit_of_work"
+    "verbs", "bulk", "counters", "aggregates", "pages", "records", "scopes", "locks",
+    "machine", "unit_of_work",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
@@ -27,7 +28,9 @@ from layerkit.testing.contracts.entities import (
     Item,
     OpenRepository,
     Record,
+    Sale,
     Seat,
+    Status,
 )
 from layerkit.testing.contracts.repository import RepositoryContract
 from layerkit.testing.contracts.unit_of_work import UnitOfWorkContract
@@ -39,6 +42,8 @@ __all__ = [
     "ReadRaw",
     "Record",
     "RepositoryContract",
+    "Sale",
     "Seat",
+    "Status",
     "UnitOfWorkContract",
 ]

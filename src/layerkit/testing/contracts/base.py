@@ -12,6 +12,7 @@ from layerkit.testing.contracts.entities import (
     Item,
     OpenRepository,
     Record,
+    Sale,
     Seat,
 )
 
@@ -29,6 +30,7 @@ class BaseContract:
         entity: What it stores; a class with the fields of ``Item``.
         record: A class with the fields of ``Record``.
         seat: A class with the fields of ``Seat``.
+        sale: A class with the fields of ``Sale``.
         known_failures: Tests that are known to fail, by name, each with the reason; one
             that passes all the same is reported.
         examples: How many histories the machine plays.
@@ -38,6 +40,7 @@ class BaseContract:
     entity: ClassVar[type[Any]] = Item
     record: ClassVar[type[Any]] = Record
     seat: ClassVar[type[Any]] = Seat
+    sale: ClassVar[type[Any]] = Sale
     known_failures: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[int] = 20
 

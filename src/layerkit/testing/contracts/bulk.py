@@ -129,6 +129,105 @@ class BulkContract(BaseContract):
 
             assert await self.names(items) == ""
 
+    async def test_create_many_returns_the_entities_in_their_order_when_asked(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            new = [self.make(name, qty=n) for n, name in enumerate("cabd")]
+
+            stored = await items.create_many(new, returning=True)
+            none = await items.create_many([], returning=True)
+
+            ids = [item.id for item in stored]
+            found = await items.get_many(ids)
+            assert [(item.name, item.qty) for item in found] == [
+                ("c", 0), ("a", 1), ("b", 2), ("d", 3)
+            ]  # fmt: skip
+            assert [item.name for item in stored] == ["c", "a", "b", "d"]
+            assert sorted(ids) == ids
+            assert none == []
+
+    async def test_what_create_many_returns_has_keys_and_stamps(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records", "batches")
+        async with open_repository(self.record) as records:
+            view = records.scoped(field("tenant") == "x")
+            rows = [{"code": "a", "qty": 7}, {"code": "b"}]
+
+            first, second = await view.create_many(rows, returning=True)
+
+            for record in (first, second):
+                found = await view.get_by_id(record.id)
+                for name in ("code", "tenant", "qty", "version", "created_at"):
+                    assert getattr(record, name) == getattr(found, name)
+                    assert getattr(record, name) is not None
+
+    async def test_what_create_many_returns_stays_in_its_scope(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records", "transactions")
+        async with open_repository(self.record) as records:
+            view = records.scoped(field("tenant") == "x")
+
+            with pytest.raises(ValidationError) as refused:
+                async with records.unit_of_work():
+                    made = await view.create_many([{"code": "a"}], returning=True)
+                    made[0].tenant = "y"
+
+            assert refused.value.detail["fields"] == ["tenant"]
+            assert await records.count() == 0
+
+    async def test_a_unit_tracks_what_create_many_returns(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("transactions")
+        async with open_repository(self.entity) as items:
+            async with items.unit_of_work():
+                first, second = await items.create_many(
+                    [{"name": "a"}, {"name": "b"}], returning=True
+                )
+                assert await items.get_by_id(first.id) is first
+                second.qty = 8
+
+            assert await items.count(field("qty") == 8) == 1
+
+    async def test_a_batch_to_be_returned_with_a_duplicate_stores_nothing(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique", "batches")
+        async with open_repository(self.entity) as items:
+            stored = await items.create(self.make("c"))
+            twice = self.make("a")
+            batches = [
+                [self.make("a"), self.make("c")],
+                [self.make("a"), self.make("b"), self.make("a")],
+                [twice, twice],
+                [self.make("a", id=900), self.make("b", id=900)],
+                [self.make("a"), self.make("b", id=stored.id)],
+            ]
+
+            for batch in batches:
+                with pytest.raises(AlreadyExistsError):
+                    await items.create_many(batch, returning=True)
+                assert await self.names(items) == "c"
+
+    async def test_a_unit_may_hold_what_a_batch_brings_again(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique", "batches", "transactions")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            with pytest.raises(AlreadyExistsError):
+                async with items.unit_of_work():
+                    held = await items.get_by_id(ids["a"])
+                    assert held is not None
+                    again = [self.make("x"), self.make("y", id=ids["a"])]
+                    await items.create_many(again, returning=True)
+
+            assert await self.names(items) == "abcde"
+
     # update_where and delete_where
 
     async def test_update_where_changes_what_is_meant_and_counts_it(

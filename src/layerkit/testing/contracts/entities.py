@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Annotated, Any, TypeAlias
 
 from layerkit.repository import Key, Unique
@@ -65,6 +67,38 @@ class Seat:
     row: Annotated[str, Key()]
     number: Annotated[int, Key()]
     guest: str | None = None
+
+
+class Status(Enum):
+    """Be how far a sale is; its places are not the order of its names."""
+
+    NEW = "new"
+    DONE = "done"
+
+
+@dataclass
+class Sale:
+    """Be stored by a contract, to be added up.
+
+    Attributes:
+        region: A text, or null.
+        status: A member of an Enum.
+        amount: A number with two decimals, or null.
+        weight: A float, or null.
+        units: An integer of 64 bits, or null.
+        sold_on: A day, or null.
+        paid: True or false.
+        id: The key; the backend counts it up where it is None.
+    """
+
+    region: str | None = None
+    status: Status = Status.NEW
+    amount: Decimal | None = None
+    weight: float | None = None
+    units: int | None = None
+    sold_on: date | None = None
+    paid: bool = False
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

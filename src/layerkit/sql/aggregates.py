@@ -1,0 +1,165 @@
+"""Aggregates as one SELECT, with the same answer on every dialect.
+
+What a dialect works out in its own way is selected in parts, and put together here:
+SQLite has no decimals and no integers of more than 64 bits, MariaDB compares texts by a
+collation that folds case and pads blanks, and PostgreSQL by one of the database's.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Enum,
+    Float,
+    LargeBinary,
+    Select,
+    String,
+    Text,
+    TypeDecorator,
+    cast,
+    collate,
+    func,
+    literal,
+    select,
+    text,
+    type_coerce,
+)
+
+from layerkit.repository import Aggregation
+from layerkit.repository.aggregates import EXACT, MAX_GROUPS, How
+from layerkit.sql.compile import MYSQL, Columns
+
+Part: TypeAlias = tuple[Sequence[ColumnElement[Any]], Callable[..., Any]]
+"""What is selected, and what makes a figure of it."""
+
+_HALF: Final = 32
+_LOW_HALF: Final = 2**_HALF - 1
+_SCALE: Final = 2.0**-64
+
+
+class AggregateQuery:
+    """Select the figures of groups, or of parts of groups.
+
+    Args:
+        wanted: What is asked for.
+        entity: The mapped class.
+        columns: Its attributes.
+        condition: Which rows are meant.
+        dialect: The name of the dialect.
+
+    Attributes:
+        statement: The SELECT.
+        is_spread: True where it returns parts of groups, any number of them.
+    """
+
+    def __init__(
+        self,
+        wanted: Aggregation,
+        entity: type[Any],
+        columns: Columns,
+        condition: ColumnElement[bool],
+        dialect: str,
+    ) -> None:
+        self._wanted, self._columns, self._dialect = wanted, columns, dialect
+        self._parts = [self._part(how, name) for how, name in wanted.measures]
+        keys = [self._key(columns[name]) for name in wanted.by]
+        spread = [columns[name] for name in wanted.numbers if self._spreads(name)]
+        shown = [shown for shown, _ in keys]
+        parts = [column for selected, _ in self._parts for column in selected]
+        statement = select(*shown, *parts).select_from(entity).where(condition)
+        statement = statement.group_by(*(grouped for _, grouped in keys), *spread)
+        self.is_spread = bool(spread)
+        limited = bool(keys) and not spread
+        self.statement: Select[Any] = (
+            statement.limit(MAX_GROUPS + 1) if limited else statement
+        )
+
+    def partial(self, row: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
+        """Return the group of a *row* of the statement, and its figures."""
+        at = len(self._wanted.by)
+        by, figures = tuple(row[:at]), []
+        for selected, made in self._parts:
+            figures.append(made(*row[at : at + len(selected)]))
+            at += len(selected)
+        return by, figures
+
+    def _spreads(self, name: str) -> bool:
+        """Tell whether values are added up here, each as often as there are rows."""
+        is_float = isinstance(self._columns[name].type, Float)
+        is_decimal = issubclass(self._wanted.numbers[name], Decimal)
+        return is_decimal and (is_float or self._dialect == "sqlite")
+
+    def _part(self, how: How, name: str) -> Part:
+        if how == "count":
+            return [func.count()], int
+        column = self._columns[name]
+        if how == "filled":
+            return [func.count(column)], int
+        if how == "sum":
+            return self._sum(name, column)
+        return [self._extreme(how, column)], _as_it_is
+
+    def _sum(self, name: str, column: Any) -> Part:
+        kind = self._wanted.numbers[name]
+        if self._spreads(name):
+            return [column, func.count()], _times
+        if kind is int and self._dialect == "sqlite":
+            halves = column.bitwise_rshift(_HALF), column.bitwise_and(_LOW_HALF)
+            return [func.sum(half) for half in halves], _whole
+        if kind is float and self._dialect in MYSQL:  # where it is 0 beyond all floats
+            return [func.sum(column * literal(_SCALE, Double()))], _unscaled
+        if kind is float:
+            column = cast(column, Double)  # else PostgreSQL adds a REAL to a REAL
+        return [func.sum(column)], lambda total: self._wanted.number(name, total)
+
+    def _key(self, column: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Return what shows the value of a group, and what it is grouped by."""
+        if not _is_text(column):
+            return column, column
+        if self._dialect in MYSQL:
+            return func.min(column), _bytes(column)  # which are all the same
+        if self._dialect == "sqlite":
+            column = collate(column, "BINARY")
+        return column, column
+
+    def _extreme(self, how: How, column: Any) -> ColumnElement[Any]:
+        """Return the least or greatest value; of texts, by their code points."""
+        find: Callable[..., Any] = getattr(func, how)
+        if not _is_text(column):
+            return find(column)  # type: ignore[no-any-return] # SQLAlchemy's func is Any
+        if self._dialect in MYSQL:
+            found = func.convert(find(_bytes(column)).op("USING")(text("utf8mb4")))
+        elif self._dialect == "sqlite":
+            found = find(collate(column, "BINARY"))
+        else:
+            plain = cast(column, Text) if isinstance(column.type, Enum) else column
+            found = find(collate(plain, "C"))
+        return type_coerce(found, column.type)
+
+
+def _is_text(column: Any) -> bool:
+    kind = column.type
+    return isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, String)
+
+
+def _bytes(column: Any) -> ColumnElement[Any]:
+    return cast(func.convert(column.op("USING")(text("utf8mb4"))), LargeBinary)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _times(value: Decimal | None, rows: int) -> Decimal | None:
+    return None if value is None else EXACT.multiply(value, rows)
+
+
+def _unscaled(total: float | None) -> float | None:
+    return None if total is None else float(total) / _SCALE
+
+
+def _whole(high: int | None, low: int | None) -> int | None:
+    return None if high is None or low is None else (high << _HALF) + low

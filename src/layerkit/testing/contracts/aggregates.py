@@ -1,0 +1,284 @@
+"""Aggregates: the same figures on every home, and what ``find`` would add up to."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from layerkit.core.errors import UsageError, ValidationError
+from layerkit.repository import ALL, field
+from layerkit.testing.contracts.base import BaseContract
+from layerkit.testing.contracts.entities import OpenRepository, Status
+
+_FIGURES: Final = {
+    "sum": ("amount", "weight", "units"),
+    "min": ("region", "amount", "weight", "units", "sold_on"),
+    "max": ("region", "amount", "weight", "units", "sold_on"),
+    "avg": ("amount", "weight", "units"),
+}
+_BY: Final = ("region", "status", "amount", "units", "sold_on", "paid")
+_ROWS: Final = st.lists(
+    st.fixed_dictionaries(
+        {
+            "region": st.none() | st.sampled_from(["a", "A", "a ", "", "é", "z", "B"]),
+            "status": st.sampled_from(Status),
+            "amount": st.none() | st.decimals(-(10**9), 10**9, places=2),
+            "weight": st.none() | st.integers(-99, 99).map(lambda n: n / 4),
+            "units": st.none() | st.integers(-(2**63), 2**63 - 1),
+            "sold_on": st.none() | st.dates(date(2024, 1, 1), date(2024, 1, 3)),
+            "paid": st.booleans(),
+        }
+    ),
+    max_size=8,
+)
+
+
+class AggregatesContract(BaseContract):
+    """Test counts, sums, extremes and averages, as a whole and by groups."""
+
+    async def sell(self, sales: Any, *rows: Mapping[str, Any]) -> None:
+        """Store a sale of each of these values."""
+        await sales.create_many(self.sale(**row) for row in rows)
+
+    async def test_nothing_adds_up_to_one_row_of_nulls_or_to_no_group(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.sale) as sales:
+            (row,) = await sales.aggregate(**_FIGURES)
+            groups = await sales.aggregate(by="region", **_FIGURES)
+            await self.sell(sales, {}, {})
+            counted = await sales.aggregate()
+
+            assert (row.count, row.by, groups) == (0, {}, [])
+            assert [each.count for each in counted] == [2]
+            for figure, names in _FIGURES.items():
+                assert getattr(row, figure) == dict.fromkeys(names)
+
+    async def test_nulls_are_passed_over_and_a_group_of_their_own(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            await self.fill(items)
+            await items.update_where(field("name").in_(["a", "c"]), {"note": "x"})
+
+            rows = await items.aggregate(
+                field("name") < "e", by="note", sum="qty", avg=["qty"], min="qty"
+            )
+
+            shown = [
+                (r.by["note"], r.count, r.sum["qty"], r.avg["qty"], r.min["qty"])
+                for r in rows
+            ]
+            assert shown == [("x", 2, 1, 1.0, 1), (None, 2, 4, 2.0, 2)]
+
+    async def test_texts_of_another_case_or_with_blanks_are_other_groups(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.sale) as sales:
+            texts = ["a", "A", "a ", "é", "", "a", "E"]
+            await self.sell(sales, *({"region": text} for text in texts))
+
+            rows = await sales.aggregate(by="region")
+            (ends,) = await sales.aggregate(min="region", max="region")
+
+            counted = [(row.by["region"], row.count) for row in rows]
+            single = ["", "A", "E"], ["a ", "é"]
+            assert counted == [
+                *((text, 1) for text in single[0]),
+                ("a", 2),
+                *((text, 1) for text in single[1]),
+            ]
+            assert (ends.min["region"], ends.max["region"]) == ("", "é")
+
+    async def test_sums_are_exact_beyond_64_bits_and_to_the_last_decimal(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.sale) as sales:
+            great, cents = 2**63 - 1, Decimal("0.10")
+            await self.sell(
+                sales,
+                *[{"units": great, "amount": cents}] * 3,
+                {"units": -5, "amount": Decimal("99999999.97")},
+                {},
+            )
+
+            (row,) = await sales.aggregate(
+                sum=("units", "amount"), avg=("units", "amount")
+            )
+
+            assert row.sum == {
+                "units": 3 * great - 5,
+                "amount": Decimal("100000000.27"),
+            }
+            assert [type(value) for value in row.sum.values()] == [int, Decimal]
+            assert row.avg == {
+                "units": (3 * great - 5) / 4,
+                "amount": Decimal("25000000.0675"),
+            }
+
+    async def test_an_average_of_decimals_has_28_digits_and_others_are_floats(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.sale) as sales:
+            rows = [(1, 0.5), (0, 0.25), (0, None)]
+            await self.sell(
+                sales,
+                *({"amount": Decimal(n), "units": n, "weight": w} for n, w in rows),
+            )
+
+            (row,) = await sales.aggregate(count=False, avg=_FIGURES["avg"])
+
+            assert row.avg == {
+                "amount": Decimal("0." + 28 * "3"),
+                "weight": 0.375,
+                "units": 1 / 3,
+            }
+            assert row.count is None
+
+    async def test_groups_come_in_the_order_of_their_values_nulls_last(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.sale) as sales:
+            await self.sell(
+                sales,
+                {"status": Status.DONE, "units": None},
+                {"status": Status.NEW, "units": 10},
+                {"status": Status.DONE, "units": 9, "paid": True},
+                {"status": Status.DONE, "units": 9},
+                {"status": Status.NEW, "units": None},
+            )
+
+            rows = await sales.aggregate(by=("status", "units", "paid"), count=False)
+
+            new, done = Status.NEW, Status.DONE
+            assert [tuple(row.by.values()) for row in rows] == [
+                (new, 10, False), (new, None, False),
+                (done, 9, False), (done, 9, True), (done, None, False),
+            ]  # fmt: skip
+
+    async def test_an_aggregate_goes_by_fields_that_all_homes_answer_alike(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.sale) as sales:
+            mistakes: list[tuple[str, str]] = [
+                ("by", "weight"), ("by", "nope"), ("sum", "nope"), ("min", "nope"),
+                ("sum", "region"), ("avg", "paid"), ("sum", "status"),
+                ("max", "paid"), ("min", "status"), ("avg", "sold_on"),
+            ]  # fmt: skip
+            for figure, name in mistakes:
+                with pytest.raises(UsageError, match=name):
+                    await sales.aggregate(**{figure: name})
+            for wrong in ({"count": False}, {"by": None}, {"by": [1]}, {"sum": 1}):
+                with pytest.raises(UsageError):
+                    await sales.aggregate(**wrong)
+            with pytest.raises(UsageError):
+                await sales.aggregate(None)
+
+    async def test_a_sum_beyond_all_floats_is_refused(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.sale) as sales:
+            await self.sell(sales, *[{"weight": 1.7e308}] * 2)
+
+            for figure in ("sum", "avg"):
+                with pytest.raises(ValidationError):
+                    await sales.aggregate(**{figure: "weight"})
+
+    async def test_an_aggregate_sees_what_its_unit_has_changed(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("transactions")
+        async with open_repository(self.entity) as items:
+            ids = await self.fill(items)
+
+            async with items.unit_of_work():
+                held = await items.get_by_id(ids["a"])
+                held.qty = 100
+                (row,) = await items.aggregate(sum="qty")
+
+            assert row.sum["qty"] == 109
+
+    async def test_an_aggregate_obeys_scope_and_soft_deletion(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("records")
+        async with open_repository(self.record) as records:
+            made = [
+                await records.create({"code": code, "tenant": tenant, "qty": n})
+                for n, (code, tenant) in enumerate(zip("abcd", "xxyy", strict=True), 1)
+            ]
+            await records.delete(made[2].id)
+
+            seen = await records.aggregate(by="tenant", sum="qty")
+            scoped = await records.scoped(field("tenant") == "x").aggregate(sum="qty")
+            every = await records.with_deleted().aggregate(by="tenant", sum="qty")
+
+            assert [(r.by["tenant"], r.sum["qty"]) for r in seen] == [
+                ("x", 3),
+                ("y", 4),
+            ]
+            assert [(r.count, r.sum["qty"]) for r in scoped] == [(2, 3)]
+            assert [r.sum["qty"] for r in every] == [3, 7]
+
+    async def test_an_aggregate_is_what_the_entities_add_up_to(
+        self, open_repository: OpenRepository
+    ) -> None:
+        def play() -> None:
+            with asyncio.Runner() as runner:
+                stack = contextlib.AsyncExitStack()
+                sales = runner.run(_entered(stack, open_repository(self.sale)))
+
+                @settings(
+                    max_examples=self.examples,
+                    deadline=None,
+                    database=None,
+                    suppress_health_check=list(HealthCheck),
+                )
+                @given(_ROWS, st.lists(st.sampled_from(_BY), max_size=2, unique=True))
+                def agree(rows: list[dict[str, Any]], by: list[str]) -> None:
+                    runner.run(self._agree(sales, rows, by))
+
+                try:
+                    agree()
+                finally:
+                    runner.run(stack.aclose())
+
+        await asyncio.to_thread(play)
+
+    async def _agree(
+        self, sales: Any, rows: Iterable[Mapping[str, Any]], by: Sequence[str]
+    ) -> None:
+        await sales.delete_where(ALL)
+        await self.sell(sales, *rows)
+        groups: dict[tuple[Any, ...], list[Any]] = {} if by else {(): []}
+        for sale in await sales.find(ALL):
+            shared = tuple(getattr(sale, name) for name in by)
+            groups.setdefault(shared, []).append(sale)
+
+        said = await sales.aggregate(by=by, **_FIGURES)
+
+        assert len(said) == len(groups)
+        for row in said:
+            sold = groups[tuple(row.by.values())]
+            assert row.count == len(sold)
+            for name in _FIGURES["min"]:
+                values = [v for s in sold if (v := getattr(s, name)) is not None]
+                assert row.min[name] == min(values, default=None)
+                assert row.max[name] == max(values, default=None)
+                if name in row.sum:
+                    total = sum(values) if values else None
+                    assert row.sum[name] == total
+                    mean = None if total is None else total / len(values)
+                    found = row.avg[name]
+                    assert (+found if isinstance(found, Decimal) else found) == mean
+
+
+async def _entered(stack: contextlib.AsyncExitStack, opening: Any) -> Any:
+    return await stack.enter_async_context(opening)
