@@ -27,8 +27,9 @@ from layerkit.repository import (
     Specification,
     UniqueRule,
 )
-from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
+from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.forms import MYSQL
 from layerkit.sql.loading import loader_options
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class Queries(Generic[T]):
         """Return a SELECT of a part of what *where* means."""
         statement = self.undeferred(self.select(where), [o.field for o in orders])
         statement = statement.limit(limit).order_by(
-            *ordering(orders, self.attributes, self._nullable)
+            *ordering(orders, self.attributes, self._nullable, self.dialect().name)
         )
         return statement.offset(skip) if skip else statement
 
