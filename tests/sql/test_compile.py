@@ -7,7 +7,8 @@ from sqlalchemy import Integer, String, Table, column
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from layerkit.repository import ALL, Order, Specification, field
-from layerkit.sql.compile import MYSQL, condition, ordering
+from layerkit.sql.compile import condition, ordering
+from layerkit.sql.forms import MYSQL
 
 COLUMNS = {
     "name": column("name", String),
@@ -111,7 +112,7 @@ def test_nulls_are_ranked_where_there_can_be_any() -> None:
     orders = [Order("qty"), Order("qty", descending=True, nulls_first=True)]
     orders.append(Order("name", descending=True))
 
-    terms = ordering(orders, COLUMNS, {"qty": True, "name": False})
+    terms = ordering(orders, COLUMNS, {"qty": True, "name": False}, "sqlite")
 
     assert [str(term) for term in terms] == [
         "qty IS NULL ASC",

@@ -2,16 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from datetime import date, time, timedelta
+from decimal import Decimal
+from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
 
+from layerkit.core.errors import UsageError
 from layerkit.repository.backend import Backend
 from layerkit.repository.cursors import PagedList, Position, beyond, write_cursor
+from layerkit.repository.fields import is_same
 from layerkit.repository.query import Order
 
 T = TypeVar("T")
 N_co = TypeVar("N_co", default=int | None, covariant=True)
+
+_SORTED_ALIKE: Final = (int, Decimal, bytes, date, time, timedelta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,40 @@ async def follow(
     return await backend.find(where, orders, 0, limit)
 
 
+def past(
+    paged: PagedList, start: Position | None, entity: object, *, backward: bool = False
+) -> Position:
+    """Return the position at *entity*, where a page ends that began at *start*.
+
+    Raises:
+        UsageError: It is not past *start*, so that the pages would never end.
+    """
+    position = Position(place(entity, paged.orders), backward)
+    if (
+        start is None
+        or start.inclusive
+        or start.backward != backward
+        or _is_beyond(paged.orders, start, position)
+    ):
+        return position
+    names = ", ".join(order.field for order in paged.orders)
+    raise UsageError(
+        f"a page of {paged.entity} by {names} would begin again where the one before "
+        "began: the values are compared in another way than they are sorted, or were "
+        "changed meanwhile; sort by another field"
+    )
+
+
+def _is_beyond(orders: Sequence[Order], start: Position, end: Position) -> bool:
+    """Tell whether *end* is past *start*; databases sort texts in ways of their own."""
+    for order, old, new in zip(orders, start.values, end.values, strict=True):
+        if not is_same(old, new):
+            is_known = isinstance(old, _SORTED_ALIKE) and isinstance(new, _SORTED_ALIKE)
+            falls = order.descending != start.backward
+            return not is_known or bool(new < old if falls else new > old)
+    return False
+
+
 def place(entity: object, orders: Sequence[Order]) -> tuple[Any, ...]:
     """Return what *entity* is sorted by."""
     return tuple(getattr(entity, order.field) for order in orders)
@@ -82,7 +122,7 @@ def page_of(
         if start is not None and not items:  # all is gone that lay there: turn round
             position = Position(start.values, backward, inclusive=True)
         else:
-            position = Position(place(items[at], paged.orders), backward)
+            position = past(paged, start, items[at], backward=backward)
         return write_cursor(key(), position, paged)
 
     return Page(

@@ -28,7 +28,7 @@ from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters import among, completed
 from layerkit.repository.guards import check_lock, explain, guard
 from layerkit.repository.homes import Home, SessionSource, home_of
-from layerkit.repository.page import Page, follow, page_of, place
+from layerkit.repository.page import Page, follow, page_of, past, place
 from layerkit.repository.query import ALL, Comparison, Specification
 from layerkit.repository.registry import adapter_for
 from layerkit.repository.scope import Scope, pinned
@@ -508,7 +508,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 lambda at=start: follow(self._backend, paged, at, batch_size),  # type: ignore[misc] # mypy can't infer a lambda with a default
             )
             if items:
-                start = Position(place(items[-1], orders))
+                start = past(paged, start, items[-1])
             for entity in items:
                 yield entity
             if len(items) < batch_size:

@@ -5,9 +5,11 @@ and MySQL compare by a collation that folds case and pads blanks, so an exact co
 of the bytes stands beside the one that can use an index.
 """
 
+import operator as operator_of
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
@@ -39,16 +41,25 @@ from sqlalchemy.types import TypeEngine
 from layerkit.repository import Order, Specification
 from layerkit.repository.evaluate import fold_ascii
 from layerkit.repository.query import And, Comparison, Everything, Not, Operator, Or
+from layerkit.sql.forms import MYSQL, Form, form_of
 
 Columns: TypeAlias = Mapping[str, Any]
 """The mapped attributes of an entity by field name."""
 
 _FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
-MYSQL: Final = frozenset({"mysql", "mariadb"})
 _MOST_PARTS: Final = 100
 _INTEGER: Final = 2**31
 _BIG_INTEGER: Final = 2**63
 _GREATEST: Final = 10**308
+_OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "eq": operator_of.eq,
+    "ne": operator_of.ne,
+    "lt": operator_of.lt,
+    "le": operator_of.le,
+    "gt": operator_of.gt,
+    "ge": operator_of.ge,
+    "in": operator_of.contains,
+}
 
 
 def condition(
@@ -94,7 +105,10 @@ def _grouped(part: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def ordering(
-    orders: Sequence[Order], columns: Columns, nullable: Mapping[str, bool]
+    orders: Sequence[Order],
+    columns: Columns,
+    nullable: Mapping[str, bool],
+    dialect: str,
 ) -> list[ColumnElement[Any]]:
     """Return *orders* as SQL; a rank places the nulls, NULLS LAST being rare."""
     terms: list[ColumnElement[Any]] = []
@@ -103,7 +117,9 @@ def ordering(
         if nullable[order.field]:
             rank = column.is_(None)
             terms.append(rank.desc() if order.nulls_first else rank.asc())
-        terms.append(column.desc() if order.descending else column.asc())
+        form = form_of(column, dialect)
+        term = column if form is None else form.read
+        terms.append(term.desc() if order.descending else term.asc())
     return terms
 
 
@@ -111,6 +127,9 @@ def _comparison(
     column: Any, operator: Operator, value: Any, dialect: str
 ) -> ColumnElement[bool]:
     result: ColumnElement[bool]
+    form = None if operator not in _OF_VALUES else form_of(column, dialect)
+    if form is not None:
+        return _as_read(column, form, operator, value)
     exact = dialect in MYSQL and _is_text(value)
     sent = None if value is None else _sent(column, value, dialect)
     match operator:
@@ -127,17 +146,30 @@ def _comparison(
             if exact:
                 result &= cast(column, LargeBinary) == _bytes(value, column)
             result = result if operator == "eq" else not_(result)
-        case "lt":
-            result = column < sent
-        case "le":
-            result = column <= sent
-        case "gt":
-            result = column > sent
-        case "ge":
-            result = column >= sent
+        case "lt" | "le" | "gt" | "ge":
+            result = _OF_VALUES[operator](column, sent)
         case _:
             result = _search(column, operator, value, dialect)
     return result
+
+
+def _as_read(
+    column: Any, form: Form, operator: Operator, value: Any
+) -> ColumnElement[bool]:
+    """Compare what is read of *column*, and let an index narrow the rows before."""
+    found: ColumnElement[bool]
+    if operator == "in":
+        found = form.read.in_([form.given(one) for one in value]) if value else false()
+        return found
+    found = _OF_VALUES[operator](form.read, form.given(value))
+    if form.bounds is None or operator == "ne":
+        return found
+    low, high = form.bounds(value)
+    if operator in {"eq", "gt", "ge"}:
+        found &= column >= low
+    if operator in {"eq", "lt", "le"}:
+        found &= column <= high
+    return found
 
 
 def _sent(column: Any, value: Any, dialect: str) -> Any:
@@ -161,6 +193,7 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
             values = tuple(map(_bounded, values))
     elif isinstance(column.type, Numeric) and dialect == "postgresql":
         kind = Numeric()
+        values = tuple(Decimal(str(v)) if isinstance(v, float) else v for v in values)
     sent = values if several else values[0]
     return sent if kind is None else bindparam(None, sent, kind, expanding=several)
 
@@ -168,7 +201,8 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
 def is_sent_whole(column: Any, value: Any, dialect: str) -> bool:
     """Tell whether ``column = value`` means just *value*, without more care."""
     folds = dialect in MYSQL and isinstance(value, str)
-    return not folds and _sent(column, value, dialect) is value
+    is_plain = form_of(column, dialect) is None
+    return is_plain and not folds and _sent(column, value, dialect) is value
 
 
 def _float(value: Any) -> Any:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import MappedColumn, Mapper, mapped_column, object_session
 
 from layerkit.core.errors import UsageError
 from layerkit.core.types import uuid7
-from layerkit.sql.compile import MYSQL
+from layerkit.sql.forms import MYSQL
 from layerkit.sql.types import UTCDateTime
 
 STAMP: Final = "layerkit.stamp"

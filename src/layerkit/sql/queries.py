@@ -30,8 +30,9 @@ from layerkit.repository import (
     UniqueRule,
 )
 from layerkit.sql.aggregates import AggregateQuery
-from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
+from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.forms import MYSQL
 from layerkit.sql.loading import loader_options
 
 T = TypeVar("T")
@@ -88,7 +89,12 @@ class Queries(Generic[T]):
         """Return a SELECT of a part of what *where* means."""
         statement = self.undeferred(self.select(where), [o.field for o in orders])
         statement = statement.limit(limit).order_by(
-            *ordering(orders, self.attributes, self.adapter.nullable)
+            *ordering(
+                orders,
+                self.attributes,
+                self.adapter.nullable,
+                self.dialect().name,
+            )
         )
         return statement.offset(skip) if skip else statement
 

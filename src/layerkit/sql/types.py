@@ -8,7 +8,7 @@ from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from typing_extensions import override
 
-from layerkit.sql.compile import MYSQL
+from layerkit.sql.forms import MYSQL
 
 
 class UTCDateTime(TypeDecorator[datetime]):

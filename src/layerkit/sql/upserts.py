@@ -28,8 +28,8 @@ from sqlalchemy.sql.dml import Insert
 from layerkit.core.errors import NotSupportedError
 from layerkit.repository import Inc, Specification, UniqueRule, Upsert
 from layerkit.repository.evaluate import matches
-from layerkit.sql.compile import MYSQL
 from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.forms import MYSQL
 from layerkit.sql.objects import Objects
 
 T = TypeVar("T")

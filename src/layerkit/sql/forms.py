@@ -1,0 +1,121 @@
+"""Columns that store one value in several forms, compared as what is read from them.
+
+SQLite keeps times as texts: its own clock writes none of the microseconds that
+SQLAlchemy does, and other programs a T or fewer digits. It keeps decimals as floats,
+which sums make longer than what is read. MySQL's FLOAT has four bytes, of which six
+digits are read. The texts of a day begin alike, so an index still narrows a search.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import (
+    REAL,
+    DateTime,
+    Double,
+    Float,
+    Numeric,
+    String,
+    Time,
+    TypeDecorator,
+    bindparam,
+    func,
+    literal_column,
+    type_coerce,
+)
+from sqlalchemy.types import TypeEngine
+
+MYSQL: Final = frozenset({"mysql", "mariadb"})
+_SINGLE: Final = 24
+"""The most bits of a float of four bytes, in SQL."""
+
+_DAY: Final = 10
+_TEMPLATES: Final[dict[type, str]] = {
+    DateTime: "0000-00-00 00:00:00.000000",
+    Time: "00:00:00.000000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Say how a column is compared.
+
+    Attributes:
+        read: The column as what is read from it.
+        given: Makes of a value what ``read`` is compared with.
+        bounds: Makes of a value the least and the greatest that the column itself may
+            store for it; None where no index is worth it.
+    """
+
+    read: Any
+    given: Callable[[Any], Any]
+    bounds: Callable[[Any], tuple[Any, Any]] | None = None
+
+
+def plain_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return what *kind* decorates, or itself."""
+    while isinstance(kind, TypeDecorator):
+        kind = kind.impl_instance
+    return kind
+
+
+def is_single(kind: TypeEngine[Any]) -> bool:
+    """Tell whether *kind* says that its floats have four bytes."""
+    if isinstance(kind, REAL):
+        return True
+    bits = kind.precision if type(kind) is Float else None
+    return bits is not None and bits <= _SINGLE
+
+
+def scale_of(kind: Numeric[Any]) -> int:
+    """Return how many decimals are read of a number that is stored as a float."""
+    return int(kind._effective_decimal_return_scale)  # noqa: SLF001 - SQLAlchemy's own rule, which has no public name
+
+
+def form_of(column: Any, dialect: str) -> Form | None:
+    """Return how *column* is compared; None where its values have one form."""
+    kind = plain_type(column.type)
+    if dialect == "sqlite":
+        template = next((t for k, t in _TEMPLATES.items() if isinstance(kind, k)), None)
+        if template is not None:
+            return _text_form(column, template)
+        if isinstance(kind, Numeric) and kind.asdecimal:
+            return _decimal_form(column, scale_of(kind))
+    if dialect in MYSQL and type(kind) is Float and (kind.precision or 0) <= _SINGLE:
+        read = func.concat(column) + literal_column("0e0", Double)
+        return Form(type_coerce(read, Double), lambda value: value)
+    return None
+
+
+def _text_form(column: Any, template: str) -> Form:
+    """Return the form of times that are texts."""
+
+    def filled(stored: Any) -> Any:
+        spaced = func.rtrim(func.replace(stored, "T", " "), "Z", type_=String)
+        whole = spaced.op("||")(func.substr(template, func.length(spaced) + 1))
+        return func.substr(whole, 1, len(template), type_=String)
+
+    def sent(value: Any) -> Any:
+        return bindparam(None, value, column.type)
+
+    def bounds(value: Any) -> tuple[Any, Any]:
+        day = func.substr(sent(value), 1, _DAY, type_=String)
+        return day, day + "~"
+
+    stored = type_coerce(column, String)
+    has_day = len(template) > len(_TEMPLATES[Time])
+    given = bounds if has_day else None
+    return Form(filled(stored), lambda value: filled(sent(value)), given)
+
+
+def _decimal_form(column: Any, scale: int) -> Form:
+    """Return the form of decimals that are floats."""
+    step = Decimal(1).scaleb(-scale)
+
+    def bounds(value: Any) -> tuple[Any, Any]:
+        return Decimal(value) - step, Decimal(value) + step
+
+    read = func.round(column, scale, type_=column.type)
+    return Form(read, lambda value: value, bounds)

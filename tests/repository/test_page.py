@@ -1,0 +1,77 @@
+"""Pages that would begin again where they began."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from layerkit.core.errors import UsageError
+from layerkit.repository import (
+    ALL,
+    Backend,
+    EntityAdapter,
+    Lock,
+    MemoryDatabase,
+    Order,
+    Repository,
+    Specification,
+    field,
+)
+from layerkit.repository.memory import MemoryBackend
+
+_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class Visit:
+    """Be sorted by a time."""
+
+    at: datetime
+    id: int | None = None
+
+
+class Forgetful(MemoryBackend[Any]):
+    """Find the same rows, wherever a page begins."""
+
+    @override
+    async def find(
+        self,
+        where: Specification,
+        orders: Sequence[Order],
+        skip: int,
+        limit: int,
+        lock: Lock | None = None,
+    ) -> list[Any]:
+        return await super().find(ALL, orders, skip, limit, lock)
+
+
+class Home(MemoryDatabase):
+    """Hand out such a backend."""
+
+    @override
+    def backend(self, adapter: EntityAdapter[Any]) -> Backend[Any]:
+        super().backend(adapter)
+        return Forgetful(adapter, self)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("order", [(), field("at").asc(), field("at").desc()], ids=str)
+async def test_a_page_that_would_begin_where_the_last_one_began_is_refused(
+    size: int, order: Any
+) -> None:
+    visits = Repository[Visit, int](Home(), Visit)
+    for n in range(4):
+        await visits.create(Visit(_NOON + timedelta(seconds=n // 2)))
+    page = await visits.paginate(order_by=order, size=size)
+
+    with pytest.raises(UsageError, match="would begin again where"):
+        for _ in range(4):
+            page = await visits.paginate(
+                order_by=order, size=size, cursor=page.next_cursor
+            )
+    with pytest.raises(UsageError, match="would begin again where"):
+        async for _ in visits.stream(order_by=order, batch_size=size):
+            pass
