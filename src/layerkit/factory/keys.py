@@ -21,6 +21,7 @@ _SESSIONS = {
     *("AsyncSession", "async_sessionmaker", "async_scoped_session"),
     *("Session", "sessionmaker"),
 }
+_FRAMEWORKS = {"fastapi", "starlette"}
 _SINK = ("check", "before_commit", "after_commit")  # the steps of an EventSink
 
 
@@ -120,6 +121,12 @@ def is_per_request(key: object) -> bool:
     return _derives(cls, BaseRepository, BaseService) or cls.__name__.endswith(
         ("Repository", "Service")
     )
+
+
+def is_of_framework(key: object) -> bool:
+    """Tell whether *key* is a class of a web framework, such as Request."""
+    module = getattr(class_of(key), "__module__", "")
+    return module.partition(".")[0] in _FRAMEWORKS
 
 
 def implements(key: object, wanted: object) -> bool:

@@ -165,7 +165,9 @@ class EntityAdapter(ABC, Generic[T]):
             unstored = ": an entity has no id before it is stored" * (None in parts)
             raise UsageError(
                 f"{self.name} is identified by {', '.join(self.key)}, "
-                f"got {entity_id!r}{unstored}"
+                f"got {entity_id!r}{unstored}",
+                value=entity_id,
+                expected=", ".join(map(type_name, infos)),
             )
         for info, part in zip(infos, parts, strict=True):
             self.check_value(info.name, part)
@@ -194,7 +196,9 @@ class EntityAdapter(ABC, Generic[T]):
         if not info.accepts(value):
             raise UsageError(
                 f"{self.name}.{name} holds {type_name(info)}, "
-                f"got a {type(value).__name__}: convert it first"
+                f"got a {type(value).__name__}: convert it first",
+                value=value,
+                expected=type_name(info),
             )
 
     def check_operator(self, name: str, operator: Operator) -> None:
