@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import fastapi
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -155,7 +156,11 @@ def _document(
     if is_fastapis and isinstance(handlers.get(RequestValidationError), Handler):
         form = _documented([ValidationError]) if is_known else {}
         responses["422"] = {**form, "description": "Invalid input"}
-    if not isinstance(handlers.get(HTTPException), Handler):
+    is_own = any(
+        not isinstance(handlers.get(kind, handlers[HTTPException]), Handler)
+        for kind in (fastapi.HTTPException, HTTPException)
+    )
+    if is_own:
         return
     found = {400} if route.body_field is not None else set()
     for dependency in dependencies_of(route):
