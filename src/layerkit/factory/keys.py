@@ -22,6 +22,7 @@ _SESSIONS = {
     *("Session", "sessionmaker"),
 }
 _FRAMEWORKS = {"fastapi", "starlette"}
+_OF_REQUEST = {"Request", "HTTPConnection", "WebSocket", "Response", "BackgroundTasks"}
 _SINK = ("check", "before_commit", "after_commit")  # the steps of an EventSink
 
 
@@ -123,10 +124,11 @@ def is_per_request(key: object) -> bool:
     )
 
 
-def is_of_framework(key: object) -> bool:
-    """Tell whether *key* is a class of a web framework, such as Request."""
-    module = getattr(class_of(key), "__module__", "")
-    return module.partition(".")[0] in _FRAMEWORKS
+def is_of_request(key: object) -> bool:
+    """Tell whether *key* is what a web framework makes for each request."""
+    cls = class_of(key)
+    module = getattr(cls, "__module__", "").partition(".")[0]
+    return module in _FRAMEWORKS and getattr(cls, "__name__", "") in _OF_REQUEST
 
 
 def implements(key: object, wanted: object) -> bool:

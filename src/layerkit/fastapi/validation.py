@@ -4,7 +4,7 @@ What is done with a client's text takes time in proportion to it, and what is sh
 it is bounded: names are cut, and of many errors the first ones are told.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -123,15 +123,23 @@ def pointer_to(steps: Sequence[str | int]) -> str:
 
 def leaves(value: object) -> Iterator[tuple[Trail, object]]:
     """Yield what is in *value*, however deep: the way there, and the text or number."""
-    waiting: list[tuple[Trail, object]] = [(None, value)]
-    while waiting:
-        trail, found = waiting.pop()
-        if isinstance(found, Mapping):
-            waiting += [((trail, name), item) for name, item in found.items()]
+    levels: list[Iterator[tuple[Trail, object]]] = [iter([(None, value)])]
+    while levels:
+        trail, found = next(levels[-1], (None, levels))
+        if found is levels:
+            levels.pop()
+        elif isinstance(found, Mapping):
+            levels.append(_inside(trail, found.items()))
         elif isinstance(found, list | tuple):
-            waiting += [((trail, place), item) for place, item in enumerate(found)]
+            levels.append(_inside(trail, enumerate(found)))
         else:
             yield trail, found
+
+
+def _inside(
+    trail: Trail, items: Iterable[tuple[str | int, object]]
+) -> Iterator[tuple[Trail, object]]:
+    return (((trail, step), item) for step, item in items)
 
 
 def steps_of(trail: Trail) -> list[str | int]:

@@ -19,6 +19,8 @@ T = TypeVar("T")
 Data: TypeAlias = BaseModel | Mapping[str, object]
 """What entities are made and changed from: a schema, or a mapping by field name."""
 
+_NAME, _NAMES = 64, 10  # how much is told of unknown names, and of how many
+
 EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
 """No values."""
 
@@ -383,13 +385,21 @@ class EntityAdapter(ABC, Generic[T]):
             ):
                 wrong.append(name)
         if unknown:
-            raise ValidationError(
-                f"{self.name} has no field {', '.join(map(repr, unknown))}",
-                fields=unknown,
-            )
+            raise self._unknown(unknown)
         if wrong:
             expected = ", ".join(f"{n}: {type_name(self.fields[n])}" for n in wrong)
             raise ValidationError(f"wrong type, expected {expected}", fields=wrong)
+
+    def _unknown(self, names: Sequence[str]) -> ValidationError:
+        """Return what to say of *names*, which a client may have made up."""
+        shown = [n if len(n) <= _NAME else f"{n[:_NAME]}…" for n in names[:_NAMES]]
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        error = ValidationError(
+            f"{self.name} has no field {', '.join(map(repr, shown))}{more}",
+            fields=shown,
+        )
+        error.logged = f"{self.name} has no such field ({len(names)} unknown)"
+        return error
 
     def construct(self, values: Mapping[str, object]) -> T:
         """Return ``entity(**values)``; what the constructor itself raises passes.
