@@ -87,10 +87,22 @@ def test_what_comes_with_a_request_is_announced(cls: type[object]) -> None:
     ServiceFactory().scoped(tenant).given(cls).check()
 
 
-def test_what_a_framework_does_not_make_for_each_request_is_provided() -> None:
-    def tenant(app: FastAPI) -> SMTPMail:
-        assert app.routes
+class _Namesake:
+    """What the application itself calls a request."""
+
+
+_Namesake.__name__ = "Request"
+
+
+@pytest.mark.parametrize("cls", [FastAPI, _Namesake])
+def test_what_a_framework_does_not_make_for_each_request_is_provided(
+    cls: type[object],
+) -> None:
+    def tenant(source: object) -> SMTPMail:
+        assert source
         return SMTPMail()
+
+    tenant.__annotations__["source"] = cls
 
     [problem] = problems_of(ServiceFactory().scoped(tenant))
 

@@ -185,6 +185,9 @@ def test_conditions_are_documented_where_they_are_read() -> None:
     @app.post("/")
     async def create(etag: ETag) -> None: ...
 
+    @app.put("/", responses=problems(NotFoundError))
+    async def replace(body: Body) -> None: ...
+
     @app.get("/hidden", include_in_schema=False)
     async def hidden(etag: ETag) -> None: ...
 
@@ -192,6 +195,7 @@ def test_conditions_are_documented_where_they_are_read() -> None:
 
     assert set(paths["/"]["patch"]["responses"]) == {"200", "400", "412", "422", "428"}
     assert set(paths["/"]["post"]["responses"]) == {"200", "422"}
+    assert set(paths["/"]["put"]["responses"]) == {"200", "400", "404", "422"}
     assert set(paths) == {"/"}
 
 
