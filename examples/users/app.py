@@ -19,5 +19,5 @@ def create_app(settings: AppSettings, factory: ServiceFactory | None = None) -> 
     app = FastAPI(title=settings.APP_NAME, version=settings.APP_VERSION)
     app.include_router(users.router)
     app.include_router(live.router)
-    install(app, factory or make_factory(settings))
+    install(app, factory or make_factory(settings), validation="problem")
     return app

@@ -9,6 +9,7 @@ import re
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http import HTTPStatus
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -147,7 +148,7 @@ def test_each_error_renders_as_a_problem(error: AppException) -> None:
 
     assert problem["type"] == "about:blank"
     assert problem["status"] == error.status_code
-    assert problem["title"] == error.title
+    assert problem["title"] == HTTPStatus(error.status_code).phrase  # 4.2.1
     assert problem["code"] == error.code
     assert problem["retryable"] is error.retryable
     assert problem["detail"] == (error.message if error.public else error.title)
@@ -159,6 +160,11 @@ def test_each_problem_is_valid_by_rfc_9457(error: AppException) -> None:
     problem = check_problem(error.to_problem(base_uri="https://example.org/errors#"))
 
     assert problem["type"] == f"https://example.org/errors#{error.code}"
+    assert problem["title"] == error.title
+
+
+def test_a_status_that_is_not_registered_has_a_title() -> None:
+    assert AppException("no", 499).to_problem()["title"] == "Error"
 
 
 def test_facts_of_any_type_are_made_ready_for_json() -> None:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ async def test_each_error_of_a_service_is_answered_as_a_problem(
     problem = check_answer(answer)
     assert answer.status_code == status
     assert problem["code"] == error.code
-    assert problem["title"] == error.title
+    assert problem["title"] == HTTPStatus(status).phrase
     assert problem["detail"] == detail
     assert problem["retryable"] is error.retryable
     assert problem.get("context", {}) == (error.detail if error.public else {})

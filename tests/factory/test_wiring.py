@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from typing import Annotated, Generic, NewType, Protocol, TypeVar
 
 import pytest
+from fastapi import BackgroundTasks, FastAPI, Request, Response, WebSocket
 from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 from typing_extensions import override
 
 from layerkit.core import UsageError, WiringError
@@ -65,6 +67,46 @@ def test_a_missing_need_names_who_needs_it_and_what_to_do() -> None:
         "UserService needs Mail (parameter mail): nothing provides it; "
         "add factory.singleton(...)",
     )
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [Request, HTTPConnection, WebSocket, Response, BackgroundTasks],
+)
+def test_what_comes_with_a_request_is_announced(cls: type[object]) -> None:
+    def tenant(source: object) -> SMTPMail:
+        assert source
+        return SMTPMail()
+
+    tenant.__annotations__["source"] = cls | None
+
+    assert problems_of(ServiceFactory().scoped(tenant)) == (
+        f"SMTPMail needs {cls.__name__} | None (parameter source): it comes with each "
+        f"request; add factory.given({cls.__name__})",
+    )
+    ServiceFactory().scoped(tenant).given(cls).check()
+
+
+class _Namesake:
+    """What the application itself calls a request."""
+
+
+_Namesake.__name__ = "Request"
+
+
+@pytest.mark.parametrize("cls", [FastAPI, _Namesake])
+def test_what_a_framework_does_not_make_for_each_request_is_provided(
+    cls: type[object],
+) -> None:
+    def tenant(source: object) -> SMTPMail:
+        assert source
+        return SMTPMail()
+
+    tenant.__annotations__["source"] = cls
+
+    [problem] = problems_of(ServiceFactory().scoped(tenant))
+
+    assert problem.endswith("nothing provides it; add factory.singleton(...)")
 
 
 def test_a_missing_need_points_at_an_implementation_under_its_own_class() -> None:

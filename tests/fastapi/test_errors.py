@@ -30,7 +30,7 @@ PROBLEM = "application/problem+json"
 
 def application(error: Exception, **options: Any) -> FastAPI:
     app = FastAPI()
-    install(app, **options)
+    install(app, validation="problem", **options)
 
     @app.get("/users/7")
     async def read() -> None:
@@ -377,7 +377,7 @@ class Form(BaseModel):
 
 async def errors_of(serve: Serve, body: Any, url: str = "/") -> list[dict[str, str]]:
     app = FastAPI()
-    install(app)
+    install(app, validation="problem")
 
     @app.post("/")
     async def create(
@@ -464,7 +464,7 @@ async def test_a_missing_member_of_an_embedded_body_is_pointed_at(serve: Serve) 
 )
 async def test_input_is_never_echoed(serve: Serve, body: Any) -> None:
     app = FastAPI()
-    install(app)
+    install(app, validation="problem")
 
     @app.post("/")
     async def create(form: Form) -> None: ...

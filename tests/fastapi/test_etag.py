@@ -176,6 +176,16 @@ async def test_a_malformed_condition_is_answered_400(
     assert answer.json()["detail"].startswith(f"{header} is malformed")
 
 
+@pytest.mark.parametrize("given", ['"7', "7", ",", '"7"', "*"])
+async def test_if_none_match_is_passed_over_where_something_is_changed(
+    app: FastAPI, serve: Serve, given: str
+) -> None:
+    async with serve(app) as client:
+        answer = await client.post("/users/posted", headers={"If-None-Match": given})
+
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"7"')
+
+
 async def test_several_lines_of_a_condition_are_one_list(
     app: FastAPI, serve: Serve, shelf: Shelf
 ) -> None:

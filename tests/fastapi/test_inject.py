@@ -6,9 +6,18 @@ from typing import Annotated, Any, Protocol, assert_type, get_args
 
 import httpx
 import pytest
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Depends,
+    FastAPI,
+    HTTPException,
+    Request,
+    Response,
+)
 from fastapi.exceptions import FastAPIError
 from fastapi.responses import StreamingResponse
+from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 
 from layerkit.core import ConflictError, UsageError, WiringError
@@ -233,6 +242,33 @@ async def test_the_request_can_be_injected_where_it_is_announced(serve: Serve) -
         answer = await client.get("/", headers={"user-agent": "ada"})
 
     assert answer.json() == "ada"
+
+
+async def test_what_comes_with_a_request_can_be_injected(serve: Serve) -> None:
+    log: list[str] = []
+
+    class Visitor:
+        def __init__(
+            self,
+            connection: HTTPConnection,
+            response: Response,
+            tasks: BackgroundTasks,
+        ) -> None:
+            response.headers["X-Seen"] = connection.headers["user-agent"]
+            tasks.add_task(log.append, "done")
+
+    app, factory = FastAPI(), ServiceFactory().scoped(Visitor)
+    install(app, factory.given(HTTPConnection).given(Response).given(BackgroundTasks))
+
+    @app.get("/")
+    async def read(visitor: Inject[Visitor]) -> bool:
+        return isinstance(visitor, Visitor)
+
+    async with serve(app) as client:
+        answer = await client.get("/", headers={"user-agent": "ada"})
+
+    assert (answer.json(), answer.headers["x-seen"]) == (True, "ada")
+    assert log == ["done"]
 
 
 async def test_a_generator_dependency_takes_injected_objects_in_function_scope(

@@ -218,7 +218,7 @@ class Kept(logging.Handler):
 @asynccontextmanager
 async def application(renderer: Any) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    install(app, **({"renderer": renderer} if renderer else {}))
+    install(app, validation="problem", **({"renderer": renderer} if renderer else {}))
     async with Database("sqlite://") as database:
         await database.create_all(Base.metadata)
         async with database.engine.begin() as connection:

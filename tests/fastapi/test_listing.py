@@ -54,6 +54,12 @@ async def test_sort_is_a_list_of_fields_with_a_minus_for_descending(
     assert asked.order_by == (field("born").desc(), field("name").asc())
 
 
+async def test_a_field_is_sorted_by_once(serve: Serve) -> None:
+    asked = await listing_of(serve, f"sort={'name,-born,-name,' * 500}")
+
+    assert asked.order_by == (field("name").asc(), field("born").desc())
+
+
 async def test_filters_are_typed_and_joined_by_and(serve: Serve) -> None:
     asked = await listing_of(serve, "active=1&name=Ada&born_after=1815-12-10")
 

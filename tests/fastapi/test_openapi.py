@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from uuid import UUID
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.openapi.models import OpenAPI
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
@@ -15,8 +16,10 @@ from pydantic import BaseModel
 from layerkit.core import (
     AlreadyExistsError,
     AppException,
+    BusinessRuleError,
     ConflictError,
     NotFoundError,
+    UnavailableError,
     UsageError,
     ValidationError,
 )
@@ -24,6 +27,7 @@ from layerkit.factory import ServiceFactory
 from layerkit.fastapi import (
     ETag,
     IfMatch,
+    IfMatchRequired,
     Inject,
     app_exception_handler,
     install,
@@ -70,12 +74,32 @@ def test_a_validation_error_takes_the_place_of_fastapis_own() -> None:
     assert list(content) == ["application/problem+json"]
 
 
-def test_a_class_that_takes_more_than_a_message_is_refused() -> None:
-    class Odd(AppException):
-        def __init__(self, one: str, two: str) -> None:
-            super().__init__(one + two)
+class TeapotError(AppException):
+    """Take arguments of any kind, and say the status by itself."""
 
-    with pytest.raises(UsageError, match="makes Odd from a message"):
+    def __init__(self, pot: str, /, size: int, *, lid: list[str], lost: UUID) -> None:
+        super().__init__(f"{pot}{size + 1}{lid}{lost}", 418)
+
+
+class OutOfStockError(BusinessRuleError):
+    """Mind what it is made from."""
+
+    def __init__(self, item: str) -> None:
+        super().__init__(f"no {item[0]}")
+
+
+def test_classes_with_constructors_of_their_own_are_documented() -> None:
+    found = problems(TeapotError, OutOfStockError, AppException, UnavailableError)
+
+    assert set(found) == {418, 409, 500, 503}
+
+
+def test_a_class_whose_status_nothing_tells_is_refused() -> None:
+    class Odd(AppException):
+        def __init__(self, item: str) -> None:
+            super().__init__(f"no {item[0]}")
+
+    with pytest.raises(UsageError, match="makes Odd from blanks"):
         problems(Odd)
 
 
@@ -134,11 +158,57 @@ def test_the_document_is_valid_and_knows_problems_only() -> None:
     assert_valid(document)
     assert set(document["components"]["schemas"]) == {"Body"}
     responses = document["paths"]["/inner/{number}"]["put"]["responses"]
-    assert set(responses) == {"200", "409", "422"}
-    assert set(responses["422"]["content"]) == {PROBLEM}
-    code = responses["422"]["content"][PROBLEM]["schema"]["properties"]["code"]
-    assert code["enum"] == ["VALIDATION_ERROR"]
+    found = {
+        status: response["content"][PROBLEM]["schema"]["properties"]["code"]["enum"]
+        for status, response in responses.items()
+        if status != "200"
+    }
+    assert found == {
+        "400": ["BAD_REQUEST"],
+        "409": ["CONFLICT", "ALREADY_EXISTS"],
+        "412": ["PRECONDITION_FAILED"],
+        "422": ["VALIDATION_ERROR"],
+    }
+    read = document["paths"]["/"]["get"]["responses"]
+    assert set(read) == {"200", "304", "400", "404", "422"}
+    assert read["304"] == {"description": "Not Modified"}
     assert set(document["paths"]["/plain"]["get"]["responses"]) == {"200"}
+
+
+def test_conditions_are_documented_where_they_are_read() -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.patch("/")
+    async def change(if_match: IfMatchRequired, etag: ETag) -> None: ...
+
+    @app.post("/")
+    async def create(etag: ETag) -> None: ...
+
+    @app.put("/", responses=problems(NotFoundError))
+    async def replace(body: Body) -> None: ...
+
+    @app.get("/hidden", include_in_schema=False)
+    async def hidden(etag: ETag) -> None: ...
+
+    paths = app.openapi()["paths"]
+
+    assert set(paths["/"]["patch"]["responses"]) == {"200", "400", "412", "422", "428"}
+    assert set(paths["/"]["post"]["responses"]) == {"200", "422"}
+    assert set(paths["/"]["put"]["responses"]) == {"200", "400", "404", "422"}
+    assert set(paths) == {"/"}
+
+
+def test_an_application_that_answers_http_exceptions_itself_documents_them() -> None:
+    app = application()
+
+    @app.exception_handler(HTTPException)
+    async def own(_: Request, __: Exception) -> Response:
+        return PlainTextResponse("own", 400)
+
+    responses = app.openapi()["paths"]["/inner/{number}"]["put"]["responses"]
+
+    assert set(responses) == {"200", "409", "422"}
 
 
 def test_what_is_injected_does_not_show() -> None:
@@ -186,7 +256,7 @@ def test_an_application_that_answers_422_itself_keeps_its_document() -> None:
 
 def test_a_422_of_the_applications_own_and_its_models_stay() -> None:
     app = FastAPI()
-    install(app)
+    install(app, validation="problem")
 
     class ValidationError(BaseModel):
         """A model with the name of FastAPI's own."""

@@ -20,7 +20,7 @@ def application() -> FastAPI:
     renderer = ProblemRenderer(
         base_uri="https://shop.example.org/errors/", translate=translate
     )
-    install(app, renderer=renderer)
+    install(app, renderer=renderer, validation="problem")
 
     @app.get("/users/{name:path}")
     async def read(name: str) -> None:

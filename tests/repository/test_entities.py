@@ -199,6 +199,21 @@ async def test_an_unknown_field_is_refused_by_name(kind: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_unknown_names_are_cut_and_counted_and_no_log_has_them(
+    kind: type[Any],
+) -> None:
+    names = {SECRET * 1_000: 1} | {f"{SECRET}{n}": 1 for n in range(99)}
+
+    with pytest.raises(ValidationError) as caught:
+        await in_memory(kind).create(names)
+
+    assert len(caught.value.fields) == 10
+    assert caught.value.fields[0] == (SECRET * 10)[:64] + "…"
+    assert caught.value.message.endswith("and 90 more")
+    assert caught.value.logged == f"{kind.__name__} has no such field (100 unknown)"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_missing_field_is_refused_by_name(kind: type[Any]) -> None:
     with pytest.raises(ValidationError) as refused:
         await in_memory(kind).create({"tags": [SECRET]})

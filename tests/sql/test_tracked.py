@@ -129,7 +129,7 @@ def set_key(loan: Loan) -> None:
     loan.id = 77
 
 
-MISTAKES = [
+MISTAKES: list[tuple[Callable[[Loan], None], type[AppException], str]] = [
     (set_type, ValidationError, "copies: int"),
     (set_null, ValidationError, "copies must not be null"),
     (remove_value, ValidationError, "copies must not be null"),

@@ -26,6 +26,7 @@ driver's exception reaches a service.
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from typing_extensions import override
@@ -71,6 +72,8 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
         retry_after: How long a client should wait before it tries again.
         public: False where the message is for developers; ``to_dict()`` and
             ``to_problem()`` then show a fixed text in its place.
+        logged: What logs say in place of message and detail, where these quote what a
+            client sent; None where they don't.
 
     Raises:
         UsageError: At the definition of a subclass: its code belongs to another class
@@ -81,6 +84,7 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
     title: ClassVar[str] = _INTERNAL
     template: ClassVar[str | None] = None
     public: bool = True
+    logged: str | None = None
 
     retryable: bool = False
     retry_after: timedelta | None = None
@@ -169,13 +173,14 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
 
         Args:
             base_uri: Where your problem types are described: ``type`` is this and the
-                code. Left out, ``type`` is ``about:blank``.
+                code. Left out, ``type`` is ``about:blank`` and ``title`` the phrase of
+                the status (section 4.2.1).
             translate: Puts the message into the words of *locale*.
             locale: Which, such as ``de`` or ``pt-BR``; only *translate* reads it.
         """
         problem: JSONObject = {
             "type": f"{base_uri}{self.code}" if base_uri else "about:blank",
-            "title": self.title,
+            "title": self.title if base_uri else phrase_of(self.status_code),
             "status": self.status_code,
             "detail": self._shown(translate, locale),
             "code": self.code,
@@ -196,6 +201,14 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
         except Exception:
             logger.exception("%s could not be translated to %r", self.code, locale)
             return str(message)
+
+
+def phrase_of(status_code: int) -> str:
+    """Return what HTTP calls a status; "Error" for one that is not registered."""
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return "Error"
 
 
 def _is_given(value: object) -> bool:
@@ -447,12 +460,22 @@ class TimeoutExceededError(AppException):
 
 
 class UsageError(AppException):
-    """Report a mistake in the calling code; clients see a plain 500."""
+    """Report a mistake in the calling code; clients see a plain 500.
+
+    Args:
+        message: What was asked, what was found, what to do.
+        value: What was given, where it is a value that does not fit.
+        expected: What would have fit, in words that clients may see: where the client
+            has sent the value, ``layerkit.fastapi`` answers 422 with them.
+    """
 
     code = "USAGE_ERROR"
     public = False
 
-    def __init__(self, message: str) -> None:
+    def __init__(
+        self, message: str, *, value: object = None, expected: str | None = None
+    ) -> None:
+        self.value, self.expected = value, expected
         super().__init__(message, 500)
 
 

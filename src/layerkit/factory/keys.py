@@ -21,6 +21,8 @@ _SESSIONS = {
     *("AsyncSession", "async_sessionmaker", "async_scoped_session"),
     *("Session", "sessionmaker"),
 }
+_FRAMEWORKS = {"fastapi", "starlette"}
+_OF_REQUEST = {"Request", "HTTPConnection", "WebSocket", "Response", "BackgroundTasks"}
 _SINK = ("check", "before_commit", "after_commit")  # the steps of an EventSink
 
 
@@ -120,6 +122,13 @@ def is_per_request(key: object) -> bool:
     return _derives(cls, BaseRepository, BaseService) or cls.__name__.endswith(
         ("Repository", "Service")
     )
+
+
+def is_of_request(key: object) -> bool:
+    """Tell whether *key* is what a web framework makes for each request."""
+    cls = class_of(key)
+    module = getattr(cls, "__module__", "").partition(".")[0]
+    return module in _FRAMEWORKS and getattr(cls, "__name__", "") in _OF_REQUEST
 
 
 def implements(key: object, wanted: object) -> bool:

@@ -12,6 +12,7 @@ from layerkit.factory.keys import (
     implements,
     is_hashable,
     is_home,
+    is_of_request,
     is_per_request,
     is_sink,
     is_union,
@@ -173,6 +174,8 @@ class Wiring:
                         f"nothing provides it; {describe(key)} is one: register it "
                         f"with key={describe(option)}"
                     )
+        for option in filter(is_of_request, options):
+            return f"it comes with each request; add factory.given({describe(option)})"
         add = "scoped" if any(map(is_per_request, options)) else "singleton"
         return f"nothing provides it; add factory.{add}(...)"
 

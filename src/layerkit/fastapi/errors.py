@@ -1,6 +1,5 @@
 """Errors as answers: what a client sees of an AppException, or of anything else."""
 
-import http
 import logging
 import math
 import re
@@ -15,10 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketState
 
-from layerkit.core.errors import AppException, Translate, ValidationError
+from layerkit.core.errors import AppException, Translate, UsageError, phrase_of
 from layerkit.core.logging import correlation_id, get_logger
 from layerkit.core.types import SystemClock
-from layerkit.fastapi.validation import input_errors
+from layerkit.fastapi.sent import unfit
+from layerkit.fastapi.validation import invalid_request
 
 Renderer: TypeAlias = Callable[[Request, AppException], Awaitable[Response]]
 """Answer an error; what was raised is turned into an AppException before."""
@@ -26,7 +26,7 @@ Renderer: TypeAlias = Callable[[Request, AppException], Awaitable[Response]]
 logger = get_logger("layerkit.fastapi")
 
 _clock: Final = SystemClock()
-_PROBLEM: Final = "application/problem+json"
+PROBLEM: Final = "application/problem+json"
 _PATH: Final = "/:@!$&'()*+,;=~%"  # what a path holds unquoted (RFC 3986, section 3.3)
 INTERNAL: Final = "Internal server error"
 _LOGGED: Final = "layerkit.logged"
@@ -37,24 +37,18 @@ class HTTPError(AppException):
 
     def __init__(self, error: HTTPException) -> None:
         self.headers = dict(error.headers or {})
-        phrase = _phrase(error.status_code)
+        phrase = phrase_of(error.status_code)
         if isinstance(error.detail, str):
             super().__init__(error.detail, error.status_code)
         else:
             super().__init__(phrase, error.status_code, {"detail": error.detail})
         # The class stands for every status, so these belong to the object.
-        vars(self).update(title=phrase, code=_code(phrase))
+        vars(self).update(title=phrase, code=code_of(phrase))
 
 
-def _code(phrase: str) -> str:
+def code_of(phrase: str) -> str:
+    """Return the code of an error that HTTP has a *phrase* for: ``NOT_FOUND``."""
     return re.sub(r"[^A-Z]+", "_", phrase.upper())
-
-
-def _phrase(status_code: int) -> str:
-    try:
-        return http.HTTPStatus(status_code).phrase
-    except ValueError:
-        return "Error"
 
 
 def as_app_exception(error: Exception) -> AppException:
@@ -63,14 +57,26 @@ def as_app_exception(error: Exception) -> AppException:
         return error
     known: AppException
     if isinstance(error, RequestValidationError | WebSocketRequestValidationError):
-        entries = input_errors(error.errors(), getattr(error, "body", None))
-        known = ValidationError("The request is not valid", {"errors": entries})
+        known = invalid_request(error.errors(), getattr(error, "body", None))
     elif isinstance(error, HTTPException):
         known = HTTPError(error)
     else:
         known = AppException(INTERNAL)
         known.__cause__ = error  # for the log
     return known
+
+
+async def seen_by_client(connection: HTTPConnection, raised: Exception) -> AppException:
+    """Return *raised* as an AppException, logged; a websocket is closed with it.
+
+    A mistake in code is the client's where it has sent the value that does not fit.
+    """
+    error = as_app_exception(raised)
+    if isinstance(error, UsageError):
+        error = await unfit(connection, error) or error
+    log_error(connection, error)
+    await close_websocket(connection, error)
+    return error
 
 
 async def app_exception_handler(request: Request, exc: Exception) -> JSONResponse:
@@ -81,9 +87,7 @@ async def app_exception_handler(request: Request, exc: Exception) -> JSONRespons
     aware UTC in ISO 8601. An error that is no AppException is answered as a 500 with a
     fixed text. A websocket is closed with the error's code.
     """
-    error = as_app_exception(exc)
-    log_error(request, error)
-    await close_websocket(request, error)
+    error = await seen_by_client(request, exc)
     envelope = error.to_dict() | {
         "timestamp": _clock.now().isoformat(),
         "path": request.url.path,
@@ -111,9 +115,7 @@ class ProblemRenderer:
 
     async def __call__(self, request: Request, exc: Exception) -> Response:
         """Answer *exc*, and log it."""
-        error = as_app_exception(exc)
-        log_error(request, error)
-        await close_websocket(request, error)
+        error = await seen_by_client(request, exc)
         locale = _preferred(request.headers.get("accept-language", ""))
         problem = error.to_problem(
             base_uri=self._base_uri, translate=self._translate, locale=locale
@@ -122,7 +124,7 @@ class ProblemRenderer:
         if request_id := correlation_id.get():
             problem["request_id"] = request_id
         return JSONResponse(
-            problem, error.status_code, headers_of(error), media_type=_PROBLEM
+            problem, error.status_code, headers_of(error), media_type=PROBLEM
         )
 
 
@@ -188,7 +190,6 @@ def log_error(connection: HTTPConnection, error: AppException) -> None:
         connection.scope.get("method", "websocket"),
         connection.url.path,
         error.status_code,
-        error,
-        error.detail,
+        *((error, error.detail) if error.logged is None else (error.logged, "")),
         exc_info=error if is_ours else None,
     )

@@ -1,7 +1,7 @@
 """Conditional requests (RFC 9110, section 13): ETag, If-None-Match and If-Match."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
@@ -196,13 +196,25 @@ async def _if_match_required(
 async def _etag(
     request: Request, response: Response, lines: _IfNoneMatchLines = None
 ) -> ETagSender:
-    return ETagSender(request, response, read_tags("If-None-Match", lines))
+    # Asked for by readers alone, so that a malformed one stops no change.
+    asked = lines if request.method in _READING else None
+    return ETagSender(request, response, read_tags("If-None-Match", asked))
+
+
+def answers_of(dependency: object, methods: Collection[str]) -> tuple[int, ...]:
+    """Return the statuses that *dependency* brings to a route of these *methods*."""
+    if dependency is _etag:
+        return (304, 400) if _READING & {*methods} else ()
+    if dependency is _if_match_required:
+        return (400, 412, 428)
+    return (400, 412) if dependency is _if_match else ()
 
 
 ETag: TypeAlias = Annotated[ETagSender, Depends(_etag)]
 """Send a version: ``etag: ETag`` as a parameter, ``etag.send(user.version)`` inside.
 
-A GET that names this version in If-None-Match is answered 304, without a body.
+A GET that names this version in If-None-Match is answered 304, without a body; one
+whose header is malformed, 400. Where something is changed, the header is passed over.
 """
 
 IfMatch: TypeAlias = Annotated[EntityTags, Depends(_if_match)]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
-from fastapi import Depends
+from fastapi import BackgroundTasks, Depends, Response
 from fastapi.params import Depends as DependsMarker
 from starlette.requests import HTTPConnection
 from typing_extensions import TypeVar, override
@@ -18,8 +18,13 @@ FACTORY_KEY: Final = "layerkit.factory"
 """Where ``install`` leaves the factory in the ASGI scope."""
 
 
-async def open_scope(connection: HTTPConnection) -> AsyncIterator[Scope | None]:
+async def open_scope(
+    connection: HTTPConnection, response: Response, tasks: BackgroundTasks
+) -> AsyncIterator[Scope | None]:
     """Open one factory scope per request; a websocket gets none.
+
+    The request comes along, also as HTTPConnection, and so do the response's headers
+    and background tasks, for ``factory.given(Request)`` and its like.
 
     Yields:
         The scope; None for a websocket, whose life is too long for one.
@@ -31,7 +36,9 @@ async def open_scope(connection: HTTPConnection) -> AsyncIterator[Scope | None]:
         yield None
         return
     factory = factory_of(connection)
-    async with factory.scope(values={type(connection): connection}) as scope:
+    values: dict[type, object] = {Response: response, BackgroundTasks: tasks}
+    values |= dict.fromkeys((type(connection), HTTPConnection), connection)
+    async with factory.scope(values=values) as scope:
         yield scope
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -19,7 +19,7 @@ from layerkit.fastapi.middleware import (
     FactoryMiddleware,
 )
 from layerkit.fastapi.needs import INSTALLED, needs_of
-from layerkit.fastapi.openapi import document_validation
+from layerkit.fastapi.openapi import document_errors
 
 
 def install(
@@ -27,6 +27,7 @@ def install(
     factory: ServiceFactory | None = None,
     *,
     renderer: Renderer = problem_handler,
+    validation: Literal["fastapi", "problem"] = "fastapi",
     health: str | None = "/health",
     ready: str | None = "/ready",
     request_id_header: str = "X-Request-ID",
@@ -38,16 +39,26 @@ def install(
     what all routes inject is checked at start, also those that the lifespan adds.
     Handlers that the application has registered for HTTPException,
     RequestValidationError or Exception stay its own, and so do its routes at the paths
-    of *health* and *ready* if they are there already. A mounted application gets the
-    factory too, and answers its own errors: call ``install`` for it as well, without a
-    factory, for answers in the same form.
+    of *health* and *ready* if they are there already.
+
+    Routes that use nothing of layerkit keep FastAPI's answers to invalid input and to
+    HTTPExceptions, and their OpenAPI. A route uses it by a dependency, nested ones
+    included (``Inject``, ``listing``, ``ETag``, ``IfMatch``), or by
+    ``responses=problems(...)``, its own or its router's. An AppException is answered
+    here on every route, and so is an error that nothing else handles.
+
+    A mounted application gets the factory too, and answers its own errors: call
+    ``install`` for it as well, without a factory, for answers in the same form.
 
     Args:
         app: The application; nothing of it has to be written for layerkit.
         factory: Where ``Inject`` gets its objects; left out, nothing can be injected.
-        renderer: Answers all errors; ``application/problem+json`` by default,
+        renderer: Answers the errors; ``application/problem+json`` by default,
             ``app_exception_handler`` for the textbook's envelope, or one of your own,
             which gets every error as an AppException.
+        validation: "problem" answers invalid input and HTTPExceptions by the renderer
+            on all routes, and where there is no route; "fastapi" on those that use
+            layerkit.
         health: The path that answers 200 while the application serves, 503 while the
             factory is closed, and asks nothing else: for liveness. None for no path.
         ready: The path that answers 200 while requests can be served: the lifespan has
@@ -65,7 +76,7 @@ def install(
     if app.middleware_stack is not None:
         raise UsageError("the application is serving already: call install() before")
     setattr(app.state, INSTALLED, factory)
-    handle_errors(app, renderer)
+    handler = handle_errors(app, renderer, everywhere=validation == "problem")
     _wrap_all(app, request_id_header)
     # At the end of the list: inside all middleware, whenever that was or will be added.
     app.user_middleware.append(
@@ -76,7 +87,7 @@ def install(
     state = Health(factory)
     state.add_to(app, health, ready)
     _wrap_lifespan(app, factory, state)
-    document_validation(app, renderer)
+    document_errors(app, handler)
 
 
 def _wrap_all(app: FastAPI, header: str) -> None:

@@ -150,7 +150,7 @@ def _parameter(name: str, annotation: object, default: object) -> inspect.Parame
 
 
 def _order_by(text: str | None, sortable: tuple[str, ...]) -> tuple[Order, ...]:
-    order = []
+    order: dict[str, Order] = {}  # to sort by a field once more changes nothing
     for item in (text or "").split(","):
         name = item.strip().removeprefix("-")
         if not name:
@@ -161,5 +161,6 @@ def _order_by(text: str | None, sortable: tuple[str, ...]) -> tuple[Order, ...]:
                 fields=("sort",),
             )
         is_descending = item.strip().startswith("-")
-        order.append(field(name).desc() if is_descending else field(name).asc())
-    return tuple(order)
+        by = field(name).desc() if is_descending else field(name).asc()
+        order.setdefault(name, by)
+    return tuple(order.values())

@@ -1,15 +1,25 @@
 """Error answers in the OpenAPI document."""
 
+import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import fastapi
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
-from layerkit.core.errors import AppException, UsageError, ValidationError
-from layerkit.fastapi.errors import ProblemRenderer, Renderer, problem_handler
+from layerkit.core.errors import AppException, UsageError, ValidationError, phrase_of
+from layerkit.fastapi.errors import (
+    PROBLEM,
+    ProblemRenderer,
+    code_of,
+    problem_handler,
+)
+from layerkit.fastapi.etag import answers_of
 from layerkit.fastapi.handlers import Handler
+from layerkit.fastapi.needs import Problem, dependencies_of, routes_of
 
 _TEXT: Final = {"type": "string"}
 _SCHEMA: Final[dict[str, Any]] = {
@@ -30,6 +40,13 @@ _SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
+_BY_PLACE: Final = {
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+}
+_BY_NAME: Final = inspect.Parameter.KEYWORD_ONLY
+_NOT_MODIFIED: Final = 304
+
 _OWN: Final = {
     "application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}
 }
@@ -40,80 +57,126 @@ def problems(*errors: type[AppException]) -> dict[int | str, dict[str, Any]]:
 
     ``responses=problems(NotFoundError, ConflictError)`` documents a 404 and a 409 as
     ``application/problem+json`` with the codes of the classes. Classes of one status
-    share an entry.
+    share an entry. A route with an entry from here is one of ours: ``install`` answers
+    all its errors as problems.
 
     Raises:
-        UsageError: A class can't be made from a message, so its status is unknown.
+        UsageError: A class can't be made, nor any that it derives from but the root, so
+            its status is unknown.
     """
     by_status: dict[int | str, list[type[AppException]]] = {}
     for error in errors:
         by_status.setdefault(_status_of(error), []).append(error)
-    return {status: _response(classes) for status, classes in by_status.items()}
+    return {status: _documented(classes) for status, classes in by_status.items()}
 
 
 def _status_of(error: type[AppException]) -> int:
+    """Return the status of *error*, made from blanks for what its constructor takes.
+
+    One that minds blanks has the status of what it derives from.
+
+    Raises:
+        UsageError: Nor can that be made.
+    """
+    for cls in error.__mro__[: error.__mro__.index(AppException)] or (error,):
+        try:
+            parameters = inspect.signature(cls).parameters.values()
+            named = {p.name: p for p in parameters if p.default is p.empty}
+            blanks = [_blank(p) for p in named.values() if p.kind in _BY_PLACE]
+            by_name = {n: _blank(p) for n, p in named.items() if p.kind is _BY_NAME}
+            made = cls(*blanks, **by_name)
+        except Exception:  # noqa: BLE001, S112 - whatever a constructor raises
+            continue
+        return int(made.status_code)
+    raise UsageError(
+        f"problems() makes {error.__name__} from blanks to learn its status, and "
+        "can't: derive it from the class of layerkit whose status it has"
+    )
+
+
+def _blank(parameter: inspect.Parameter) -> Any:
+    kind = parameter.annotation
     try:
-        return error("").status_code
-    except TypeError as cause:
-        raise UsageError(
-            f"problems() makes {error.__name__} from a message to learn its status, "
-            "and can't: name the class of layerkit that it derives from"
-        ) from cause
+        return kind() if isinstance(kind, type) and kind is not parameter.empty else ""
+    except TypeError:
+        return ""
 
 
-def _response(classes: list[type[AppException]]) -> dict[str, Any]:
+def _documented(classes: list[type[AppException]]) -> Problem:
     titles = dict.fromkeys(error.title for error in classes)
-    codes = list(dict.fromkeys(error.code for error in classes))
-    properties = _SCHEMA["properties"] | {"code": {"type": "string", "enum": codes}}
-    return {
-        "description": " · ".join(titles),
-        "content": {
-            "application/problem+json": {"schema": _SCHEMA | {"properties": properties}}
-        },
-    }
+    return _problem(" · ".join(titles), dict.fromkeys(error.code for error in classes))
 
 
-def document_validation(app: FastAPI, renderer: Renderer) -> None:
-    """Put what is answered to invalid input in the place of FastAPI's own 422.
+def _problem(description: str, codes: Iterable[str]) -> Problem:
+    code = {"type": "string", "enum": list(codes)}
+    schema = _SCHEMA | {"properties": _SCHEMA["properties"] | {"code": code}}
+    return Problem(description=description, content={PROBLEM: {"schema": schema}})
 
-    The form of a renderer of the user's own is unknown: the 422 stands without one. An
-    application that answers invalid input itself keeps its document.
+
+def document_errors(app: FastAPI, handler: Handler) -> None:
+    """Put what our routes answer by themselves into the OpenAPI document.
+
+    The 422 of invalid input takes the place of FastAPI's; 400 for bodies that can't be
+    read, and what conditions answer, are added. The form of a renderer of the user's
+    own is unknown: they stand without one. What the application answers itself, and
+    routes that use nothing of ours, keep their documentation.
     """
     make = app.openapi
-    plain = renderer is problem_handler or isinstance(renderer, ProblemRenderer)
-    known = problems(ValidationError)[422] if plain else {}
+    renderer = handler.renderer
+    is_known = renderer is problem_handler or isinstance(renderer, ProblemRenderer)
 
     def openapi() -> dict[str, Any]:
         document = make()
-        if isinstance(app.exception_handlers.get(RequestValidationError), Handler):
-            _replace_validation(document, known)
+        for route, responses in _operations(app, document):
+            if handler.answers(route):
+                _document(app, route, responses, is_known=is_known)
+        _drop_unused(document)
         return document
 
     vars(app)["openapi"] = openapi
 
 
-def _replace_validation(document: dict[str, Any], known: dict[str, Any]) -> None:
-    found = [found for found in _responses(document) if _is_own(found.get("422"))]
-    for responses in found:
-        responses["422"] = {"description": "Invalid input"} | known
+def _operations(
+    app: FastAPI, document: Mapping[str, Any]
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield each route that *document* has, with the responses of its operation."""
+    for route in routes_of(app):
+        path = document["paths"].get(getattr(route, "path_format", None), {})
+        for method in getattr(route, "methods", None) or ():
+            operation = path.get(method.lower(), {})
+            if getattr(route, "include_in_schema", False) and "responses" in operation:
+                yield route, operation["responses"]
+
+
+def _document(
+    app: FastAPI, route: Any, responses: dict[str, Any], *, is_known: bool
+) -> None:
+    handlers = app.exception_handlers
+    is_fastapis = responses.get("422", {}).get("content") == _OWN
+    if is_fastapis and isinstance(handlers.get(RequestValidationError), Handler):
+        form = _documented([ValidationError]) if is_known else {}
+        responses["422"] = {**form, "description": "Invalid input"}
+    is_own = any(
+        not isinstance(handlers.get(kind, handlers[HTTPException]), Handler)
+        for kind in (fastapi.HTTPException, HTTPException)
+    )
+    if is_own:
+        return
+    found = {400} if route.body_field is not None else set()
+    for dependency in dependencies_of(route):
+        found.update(answers_of(dependency.call, route.methods))
+    for status in sorted(found):
+        phrase = phrase_of(status)
+        has_form = is_known and status != _NOT_MODIFIED
+        form = _problem(phrase, [code_of(phrase)]) if has_form else {}
+        responses.setdefault(str(status), {**form, "description": phrase})
+
+
+def _drop_unused(document: dict[str, Any]) -> None:
+    """Take out FastAPI's models of invalid input where nothing refers to them."""
     schemas = document.get("components", {}).get("schemas", {})
-    for name in ("HTTPValidationError", "ValidationError") if found else ():
+    for name in ("HTTPValidationError", "ValidationError"):
         # The names may be those of models of the application, too.
-        if f'"#/components/schemas/{name}"' not in json.dumps(document):
-            schemas.pop(name, None)
-
-
-def _is_own(response: object) -> bool:
-    return isinstance(response, dict) and response.get("content") == _OWN
-
-
-def _responses(node: object) -> Iterator[dict[str, Any]]:
-    """Yield what is under "responses" anywhere, callbacks and webhooks included."""
-    if isinstance(node, list):
-        for item in node:
-            yield from _responses(item)
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            if name == "responses" and isinstance(value, dict):
-                yield value
-            yield from _responses(value)
+        ref = f'"#/components/schemas/{name}"'
+        if name in schemas and ref not in json.dumps(document):
+            schemas.pop(name)

@@ -95,7 +95,9 @@ def check_number(name: str, given: object, low: int, high: int | None = None) ->
     if number is None or not low <= number <= most:
         is_open = high is None and (number is None or number < low)
         bounds = f"{low} or more" if is_open else f"{low} to {most:,}"
-        raise UsageError(f"{name} must be {bounds}, got {given!r}")
+        raise UsageError(
+            f"{name} must be {bounds}, got {given!r}", value=given, expected=bounds
+        )
 
 
 def given_list(items: object) -> list[Any]:

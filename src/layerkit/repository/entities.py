@@ -19,6 +19,8 @@ T = TypeVar("T")
 Data: TypeAlias = BaseModel | Mapping[str, object]
 """What entities are made and changed from: a schema, or a mapping by field name."""
 
+_NAME, _NAMES = 64, 10  # how much is told of unknown names, and of how many
+
 EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
 """No values."""
 
@@ -165,7 +167,9 @@ class EntityAdapter(ABC, Generic[T]):
             unstored = ": an entity has no id before it is stored" * (None in parts)
             raise UsageError(
                 f"{self.name} is identified by {', '.join(self.key)}, "
-                f"got {entity_id!r}{unstored}"
+                f"got {entity_id!r}{unstored}",
+                value=entity_id,
+                expected=", ".join(map(type_name, infos)),
             )
         for info, part in zip(infos, parts, strict=True):
             self.check_value(info.name, part)
@@ -194,7 +198,9 @@ class EntityAdapter(ABC, Generic[T]):
         if not info.accepts(value):
             raise UsageError(
                 f"{self.name}.{name} holds {type_name(info)}, "
-                f"got a {type(value).__name__}: convert it first"
+                f"got a {type(value).__name__}: convert it first",
+                value=value,
+                expected=type_name(info),
             )
 
     def check_operator(self, name: str, operator: Operator) -> None:
@@ -379,13 +385,21 @@ class EntityAdapter(ABC, Generic[T]):
             ):
                 wrong.append(name)
         if unknown:
-            raise ValidationError(
-                f"{self.name} has no field {', '.join(map(repr, unknown))}",
-                fields=unknown,
-            )
+            raise self._unknown(unknown)
         if wrong:
             expected = ", ".join(f"{n}: {type_name(self.fields[n])}" for n in wrong)
             raise ValidationError(f"wrong type, expected {expected}", fields=wrong)
+
+    def _unknown(self, names: Sequence[str]) -> ValidationError:
+        """Return what to say of *names*, which a client may have made up."""
+        shown = [n if len(n) <= _NAME else f"{n[:_NAME]}…" for n in names[:_NAMES]]
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        error = ValidationError(
+            f"{self.name} has no field {', '.join(map(repr, shown))}{more}",
+            fields=shown,
+        )
+        error.logged = f"{self.name} has no such field ({len(names)} unknown)"
+        return error
 
     def construct(self, values: Mapping[str, object]) -> T:
         """Return ``entity(**values)``; what the constructor itself raises passes.

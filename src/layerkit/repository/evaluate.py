@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from layerkit.core.errors import UsageError
@@ -92,9 +93,15 @@ def _compare(name: str, value: Any, operator: Operator, wanted: Any) -> bool | N
             f"{name} holds a {type(value).__name__}, which has no text to be searched"
         )
     try:
+        if isinstance(value, datetime) and isinstance(wanted, datetime):
+            _ = value < wanted  # == alone takes one without a zone for another moment
         return _TESTS[operator](value, wanted)
     except TypeError as error:
-        raise UsageError(f"{name} holds values without an order: {error}") from error
+        raise UsageError(
+            f"{name} holds values without an order: {error}",
+            value=wanted,
+            expected=f"in an order with what {name} holds",
+        ) from error
 
 
 def sorted_by(rows: Iterable[Values], orders: Sequence[Order]) -> list[Values]:
