@@ -30,7 +30,8 @@ from sqlalchemy import (
 
 from layerkit.repository import Aggregation
 from layerkit.repository.aggregates import EXACT, MAX_GROUPS, How
-from layerkit.sql.compile import MYSQL, Columns
+from layerkit.sql.compile import Columns
+from layerkit.sql.forms import MYSQL
 
 Part: TypeAlias = tuple[Sequence[ColumnElement[Any]], Callable[..., Any]]
 """What is selected, and what makes a figure of it."""
