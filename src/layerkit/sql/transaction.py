@@ -9,7 +9,7 @@ from contextlib import (
 from typing import Any, Final
 from weakref import WeakSet
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
@@ -20,6 +20,7 @@ from typing_extensions import override
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
+from layerkit.sql.engine import keep_when_cancelled
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
 from layerkit.sql.loading import WATCHED
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
@@ -284,6 +285,13 @@ def _unit_on(session: Session) -> SQLTransaction | None:
         if isinstance(unit, SQLTransaction) and unit.session.sync_session is session:
             return unit
     return None
+
+
+@event.listens_for(Session, "after_begin")
+def _set_up(session: Session, _: object, connection: Connection) -> None:
+    """Treat an engine of the caller's, once it is seen, as one of ours."""
+    if session.info.get(WATCHED):
+        keep_when_cancelled(connection.dialect)
 
 
 @event.listens_for(Session, "after_rollback")
