@@ -1,6 +1,7 @@
 """Home: where entities live, and what a repository takes in a home's place."""
 
 import asyncio
+import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,12 @@ from layerkit.repository.bounds import check_number
 from layerkit.repository.cursors import process_key
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.registry import load_sql
-from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
+from layerkit.unit_of_work import (
+    COMMIT_TIMEOUT_SECONDS,
+    EventSink,
+    Transaction,
+    UnitOfWork,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +38,7 @@ class Home(ABC):
     """Own connections, make units of work, and hand out backends for repositories."""
 
     _cursor_key: bytes | None = None
+    _commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
 
     @abstractmethod
     def unit_of_work(
@@ -121,6 +128,18 @@ class Home(ABC):
                 "being forged"
             )
         self._cursor_key = key
+
+    def _set_commit_timeout(self, seconds: float) -> None:
+        """Let the end of a unit of work wait *seconds* for the server.
+
+        Raises:
+            UsageError: They are no time.
+        """
+        if not 0 < seconds < math.inf:
+            raise UsageError(
+                f"commit_timeout_seconds is a number above 0, got {seconds!r}"
+            )
+        self._commit_timeout_seconds = seconds
 
 
 def _pause_seconds(attempt: int, retry_after: timedelta | None) -> float:

@@ -2,13 +2,21 @@
 
 from layerkit.unit_of_work.base import UnitOfWork, current_unit, transaction_of
 from layerkit.unit_of_work.plain import PlainTransaction, plain_unit_of_work
-from layerkit.unit_of_work.shield import is_being_cancelled, shielded
+from layerkit.unit_of_work.shield import (
+    COMMIT_TIMEOUT_SECONDS,
+    OverdueError,
+    is_being_cancelled,
+    shielded,
+    within,
+)
 from layerkit.unit_of_work.sink import EventSink
 from layerkit.unit_of_work.transaction import Hook, Transaction, run_hooks
 
 __all__ = [
+    "COMMIT_TIMEOUT_SECONDS",
     "EventSink",
     "Hook",
+    "OverdueError",
     "PlainTransaction",
     "Transaction",
     "UnitOfWork",
@@ -18,4 +26,5 @@ __all__ = [
     "run_hooks",
     "shielded",
     "transaction_of",
+    "within",
 ]
