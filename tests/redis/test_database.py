@@ -886,3 +886,33 @@ async def test_the_client_stays_open_when_the_database_is_left(
 
     await database.ping()
     assert await client.get(f"{{{redis_prefix}}}") is None
+
+
+def test_a_home_with_connections_of_another_loop_says_so(redis_url: str) -> None:
+    client = Redis.from_url(redis_url)
+    home = RedisDatabase(client)
+
+    async def second() -> None:
+        for use in (home.ping, home.unit_of_work().__aenter__):
+            with pytest.raises(UsageError, match="one home for each loop"):
+                await use()
+
+    with asyncio.Runner() as runner:
+        runner.run(home.ping())
+        runner.run(home.ping())
+        asyncio.run(second())
+        runner.run(client.aclose())
+
+
+def test_a_home_whose_connections_are_closed_goes_on_in_another_loop(
+    redis_url: str,
+) -> None:
+    client = Redis.from_url(redis_url)
+    home = RedisDatabase(client)
+
+    async def run() -> None:
+        await home.ping()
+        await client.aclose()
+
+    asyncio.run(run())
+    asyncio.run(run())

@@ -131,6 +131,7 @@ class RedisDatabase(Home):
             UnavailableError: It can't be reached.
             TimeoutExceededError: It does not answer in time.
         """
+        self._check_loop(self._server.pool, self._server.is_connected)
         await self._server.call("PING")
 
     @override
@@ -162,6 +163,7 @@ class RedisDatabase(Home):
             AlreadyExistsError: Two documents break a unique rule that is new; change
                 one with the older class, and run it again.
         """
+        self._check_loop(self._server.pool, self._server.is_connected)
         return await reindex(
             self._server, self._kind(adapter_for(model_class)), self._prefix
         )
@@ -195,6 +197,7 @@ class RedisDatabase(Home):
         return await super().alone(verb, writes=writes)
 
     def _new(self, *, read_only: bool) -> RedisTransaction:
+        self._check_loop(self._server.pool, self._server.is_connected)
         transaction = RedisTransaction(
             self,
             self._server,

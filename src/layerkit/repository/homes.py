@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -22,10 +23,19 @@ from layerkit.unit_of_work import (
     EventSink,
     Transaction,
     UnitOfWork,
+    running_task,
 )
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+OTHER_LOOP: Final = (
+    "this {} is in use in another event loop, and what it has open belongs to that "
+    "one: make one home for each loop. In tests, let the fixture of the home and "
+    "the tests have one loop (in pytest-asyncio, the same loop_scope), or make a home "
+    "for each test; in a program, call asyncio.run once, or close the connections "
+    "before it ends"
+)
 
 _SHORTEST_SECRET: Final = 16
 _FIRST_PAUSE_SECONDS: Final = 0.01
@@ -39,6 +49,8 @@ class Home(ABC):
 
     _cursor_key: bytes | None = None
     _commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
+    _loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+    _used: object | None = None  # the pool that was used in that loop
 
     @abstractmethod
     def unit_of_work(
@@ -128,6 +140,25 @@ class Home(ABC):
                 "being forged"
             )
         self._cursor_key = key
+
+    def _check_loop(self, pool: object, is_open: Callable[[], bool]) -> None:
+        """Refuse another event loop than the one that connections belong to.
+
+        Args:
+            pool: What keeps the connections, now.
+            is_open: Tells whether it has any open.
+
+        Raises:
+            UsageError: Some are open, of a loop that this one is not.
+        """
+        task = running_task()
+        if task is None:
+            return  # driven by hand, which no connection of a loop can be
+        loop = task.get_loop()
+        is_same = self._loop is None or self._loop() is loop
+        if not is_same and pool is self._used and is_open():
+            raise UsageError(OTHER_LOOP.format(type(self).__name__))
+        self._loop, self._used = weakref.ref(loop), pool
 
     def _set_commit_timeout(self, seconds: float) -> None:
         """Let the end of a unit of work wait *seconds* for the server.

@@ -10,12 +10,13 @@ from sqlalchemy import URL, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapper, Session, sessionmaker
+from sqlalchemy.pool import Pool, QueuePool
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
 from layerkit.repository import Backend, EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
-from layerkit.sql.engine import BEGIN_OPTION, make_engine
+from layerkit.sql.engine import BEGIN_OPTION, BOUND_TO_LOOP, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.session import unit_of
@@ -237,6 +238,10 @@ class Database(SQLHome):
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("the Database is closed; make a new one")
+        bind = self._sessions.kw.get("bind")
+        if isinstance(bind, AsyncEngine) and bind.driver in BOUND_TO_LOOP:
+            pool = bind.pool
+            self._check_loop(pool, lambda: _is_connected(pool))
 
 
 class SessionHome(SQLHome):
@@ -318,6 +323,10 @@ async def _is_disposed(engine: AsyncEngine, seconds: float) -> bool:
     except OverdueError:
         return False
     return True
+
+
+def _is_connected(pool: Pool) -> bool:
+    return isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() > 0
 
 
 def _session_factory(target: object) -> async_sessionmaker[Any]:

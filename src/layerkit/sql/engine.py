@@ -15,6 +15,9 @@ from layerkit.core.extras import require_extra
 BEGIN_OPTION: Final = "layerkit_begin"
 """The execution option that says how SQLite begins: DEFERRED or IMMEDIATE."""
 
+BOUND_TO_LOOP: Final = frozenset({"asyncpg", "asyncmy", "aiomysql"})
+"""Drivers whose connections work in the loop that has opened them, and no other."""
+
 _DRIVERS: Final = {
     "sqlite": ("sqlite+aiosqlite", "aiosqlite", "sql"),
     "postgresql": ("postgresql+asyncpg", "asyncpg", "postgres"),

@@ -6,6 +6,7 @@ from layerkit.unit_of_work.shield import (
     COMMIT_TIMEOUT_SECONDS,
     OverdueError,
     is_being_cancelled,
+    running_task,
     shielded,
     within,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "is_being_cancelled",
     "plain_unit_of_work",
     "run_hooks",
+    "running_task",
     "shielded",
     "transaction_of",
     "within",

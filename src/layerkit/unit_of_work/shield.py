@@ -46,7 +46,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
     Raises:
         OverdueError: It was cut off.
     """
-    task = _current_task()
+    task = running_task()
     if task is None:
         yield
         return
@@ -73,7 +73,8 @@ async def within(seconds: float) -> AsyncIterator[None]:
             task.uncancel()
 
 
-def _current_task() -> asyncio.Task[Any] | None:
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the task that runs this, or None where no event loop does."""
     try:
         return asyncio.current_task()
     except RuntimeError:  # driven by hand, as by the synchronous sessions
