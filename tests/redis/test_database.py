@@ -923,3 +923,33 @@ async def test_a_key_that_the_constructor_does_not_take_is_filled(
     assert [(t.id, t.title) for t in await tickets.get_all()] == [
         (given.id, "a"), (given.id + 1, "b"),
     ]  # fmt: skip
+
+
+def test_a_home_with_connections_of_another_loop_says_so(redis_url: str) -> None:
+    client = Redis.from_url(redis_url)
+    home = RedisDatabase(client)
+
+    async def second() -> None:
+        for use in (home.ping, home.unit_of_work().__aenter__):
+            with pytest.raises(UsageError, match="one home for each loop"):
+                await use()
+
+    with asyncio.Runner() as runner:
+        runner.run(home.ping())
+        runner.run(home.ping())
+        asyncio.run(second())
+        runner.run(client.aclose())
+
+
+def test_a_home_whose_connections_are_closed_goes_on_in_another_loop(
+    redis_url: str,
+) -> None:
+    client = Redis.from_url(redis_url)
+    home = RedisDatabase(client)
+
+    async def run() -> None:
+        await home.ping()
+        await client.aclose()
+
+    asyncio.run(run())
+    asyncio.run(run())

@@ -149,6 +149,22 @@ def test_a_database_serves_a_second_event_loop() -> None:
     assert asyncio.run(count()) == 5
 
 
+async def test_two_running_event_loops_do_not_write_at_once() -> None:
+    rooms = open_rooms()
+    executor = asyncio.get_running_loop().run_in_executor
+
+    async def write_too() -> None:
+        with pytest.raises(UsageError, match="one home for each loop"):
+            await rooms.create({"name": "b"})
+
+    async with rooms.unit_of_work():
+        await rooms.create({"name": "a"})
+        await executor(None, asyncio.run, write_too())
+
+    await executor(None, asyncio.run, rooms.create({"name": "c"}))
+    assert await stored(rooms) == {"a": None, "c": None}
+
+
 def test_a_unit_that_a_dead_loop_left_open_does_not_block_the_next() -> None:
     rooms = open_rooms(lock_timeout_seconds=0.01)
 

@@ -288,6 +288,28 @@ def test_a_database_that_is_not_usable_is_named_without_its_password(
     assert "create_all" not in str(translated)
 
 
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("postgresql://bob:pa@ss-x@127.0.0.1:1/shop", "at 127.0.0.1:1/shop can't"),
+        ("postgresql://bob:pa@ss-x/y@h/shop", "at h/shop can't"),
+        ("postgresql://bob:pa%40ss-x@h/shop", "at h/shop can't"),
+        ("postgresql://bob:pa:ss-x@h/shop", "at h/shop can't"),
+        ("postgresql://bob:pass-x@[::1]:5/shop", "at [::1]:5/shop can't"),
+        ("postgresql://bob:pass-x@h/shop?ssl=true", "at h/shop can't"),
+        ("postgresql://h/shop", "at h/shop can't"),
+        ("postgresql://bob@h/shop?password=pa@ss-x", "at h/shop can't"),
+    ],
+)
+def test_nothing_of_a_password_is_shown_however_it_is_written(
+    address: str, place: str
+) -> None:
+    translated = translate(ConnectionRefusedError(), url=make_url(address))
+
+    assert place in str(translated)
+    assert "ss-x" not in str(translated)
+
+
 # Which rule, and which fields
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from layerkit.unit_of_work import is_being_cancelled, shielded
+from layerkit.unit_of_work import OverdueError, is_being_cancelled, shielded, within
 
 
 async def give(value: int) -> int:
@@ -97,3 +97,92 @@ async def test_task_knows_whether_it_is_being_cancelled() -> None:
 
     assert answers == [True]
     assert is_being_cancelled() is False
+
+
+async def test_what_runs_within_its_time_is_left_alone() -> None:
+    async with within(60):
+        assert await give(7) == 7
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_what_takes_too_long_is_cut_off_and_its_task_goes_on() -> None:
+    with pytest.raises(OverdueError):
+        async with within(0):
+            await asyncio.Event().wait()
+
+    assert not is_being_cancelled()
+    assert await give(7) == 7
+
+
+async def test_what_ignores_a_cancellation_is_cancelled_again() -> None:
+    ignored: list[str] = []
+
+    with pytest.raises(OverdueError):
+        async with within(0):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ignored.append("once")
+                await asyncio.Event().wait()
+
+    assert ignored == ["once"]
+    assert not is_being_cancelled()
+
+
+async def test_an_error_of_what_is_cut_off_is_told_as_its_cause() -> None:
+    with pytest.raises(OverdueError) as caught:
+        async with within(0):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise LookupError from None
+
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+async def test_an_error_and_a_cancellation_within_the_time_pass() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        async with within(60):
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(LookupError):
+        async with within(60):
+            raise LookupError
+
+
+async def test_who_is_cancelled_while_it_is_cut_off_stays_cancelled() -> None:
+    async def work() -> None:
+        async with within(0):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(work())
+
+
+def test_work_without_a_loop_has_no_bound() -> None:
+    async def work() -> int:
+        async with within(0):
+            return 7
+
+    with pytest.raises(StopIteration) as done:
+        work().send(None)
+
+    assert done.value.value == 7

@@ -188,3 +188,14 @@ def _find(text: str, wanted: str, start: int) -> int:
     """Return where *wanted* is, or where *text* ends."""
     found = text.find(wanted, start)
     return found if found >= 0 else len(text)
+
+
+def place_of(address: str) -> str:
+    """Return host, port and path of *address*; its user, password and query are gone.
+
+    A password may hold an ``@`` or a ``?`` that nobody escaped, so it goes up to the
+    last ``@``. Nothing is left where that is behind a ``?``: nobody can tell what of
+    the rest is secret.
+    """
+    before, _, place = address.partition("://")[2].rpartition("@")
+    return "" if "?" in before else place.partition("?")[0]

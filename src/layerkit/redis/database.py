@@ -30,7 +30,13 @@ from layerkit.repository.base import T
 from layerkit.repository.fields import KeyTuple
 from layerkit.repository.tables import Row
 from layerkit.repository.verbs import OverlayBackend
-from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
+from layerkit.unit_of_work import (
+    COMMIT_TIMEOUT_SECONDS,
+    EventSink,
+    Transaction,
+    UnitOfWork,
+    transaction_of,
+)
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -67,6 +73,8 @@ class RedisDatabase(Home):
             of the class.
         cursor_secret: What cursors of pages are signed with; left out, each process
             makes a key of its own.
+        commit_timeout_seconds: How long a commit waits for the server, cancelled or
+            not; then its connection is dropped, and the unit may be stored.
 
     Raises:
         UsageError: *client* is no asynchronous client, or *prefix* is empty or has
@@ -80,6 +88,7 @@ class RedisDatabase(Home):
         prefix: str = "layerkit",
         allow_scan: bool = False,
         cursor_secret: str | bytes | None = None,
+        commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS,
     ) -> None:
         given: object = client
         if not isinstance(given, Redis):
@@ -93,6 +102,7 @@ class RedisDatabase(Home):
                 "none of them a brace or a line end"
             )
         self._set_cursor_secret(cursor_secret)
+        self._set_commit_timeout(commit_timeout_seconds)
         self._server = Server(client)
         self._prefix = prefix
         self._allow_scan = allow_scan
@@ -121,6 +131,7 @@ class RedisDatabase(Home):
             UnavailableError: It can't be reached.
             TimeoutExceededError: It does not answer in time.
         """
+        self._check_loop(self._server.pool, self._server.is_connected)
         await self._server.call("PING")
 
     @override
@@ -152,6 +163,7 @@ class RedisDatabase(Home):
             AlreadyExistsError: Two documents break a unique rule that is new; change
                 one with the older class, and run it again.
         """
+        self._check_loop(self._server.pool, self._server.is_connected)
         return await reindex(
             self._server, self._kind(adapter_for(model_class)), self._prefix
         )
@@ -185,7 +197,8 @@ class RedisDatabase(Home):
         return await super().alone(verb, writes=writes)
 
     def _new(self, *, read_only: bool) -> RedisTransaction:
-        return RedisTransaction(
+        self._check_loop(self._server.pool, self._server.is_connected)
+        transaction = RedisTransaction(
             self,
             self._server,
             self._kinds,
@@ -194,6 +207,8 @@ class RedisDatabase(Home):
             allow_scan=self._allow_scan,
             read_only=read_only,
         )
+        transaction.commit_timeout_seconds = self._commit_timeout_seconds
+        return transaction
 
     def _kind(self, adapter: EntityAdapter[Any]) -> Kind:
         """Return how a class is kept.

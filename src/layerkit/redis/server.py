@@ -33,6 +33,17 @@ class Server:
     def __init__(self, client: Redis) -> None:
         self._client = client
 
+    @property
+    def pool(self) -> object:
+        """What keeps the client's connections."""
+        return self._client.connection_pool
+
+    def is_connected(self) -> bool:
+        """Tell whether a connection is open, free or at work."""
+        pool = vars(self._client.connection_pool)
+        held = ("_available_connections", "_in_use_connections")
+        return any(one.is_connected for name in held for one in pool.get(name, ()))
+
     async def call(self, *command: Any) -> Any:
         """Return the reply to *command*; texts are bytes.
 

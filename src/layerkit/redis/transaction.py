@@ -217,6 +217,7 @@ class RedisTransaction(OverlayTransaction):
         if not steps.writes:
             return
         names, values = steps.for_script(mark_of(self._prefix))
+        self.may_be_stored = True
         reply = await self._server.run(COMMIT, names, values, commits=True)
         if reply[0] == b"changed":
             kind, key = steps.places[reply[1] - 1]

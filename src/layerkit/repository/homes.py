@@ -1,7 +1,9 @@
 """Home: where entities live, and what a repository takes in a home's place."""
 
 import asyncio
+import math
 import random
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -16,10 +18,24 @@ from layerkit.repository.bounds import check_number
 from layerkit.repository.cursors import process_key
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.registry import load_sql
-from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
+from layerkit.unit_of_work import (
+    COMMIT_TIMEOUT_SECONDS,
+    EventSink,
+    Transaction,
+    UnitOfWork,
+    running_task,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+OTHER_LOOP: Final = (
+    "this {} is in use in another event loop, and what it has open belongs to that "
+    "one: make one home for each loop. In tests, let the fixture of the home and "
+    "the tests have one loop (in pytest-asyncio, the same loop_scope), or make a home "
+    "for each test; in a program, call asyncio.run once, or close the connections "
+    "before it ends"
+)
 
 _SHORTEST_SECRET: Final = 16
 _FIRST_PAUSE_SECONDS: Final = 0.01
@@ -32,6 +48,9 @@ class Home(ABC):
     """Own connections, make units of work, and hand out backends for repositories."""
 
     _cursor_key: bytes | None = None
+    _commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
+    _loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+    _used: object | None = None  # the pool that was used in that loop
 
     @abstractmethod
     def unit_of_work(
@@ -121,6 +140,37 @@ class Home(ABC):
                 "being forged"
             )
         self._cursor_key = key
+
+    def _check_loop(self, pool: object, is_open: Callable[[], bool]) -> None:
+        """Refuse another event loop than the one that connections belong to.
+
+        Args:
+            pool: What keeps the connections, now.
+            is_open: Tells whether it has any open.
+
+        Raises:
+            UsageError: Some are open, of a loop that this one is not.
+        """
+        task = running_task()
+        if task is None:
+            return  # driven by hand, which no connection of a loop can be
+        loop = task.get_loop()
+        is_same = self._loop is None or self._loop() is loop
+        if not is_same and pool is self._used and is_open():
+            raise UsageError(OTHER_LOOP.format(type(self).__name__))
+        self._loop, self._used = weakref.ref(loop), pool
+
+    def _set_commit_timeout(self, seconds: float) -> None:
+        """Let the end of a unit of work wait *seconds* for the server.
+
+        Raises:
+            UsageError: They are no time.
+        """
+        if not 0 < seconds < math.inf:
+            raise UsageError(
+                f"commit_timeout_seconds is a number above 0, got {seconds!r}"
+            )
+        self._commit_timeout_seconds = seconds
 
 
 def _pause_seconds(attempt: int, retry_after: timedelta | None) -> float:

@@ -7,12 +7,12 @@ from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import NotSupportedError, UnavailableError
+from layerkit.core.errors import NotSupportedError, UnavailableError, UsageError
 from layerkit.repository.backend import Backend, Lock
 from layerkit.repository.base import ID, T
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import KeyTuple, UniqueRule
-from layerkit.repository.homes import Home
+from layerkit.repository.homes import OTHER_LOOP, Home
 from layerkit.repository.overlay import OverlayTransaction
 from layerkit.repository.query import Order, Specification
 from layerkit.repository.repository import Repository
@@ -36,9 +36,13 @@ class WriteLock:
 
         Raises:
             UnavailableError: Another held it for longer than the time-out.
+            UsageError: A unit in another event loop, which is running, holds it.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
+            is_running = self._loop is not None and self._loop.is_running()
+            if is_running and self._lock.locked():
+                raise UsageError(OTHER_LOOP.format("MemoryDatabase"))
             # A lock belongs to the loop that first waited for it; tests have many.
             self._loop, self._lock = loop, asyncio.Lock()
         try:

@@ -10,18 +10,26 @@ from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapper, Session, sessionmaker
+from sqlalchemy.pool import Pool, QueuePool
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
 from layerkit.repository import Backend, EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
-from layerkit.sql.engine import BEGIN_OPTION, make_engine
+from layerkit.sql.engine import BEGIN_OPTION, BOUND_TO_LOOP, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.session import unit_of
 from layerkit.sql.transaction import SQLTransaction
-from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
+from layerkit.unit_of_work import (
+    COMMIT_TIMEOUT_SECONDS,
+    EventSink,
+    OverdueError,
+    UnitOfWork,
+    transaction_of,
+    within,
+)
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -99,6 +107,9 @@ class Database(SQLHome):
         echo: True logs every statement with its parameters.
         cursor_secret: What cursors of pages are signed with, 16 bytes or more and the
             same in every process; left out, each process makes a key of its own.
+        commit_timeout_seconds: How long the end of a unit of work waits for the server,
+            cancelled or not; then its connection is dropped, and where the commit had
+            been sent, the unit may be stored. ``close`` waits no longer either.
 
     Raises:
         UsageError: *target* is none of these.
@@ -114,8 +125,10 @@ class Database(SQLHome):
         busy_timeout_seconds: float = 5.0,
         echo: bool = False,
         cursor_secret: str | bytes | None = None,
+        commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS,
     ) -> None:
         self._set_cursor_secret(cursor_secret)
+        self._set_commit_timeout(commit_timeout_seconds)
         self._owned: AsyncEngine | None = None
         self._closed = False
         self._dialects: dict[Mapper[Any] | None, Dialect] = {}
@@ -147,8 +160,11 @@ class Database(SQLHome):
     async def close(self) -> None:
         """Close the connections that the database has opened; it can't be reused."""
         self._closed = True
-        if self._owned is not None:
-            await self._owned.dispose()
+        if self._owned is None:
+            return
+        seconds = self._commit_timeout_seconds
+        while not await _is_disposed(self._owned, seconds):
+            seconds = 0.0  # one connection is dropped; the others had that time too
 
     @property
     def engine(self) -> AsyncEngine:
@@ -229,13 +245,19 @@ class Database(SQLHome):
             made: AsyncSession | Session = self._sessions(**options)
             return BlockingSession(made) if isinstance(made, Session) else made
 
-        return SQLTransaction(
+        transaction = SQLTransaction(
             self, make_session, read_only=read_only, needs_loop=self.needs_loop
         )
+        transaction.commit_timeout_seconds = self._commit_timeout_seconds
+        return transaction
 
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("the Database is closed; make a new one")
+        bind = self._sessions.kw.get("bind")
+        if isinstance(bind, AsyncEngine) and bind.driver in BOUND_TO_LOOP:
+            pool = bind.pool
+            self._check_loop(pool, lambda: _is_connected(pool))
 
 
 class SessionHome(SQLHome):
@@ -313,6 +335,19 @@ def make_home(source: object) -> Home | None:
             "a repository takes a Session or sessionmaker(engine) in place of an Engine"
         )
     return None
+
+
+async def _is_disposed(engine: AsyncEngine, seconds: float) -> bool:
+    try:
+        async with within(seconds):
+            await engine.dispose()
+    except OverdueError:
+        return False
+    return True
+
+
+def _is_connected(pool: Pool) -> bool:
+    return isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() > 0
 
 
 def _session_factory(target: object) -> async_sessionmaker[Any] | sessionmaker[Any]:

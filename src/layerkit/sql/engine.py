@@ -1,9 +1,10 @@
 """Engines: which driver an address means, and SQLite set up to be used by many."""
 
+import asyncio
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import URL, Connection, Dialect, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -13,6 +14,9 @@ from layerkit.core.extras import require_extra
 
 BEGIN_OPTION: Final = "layerkit_begin"
 """The execution option that says how SQLite begins: DEFERRED or IMMEDIATE."""
+
+BOUND_TO_LOOP: Final = frozenset({"asyncpg", "asyncmy", "aiomysql"})
+"""Drivers whose connections work in the loop that has opened them, and no other."""
 
 _DRIVERS: Final = {
     "sqlite": ("sqlite+aiosqlite", "aiosqlite", "sql"),
@@ -77,7 +81,27 @@ def make_engine(
     engine = _create(url, given)
     if url.get_backend_name() == "sqlite":
         _set_up_sqlite(engine)
+    keep_when_cancelled(engine.dialect)
     return engine
+
+
+def keep_when_cancelled(dialect: Dialect) -> None:
+    """Let a cancelled statement of aiosqlite end, and its connection roll back.
+
+    SQLAlchemy closes the connection of a cancelled statement. A connection of SQLite
+    that is closed over a statement lives on as long as that does, and with it the
+    write lock. The thread of aiosqlite does one thing after the other, so whatever is
+    asked of it next comes when the statement has ended.
+    """
+    if dialect.driver == "aiosqlite" and not event.contains(
+        dialect, "handle_error", _keep_connection
+    ):
+        event.listen(dialect, "handle_error", _keep_connection)
+
+
+def _keep_connection(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, asyncio.CancelledError):
+        context.is_disconnect = False
 
 
 def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:

@@ -33,6 +33,7 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
+from layerkit.core.redaction import place_of
 from layerkit.repository import adapter_for
 from layerkit.sql.entities import MappedAdapter
 
@@ -265,11 +266,12 @@ def _database(url: URL | None) -> str:
     """Name a database by its place, without user and password."""
     if url is None:
         return "the database"
-    port = f":{url.port}" if url.port else ""
-    name = url.database or ""
-    return (
-        f"the database at {url.host}{port}/{name}" if url.host else f"the file {name}"
-    )
+    if not url.host:
+        return f"the file {url.database or ''}"
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    port, name = f":{url.port}" if url.port else "", url.database or ""
+    # Both may hold the end of a password with an @ that nobody escaped.
+    return f"the database at {place_of(f'://@{host}{port}/{name}')}"
 
 
 def failure_of(error: DBAPIError) -> Failure:

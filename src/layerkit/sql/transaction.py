@@ -1,6 +1,6 @@
 """A unit of work on a session of its own, and what any session's unit needs."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
@@ -9,7 +9,7 @@ from contextlib import (
 from typing import Any, Final
 from weakref import WeakSet
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
@@ -21,11 +21,12 @@ from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
+from layerkit.sql.engine import keep_when_cancelled
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
 from layerkit.sql.loading import LAZY, WATCHED
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
-from layerkit.unit_of_work import Transaction, shielded
+from layerkit.unit_of_work import OverdueError, Transaction, shielded, within
 from layerkit.unit_of_work.transaction import open_blocks
 
 WROTE: Final = "layerkit.wrote"
@@ -107,6 +108,7 @@ class SQLTransaction(Transaction):
             AppException: It failed, and nothing is stored; see ``translate_commit``.
         """
         await self._flush()
+        self.may_be_stored = not self.read_only
         try:
             with self._ending():
                 await self.session.commit()
@@ -182,7 +184,7 @@ class SQLTransaction(Transaction):
             await self._keep_savepoint(nested)
         except BaseException as error:
             try:
-                await shielded(self._undo_savepoint(nested))
+                await self._whole(self._undo_savepoint(nested))
             except AppException as failed:
                 # MariaDB ends the whole transaction at a deadlock, savepoints and all.
                 self.lose(error)
@@ -197,9 +199,25 @@ class SQLTransaction(Transaction):
     async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
         try:
             await self._write()
-            await shielded(nested.commit())
+            await self._whole(nested.commit())
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
+
+    async def _whole(self, step: Awaitable[None]) -> None:
+        """Await *step* to its end, cancelled or not, but not for ever.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+
+        async def bounded() -> None:
+            async with within(self.commit_timeout_seconds):
+                await step
+
+        try:
+            await shielded(bounded())
+        except OverdueError as error:
+            raise self.overdue() from error
 
     async def _undo_savepoint(self, nested: AsyncSessionTransaction) -> None:
         open_one = self.session.sync_session.get_nested_transaction()
@@ -300,6 +318,13 @@ def _unit_on(session: Session) -> SQLTransaction | None:
         if isinstance(unit, SQLTransaction) and unit.session.sync_session is session:
             return unit
     return None
+
+
+@event.listens_for(Session, "after_begin")
+def _set_up(session: Session, _: object, connection: Connection) -> None:
+    """Treat an engine of the caller's, once it is seen, as one of ours."""
+    if session.info.get(WATCHED):
+        keep_when_cancelled(connection.dialect)
 
 
 @event.listens_for(Session, "after_rollback")

@@ -1,10 +1,20 @@
-"""Running what must not be torn in two, such as a commit and its hooks."""
+"""Running what must not be torn in two, such as a commit, but not for ever."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
 
 R = TypeVar("R")
+
+COMMIT_TIMEOUT_SECONDS: Final = 30.0
+"""How long the end of a unit of work waits for its server, where nobody says more."""
+
+_AGAIN_SECONDS: Final = 1.0
+
+
+class OverdueError(Exception):
+    """Say that what ran inside ``within`` was cut off."""
 
 
 async def shielded(work: Coroutine[Any, Any, R]) -> R:
@@ -24,6 +34,51 @@ async def shielded(work: Coroutine[Any, Any, R]) -> R:
     if cancelled is not None:
         raise cancelled
     return result
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Cut off what runs inside after *seconds*; without a running loop, never.
+
+    A driver may take the first cancellation for a wish to wait for the server's answer
+    to that, as psycopg does, so it is cancelled again until it gives way.
+
+    Raises:
+        OverdueError: It was cut off.
+    """
+    task = running_task()
+    if task is None:
+        yield
+        return
+    loop, cuts = task.get_loop(), 0
+
+    timers: list[asyncio.TimerHandle] = []
+
+    def cut() -> None:
+        nonlocal cuts
+        cuts += 1
+        task.cancel()
+        timers[:] = [loop.call_later(_AGAIN_SECONDS, cut)]
+
+    timers.append(loop.call_later(seconds, cut))
+    try:
+        yield
+    except BaseException as error:
+        if cuts and task.cancelling() <= cuts:
+            raise OverdueError from error
+        raise
+    finally:
+        timers[0].cancel()
+        for _ in range(cuts):
+            task.uncancel()
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """Return the task that runs this, or None where no event loop does."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # driven by hand, as by the synchronous sessions
+        return None
 
 
 def is_being_cancelled() -> bool:

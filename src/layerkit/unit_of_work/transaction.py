@@ -13,10 +13,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from layerkit.core.errors import UnitOfWorkError, UsageError
+from layerkit.core.errors import UnavailableError, UnitOfWorkError, UsageError
 from layerkit.core.logging import get_logger, name_of
 from layerkit.unit_of_work.driver import is_driving
-from layerkit.unit_of_work.shield import is_being_cancelled
+from layerkit.unit_of_work.shield import (
+    COMMIT_TIMEOUT_SECONDS,
+    OverdueError,
+    is_being_cancelled,
+    within,
+)
 from layerkit.unit_of_work.sink import EventSink
 
 Hook: TypeAlias = Callable[[], object]
@@ -76,13 +81,17 @@ class Transaction(ABC):
     Attributes:
         needs_loop: True where what stores is reached by an asynchronous driver, whose
             connections belong to the loop that opened them.
+        commit_timeout_seconds: How long each step of its end waits for the server.
+        may_be_stored: True once the commit has been sent to the server.
     """
 
     needs_loop: bool = False
+    commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
 
     def __init__(self, home: object, *, read_only: bool = False) -> None:
         self.home = home
         self.read_only = read_only
+        self.may_be_stored = False
         self.sink: EventSink | None = None
         self.failure: BaseException | None = None
         self.blocks: list[Block] = []
@@ -102,7 +111,10 @@ class Transaction(ABC):
 
     @abstractmethod
     async def _commit(self) -> None:
-        """Write what is left to write, and commit."""
+        """Write what is left to write, and commit.
+
+        A home that asks a server sets ``may_be_stored`` before it sends the commit.
+        """
 
     @abstractmethod
     async def _rollback(self) -> None:
@@ -343,24 +355,46 @@ class Transaction(ABC):
 
     async def _store(self) -> None:
         try:
-            if self.sink is not None and self._events:
-                await self.sink.before_commit(self._events)
-            with self.verb("commit", writes=False):
-                await self._commit()
+            async with within(self.commit_timeout_seconds):
+                if self.sink is not None and self._events:
+                    await self.sink.before_commit(self._events)
+                with self.verb("commit", writes=False):
+                    await self._commit()
+        except OverdueError as error:
+            await self._undo()
+            raise self.overdue() from error
         except BaseException:
             await self._undo()
             raise
 
+    def overdue(self) -> UnavailableError:
+        """Return the error of an end that the server did not answer in time."""
+        outcome = (
+            "the unit of work may be stored. Look before you run it again"
+            if self.may_be_stored
+            else "nothing of the unit of work is stored"
+        )
+        error = UnavailableError(
+            f"no answer in {self.commit_timeout_seconds} seconds "
+            f"(`commit_timeout_seconds`), and the connection is dropped: {outcome}",
+            kind="disconnected",
+        )
+        error.retryable = not self.may_be_stored
+        error.public = False
+        return error
+
     async def _undo(self) -> None:
         try:
-            await self._rollback()
+            async with within(self.commit_timeout_seconds):
+                await self._rollback()
         except Exception:
             # The error that led here is the one to show; a dead connection rolls back.
             logger.exception("rollback failed")
 
     async def _give_back(self) -> None:
         try:
-            await self._release()
+            async with within(self.commit_timeout_seconds):
+                await self._release()
         except Exception:
             # The outcome stands; a connection that stays out is the pool's loss.
             logger.exception("release failed")
@@ -370,7 +404,7 @@ class Transaction(ABC):
             block.is_open = False
         self.blocks, self._hooks, self._events = [], [], []
         self.writes, self._doom, self.sink, self.failure = 0, None, None, None
-        self._lost = None
+        self._lost, self.may_be_stored = None, False
         forget_closed_blocks()
 
 

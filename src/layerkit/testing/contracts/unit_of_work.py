@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Coroutine, Sequence
+import types
+from collections.abc import Coroutine, Generator, Sequence
 from typing import Any
 
 import pytest
@@ -63,6 +64,41 @@ async def outside(work: Coroutine[Any, Any, Any]) -> Any:
     return await asyncio.create_task(work, context=contextvars.Context())
 
 
+async def cut_off(work: Coroutine[Any, Any, Any], at: int) -> bool:
+    """Cancel *work* where it waits for the *at*-th time; False where it ended before.
+
+    It runs as another request would, in a task that knows of no open unit.
+    """
+
+    async def run() -> None:
+        await _cancelled(work, at)
+
+    task = asyncio.create_task(run(), context=contextvars.Context())
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
+    return task.cancelled()
+
+
+@types.coroutine
+def _cancelled(work: Coroutine[Any, Any, Any], at: int) -> Generator[Any, Any, None]:
+    failure: BaseException | None = None
+    while True:
+        try:
+            waited = work.send(None) if failure is None else work.throw(failure)
+        except StopIteration:
+            return
+        at -= 1
+        task = asyncio.current_task()
+        if at == 0 and task is not None:
+            task.cancel()
+        failure = None
+        try:
+            yield waited
+        except BaseException as error:  # noqa: BLE001 - it goes on into the work
+            failure = error
+
+
 class UnitOfWorkContract(RepositoryContract):
     """Test the units of work of a repository's home, and its verbs."""
 
@@ -116,6 +152,34 @@ class UnitOfWorkContract(RepositoryContract):
                 await task
 
             assert await items.count() == 0
+
+    async def test_a_unit_cancelled_at_any_wait_is_undone_and_lets_go_at_once(
+        self, open_repository: OpenRepository
+    ) -> None:
+        async with open_repository(self.entity) as items:
+            expected: list[str] = []
+            at, was_cut_off = 0, True
+            while was_cut_off:
+                at += 1
+                done: list[int] = []
+
+                async def work(at: int = at, done: list[int] = done) -> None:
+                    async with items.unit_of_work() as unit:
+                        created = await items.create(self.make(f"a{at}"))
+                        await items.count()
+                        await items.update(created.id, {"qty": 1})
+                        async with unit.savepoint():
+                            await items.get_many([created.id])
+                        async for _ in items.stream(field("name") == f"a{at}"):
+                            await items.create(self.make(f"b{at}"))
+                        done.append(at)
+
+                was_cut_off = await cut_off(work(), at)
+                await items.create(self.make(f"next{at}"))
+
+                expected += [f"{name}{at}" for name in "ab"] if done else []
+                expected.append(f"next{at}")
+                assert [i.name for i in await items.get_all(0, 10_000)] == expected
 
     async def test_others_see_nothing_before_the_commit(
         self, open_repository: OpenRepository

@@ -1,0 +1,200 @@
+"""A server that stops answering: how long the end of a unit of work waits for it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+from layerkit.core.errors import UnavailableError, UsageError
+from layerkit.sql import Database
+from layerkit.unit_of_work import COMMIT_TIMEOUT_SECONDS
+from tests.sql.conftest import make_tables
+from tests.support.authors import Authors, PlannedError
+from tests.support.proxies import SilentProxy, silent_proxy
+
+MOMENT = 0.3
+BOUND = 60  # far beyond what is waited for, and far below for ever
+
+SERVERS = {
+    "asyncpg": ("library_postgres_url", "postgresql+asyncpg"),
+    "psycopg": ("library_postgres_url", "postgresql+psycopg"),
+    "asyncmy": ("library_mysql_url", "mysql+asyncmy"),
+    "aiomysql": ("library_mysql_url", "mysql+aiomysql"),
+}
+
+
+@pytest.fixture(params=SERVERS)
+async def address(request: pytest.FixtureRequest) -> str:
+    """A server with the tables of the library, by the driver of the parameter."""
+    server, driver = SERVERS[request.param]
+    url = make_url(request.getfixturevalue(server))
+    async with Database(url) as database:
+        await make_tables(database.engine)
+    return url.set(drivername=driver).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def proxy(address: str) -> AsyncIterator[SilentProxy]:
+    url = make_url(address)
+    async with silent_proxy(str(url.host), url.port or 0) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def database(address: str, proxy: SilentProxy) -> AsyncIterator[Database]:
+    """The library behind the proxy."""
+    through = make_url(address).set(host="127.0.0.1", port=proxy.port)
+    made = Database(through, commit_timeout_seconds=MOMENT)
+    async with made:
+        yield made
+
+
+def checked_out(database: Database) -> int:
+    pool = database.engine.pool
+    assert isinstance(pool, QueuePool)
+    return pool.checkedout()
+
+
+async def test_a_commit_without_an_answer_ends_and_may_be_stored(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+    hooks: list[str] = []
+
+    with pytest.raises(UnavailableError, match="may be stored") as caught:
+        async with asyncio.timeout(BOUND), database.unit_of_work() as unit:
+            await authors.create({"name": "Ada"})
+            unit.after_commit(lambda: hooks.append("ran"))
+            proxy.fall_silent_at(b"COMMIT")
+
+    assert (caught.value.retryable, hooks) == (False, [])
+    assert checked_out(database) == 0
+
+
+async def test_a_cancelled_commit_without_an_answer_ends(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+
+    async def work() -> None:
+        async with database.unit_of_work():
+            await authors.create({"name": "Ada"})
+            proxy.fall_silent_at(b"COMMIT")
+
+    task = asyncio.create_task(work())
+    await proxy.silence.wait()
+    task.cancel()
+
+    with pytest.raises(UnavailableError, match="may be stored"):
+        await asyncio.wait_for(task, BOUND)
+
+    assert checked_out(database) == 0
+
+
+async def test_last_writes_without_an_answer_are_not_stored_and_can_be_repeated(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+    ada = await authors.create({"name": "Ada"})
+
+    with pytest.raises(UnavailableError, match="nothing of the unit") as caught:
+        async with asyncio.timeout(BOUND), database.unit_of_work():
+            found = await authors.get_by_id(ada.id)
+            assert found is not None
+            found.name = "Bob"
+            proxy.fall_silent()
+
+    assert (caught.value.retryable, caught.value.kind) == (True, "disconnected")
+    assert checked_out(database) == 0
+
+
+async def test_a_rollback_without_an_answer_ends_by_the_error_that_led_to_it(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+
+    with pytest.raises(PlannedError):
+        async with asyncio.timeout(BOUND), database.unit_of_work():
+            await authors.create({"name": "Ada"})
+            proxy.fall_silent()
+            raise PlannedError
+
+    assert checked_out(database) == 0
+
+
+async def test_a_savepoint_without_an_answer_ends_and_dooms_the_unit(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+
+    with pytest.raises(UnavailableError, match="nothing of the unit"):
+        async with (
+            asyncio.timeout(BOUND),
+            database.unit_of_work() as unit,
+            unit.savepoint(),
+        ):
+            await authors.create({"name": "Ada"})
+            proxy.fall_silent()
+
+    assert checked_out(database) == 0
+
+
+async def test_closing_a_database_that_does_not_answer_ends(
+    database: Database, proxy: SilentProxy
+) -> None:
+    connections = [await database.engine.connect() for _ in range(3)]
+    for connection in connections:
+        await connection.close()
+    proxy.fall_silent()
+
+    async with asyncio.timeout(BOUND):
+        await database.close()
+
+    assert checked_out(database) == 0
+
+
+async def test_a_database_that_answers_again_is_used_again(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+    with pytest.raises(UnavailableError):
+        async with asyncio.timeout(BOUND), database.unit_of_work():
+            await authors.create({"name": "Ada"})
+            proxy.fall_silent_at(b"COMMIT")
+
+    proxy.speak_again()
+
+    assert (await authors.create({"name": "Bob"})).name == "Bob"
+
+
+async def test_a_unit_on_a_session_waits_for_its_commit_as_long_as_any(
+    address: str, proxy: SilentProxy
+) -> None:
+    through = make_url(address).set(host="127.0.0.1", port=proxy.port)
+    engine = create_async_engine(through)
+    session = AsyncSession(engine)
+    authors = Authors(session)
+    unit = authors.unit_of_work()
+    await unit.__aenter__()
+    transaction = unit.transaction
+    assert transaction is not None
+    assert transaction.commit_timeout_seconds == COMMIT_TIMEOUT_SECONDS
+    transaction.commit_timeout_seconds = MOMENT
+    await authors.create({"name": "Ada"})
+    proxy.fall_silent_at(b"COMMIT")
+
+    with pytest.raises(UnavailableError, match="may be stored"):
+        async with asyncio.timeout(BOUND):
+            await unit.__aexit__(None, None, None)
+
+    await session.close()
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+def test_a_commit_time_out_is_above_zero(seconds: float) -> None:
+    with pytest.raises(UsageError, match="commit_timeout_seconds"):
+        Database("sqlite://", commit_timeout_seconds=seconds)
