@@ -29,7 +29,6 @@ from layerkit.repository import (
 )
 from layerkit.sql.compile import MYSQL, condition, is_sent_whole, ordering
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.loading import loader_options
 
 T = TypeVar("T")
 
@@ -56,7 +55,7 @@ class Queries(Generic[T]):
     ) -> None:
         self.adapter = adapter
         self.dialect = dialect
-        self.options: Final = (*loader_options(adapter.mapper), *load)
+        self.options: Final = tuple(load)
         self.attributes: Final[Mapping[str, QueryableAttribute[Any]]] = {
             name: getattr(adapter.entity, name) for name in adapter.fields
         }
@@ -89,6 +88,8 @@ class Queries(Generic[T]):
     def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
         """Return *statement* so that it loads columns that are deferred elsewhere."""
         late = [undefer(self.attributes[n]) for n in names if n in self._deferred]
+        for option in late:
+            option.propagate_to_loaders = False  # it does not stay on what is loaded
         return statement.options(*late) if late else statement
 
     def count(self, where: Specification, cap: int | None) -> Select[int]:

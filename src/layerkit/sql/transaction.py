@@ -21,7 +21,7 @@ from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
 from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
-from layerkit.sql.loading import WATCHED
+from layerkit.sql.loading import WATCHED, explain_unloaded
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
 from layerkit.unit_of_work import Transaction, shielded
@@ -150,6 +150,8 @@ class SQLTransaction(Transaction):
 
     @override
     async def _release(self) -> None:
+        for state in self.session.sync_session.identity_map.all_states():
+            explain_unloaded(state)
         await self.session.close()
 
     @override
