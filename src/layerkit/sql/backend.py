@@ -28,6 +28,12 @@ from layerkit.sql.collections import (
     notice_collections,
     remember_collections,
 )
+from layerkit.sql.deletes import (
+    enforces_foreign_keys,
+    follow_delete,
+    relies_on_database,
+    tables_of,
+)
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import keep_relations, loaded_relations
@@ -70,6 +76,8 @@ class SQLBackend(Backend[T], Generic[T]):
         self._holds_collections = holds_collections(adapter.mapper)
         self._plain = {way: is_plain(adapter, way) for way in get_args(Way)}
         self._loads_more = bool(load)
+        self._relies = relies_on_database(adapter.mapper)
+        self._tables = tables_of(adapter.mapper)
         self.takes_values = self._plain["insert"] and builds_plainly(adapter)
 
     @override
@@ -237,23 +245,27 @@ class SQLBackend(Backend[T], Generic[T]):
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
         session, queries = self._home.session(), self._queries
-        if not self._plainly("delete"):
+        if not await self._deletes_plainly():
             return await self._objects.remove(queries.select_one(key, where)) > 0
         statement = delete(self._mapped.entity)
         statement = statement.where(queries.has_key(key), queries.condition(where))
         result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
         known = self._objects.held(key)
         gone = isinstance(result, CursorResult) and result.rowcount > 0
-        if gone and known is not None:
-            forget(session, [known])
+        if gone:
+            forget(session, [] if known is None else [known])
+            await follow_delete(session, self._tables)
         return gone
 
     @override
     async def delete_where(self, where: Specification) -> int:
-        if not self._plainly("delete"):
+        if not await self._deletes_plainly():
             return await self._objects.remove(self.select(where))
         statement = delete(self._mapped.entity)
-        return await self._execute(statement.where(self._queries.condition(where)))
+        statement = statement.where(self._queries.condition(where))
+        count = await self._execute(statement)
+        await follow_delete(self._home.session(), self._tables)
+        return count
 
     @override
     async def upsert(
@@ -335,6 +347,13 @@ class SQLBackend(Backend[T], Generic[T]):
         """Tell whether a statement past the session breaks nobody's rules."""
         session = self._home.session().sync_session
         return self._plain[what] and not hears_flushes(session)
+
+    async def _deletes_plainly(self) -> bool:
+        """Tell whether a DELETE does all that the mapping and the tables ask for."""
+        session, mapper = self._home.session(), self._mapped.mapper
+        if not self._plainly("delete"):
+            return False
+        return not self._relies or await enforces_foreign_keys(session, mapper)
 
     def _url(self) -> URL | None:
         bind = self._home.session().sync_session.bind

@@ -18,7 +18,7 @@ from sqlalchemy.exc import (
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Mapper, registry
+from sqlalchemy.orm import Mapper, RelationshipDirection, registry
 from sqlalchemy.orm.exc import StaleDataError as ORMStaleDataError
 
 from layerkit.core.errors import (
@@ -34,6 +34,7 @@ from layerkit.core.errors import (
     ValidationError,
 )
 from layerkit.repository import adapter_for
+from layerkit.sql.deletes import SPREADING, on_delete, tables_of
 from layerkit.sql.entities import MappedAdapter
 
 Failure: TypeAlias = Literal[
@@ -184,9 +185,14 @@ def _translate_driver(
 ) -> AppException:
     failure = failure_of(error)
     constraint, columns = _subject(error, failure)
+    is_delete = (error.statement or "").lstrip().upper().startswith("DELETE")
     if failure in {"unique", "foreign_key", "not_null", "check"}:
-        constraint, fields = _fields(adapter, constraint, columns)
-        return _refusal(failure, constraint, fields)
+        is_kept = failure == "foreign_key" and is_delete
+        return (
+            _still_referred(adapter, constraint)
+            if is_kept and adapter is not None
+            else _refusal(failure, *_fields(adapter, constraint, columns))
+        )
     match failure:
         case "serialization" | "deadlock":
             return ConflictError(
@@ -311,6 +317,51 @@ def _refusal(
     return ValidationError(
         f"{named or constraint or 'a rule'} is broken", fields=fields
     )
+
+
+def _still_referred(
+    adapter: MappedAdapter[Any], constraint: str | None
+) -> ConflictError:
+    """Return what a DELETE was refused for, with the relationships that may be it."""
+    named = ", ".join(_referring(adapter.mapper, constraint)) or constraint
+    error = ConflictError(
+        f"the {adapter.name} is still referred to by {named or 'another table'}: "
+        "delete what refers to it first, or have that done: by "
+        'cascade="all, delete-orphan" of the relationship, or by ondelete="CASCADE" or '
+        '"SET NULL" of the foreign key, with passive_deletes=True of the relationship',
+        kind="foreign_key",
+        constraint=constraint,
+    )
+    error.public = False  # it names tables: for logs, not for clients
+    return error
+
+
+def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:
+    """Name the foreign keys that keep a row of *mapper*, by their relationships.
+
+    Args:
+        mapper: Of the class whose row was to be deleted.
+        constraint: The one that the database names; without it, all that may be.
+    """
+    by_columns = {
+        frozenset(column for _, column in r.synchronize_pairs): str(r)
+        for r in mapper.relationships
+        if r.direction is not RelationshipDirection.MANYTOONE
+    }
+    tables = tables_of(mapper)
+    names = {table.fullname for table in tables}
+    found: dict[str, bool] = {}
+    for table in {t for own in tables for t in own.metadata.tables.values()}:
+        for key in table.foreign_key_constraints:
+            first, columns = key.elements[0], list(key.columns)
+            is_ours = first.target_fullname.rpartition(".")[0] in names
+            if is_ours and on_delete(first) not in SPREADING:
+                where = ", ".join(f"{table.name}.{column.name}" for column in columns)
+                relationship = by_columns.get(frozenset(columns))
+                name = f"{relationship} ({where})" if relationship else where
+                found[name] = constraint in _names(table, key, columns)
+    exact = [name for name, is_named in found.items() if is_named]
+    return exact or sorted(found)
 
 
 def _details(original: object) -> object:
