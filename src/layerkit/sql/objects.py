@@ -107,11 +107,11 @@ class Objects(Generic[T]):
         """Delete each object that *found* finds, and return how many."""
         entities = (await self.read(found)).all()
         session, mapper = self.session, self.adapter.mapper
+        enforced = await enforces_foreign_keys(session, mapper)
         with session.no_autoflush:  # what is deleted goes in one flush, below
             for entity in entities:
                 await session.delete(entity)
         mappers = {instance_state(entity).mapper for entity in session.deleted}
-        enforced = await enforces_foreign_keys(session, mapper)
         with left_to_database(session.sync_session, enforced=enforced):
             await session.flush()
         await follow_delete(session, set().union(*map(tables_of, mappers)))
