@@ -69,9 +69,9 @@ def family(kind: str, nullable: bool, ondelete: str | None) -> tuple[Any, Any]:
 
     options = KINDS[kind]
     if options is not None:
-        Parent.children = relationship(Child, **options)  # type: ignore[attr-defined] # mapped late
+        Parent.children = relationship(Child, **options)
     backref = "children" if kind == "backref" else None
-    Child.parent = relationship(Parent, backref=backref, overlaps="children")  # type: ignore[attr-defined] # mapped late
+    Child.parent = relationship(Parent, backref=backref, overlaps="children")
     return Parent, Child
 
 
@@ -140,6 +140,7 @@ async def emptied(database: Database, entity: Any) -> None:
 
 async def deleted(parents: Any, children: Any, loaded: Loaded, verb: str) -> Outcome:
     """Delete the first parent, see what the unit holds, and what is stored after it."""
+    refused: ConflictError | None = None
     try:
         async with parents.unit_of_work():
             parent = await parents.get_by_id(1)
@@ -159,13 +160,15 @@ async def deleted(parents: Any, children: Any, loaded: Loaded, verb: str) -> Out
                 assert held is child
                 assert (child.parent_id, child.parent) == (None, None)
     except ConflictError as error:
-        assert error.kind == "foreign_key"
-        assert "family_children.parent_id" in str(error)
+        refused = error
+    if refused is not None:
+        assert refused.kind == "foreign_key"
+        assert "family_children.parent_id" in str(refused)
         for remedy in ("passive_deletes=True", "ondelete=", "cascade="):
-            assert remedy in str(error)
+            assert remedy in str(refused)
         if hasattr(parents.model_class, "children"):
-            assert "Parent.children" in str(error)
-        assert "family" not in str(error.to_problem())
+            assert "Parent.children" in str(refused)
+        assert "family" not in str(refused.to_problem())
         assert await parents.count() == 2
         return "refused"
     assert await parents.count() == 1
@@ -418,7 +421,7 @@ async def test_what_refers_to_either_table_of_a_class_is_left_to_the_database(
     await editors.create(Editor(id=1, letters=[Letter(id=1)], drafts=[Draft(id=1)]))
 
     async with shapes.unit_of_work():
-        draft = await of(shapes, Draft).get_by_id(1)
+        (draft,) = await of(shapes, Draft).find(ALL)
         await (editors.delete(1) if verb == "delete" else editors.delete_where(ALL))
         assert draft.editor_id is None
 
@@ -467,6 +470,7 @@ async def test_a_refused_delete_leaves_the_collection_as_it_was(url: str) -> Non
                 async with unit.savepoint():
                     await parents.delete(1)
             found = await parents.get_by_id(1)
+            assert found is not None
             assert found is held
             assert [child.id for child in found.children] == [1]
 

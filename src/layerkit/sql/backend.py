@@ -42,7 +42,7 @@ from layerkit.sql.queries import Queries
 from layerkit.sql.refresh import EXPIRED, fill_expired, forget
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
-from layerkit.sql.transaction import REGISTRIES, hears_flushes
+from layerkit.sql.transaction import hears_flushes
 from layerkit.sql.upserts import Upserts, all_settled, settle
 from layerkit.unit_of_work import Transaction
 
@@ -92,7 +92,6 @@ class SQLBackend(Backend[T], Generic[T]):
         with transaction.verb(verb, writes=writes):
             await asyncio.sleep(0)
             session = self._home.session().sync_session
-            session.info[REGISTRIES].add(self._mapped.mapper.registry)
             autoflush = session.autoflush
             # What was changed on objects is written before statements, also where the
             # session itself would not: a statement that returns them would undo it.

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import URL, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Mapper, Session, sessionmaker
+from sqlalchemy.orm import Mapper, Session, registry, sessionmaker
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
@@ -19,7 +19,7 @@ from layerkit.sql.engine import BEGIN_OPTION, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.session import unit_of
-from layerkit.sql.transaction import SQLTransaction
+from layerkit.sql.transaction import REGISTRIES, SQLTransaction
 from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
 
 E = TypeVar("E")
@@ -27,7 +27,13 @@ R = TypeVar("R")
 
 
 class SQLHome(Home):
-    """Be a home whose units of work run on an AsyncSession."""
+    """Be a home whose units of work run on an AsyncSession.
+
+    Attributes:
+        registries: Where the classes of its repositories are mapped.
+    """
+
+    registries: set[registry]
 
     @override
     @abstractmethod
@@ -67,6 +73,7 @@ class SQLHome(Home):
                 f"{adapter.name} is not a mapped class, so it has no table: map it "
                 "with SQLAlchemy, or keep it in a MemoryDatabase"
             )
+        self.registries.add(adapter.mapper.registry)
         return SQLBackend(adapter, self)
 
 
@@ -109,6 +116,7 @@ class Database(SQLHome):
         cursor_secret: str | bytes | None = None,
     ) -> None:
         self._set_cursor_secret(cursor_secret)
+        self.registries = set()
         self._owned: AsyncEngine | None = None
         self._closed = False
         self._dialects: dict[Mapper[Any] | None, Dialect] = {}
@@ -213,6 +221,7 @@ class Database(SQLHome):
                 begins = {BEGIN_OPTION: "IMMEDIATE"}
                 options["bind"] = self._owned.execution_options(**begins)
             session: AsyncSession = self._sessions(**options)
+            session.sync_session.info[REGISTRIES] = self.registries
             return session
 
         return SQLTransaction(self, make_session, read_only=read_only)
@@ -231,6 +240,7 @@ class SessionHome(SQLHome):
 
     def __init__(self, session: AsyncSession) -> None:
         self._unit = unit_of(session)
+        self.registries = session.sync_session.info[REGISTRIES]
 
     @override
     def unit_of_work(

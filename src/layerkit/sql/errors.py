@@ -5,8 +5,9 @@ are read for names only, never for their words, which a server may translate.
 """
 
 import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, TypeGuard, cast
 
 from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
@@ -14,7 +15,10 @@ from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
     MissingGreenlet,
+    MultipleResultsFound,
+    NoResultFound,
     PendingRollbackError,
+    SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -78,6 +82,9 @@ SQLITE_CODES: Final[Mapping[int, Failure]] = {
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
 
+_SENDERS: Final = tuple(f"sqlalchemy.{n}" for n in ("engine", "pool", "dialects"))
+"""Where SQLAlchemy talks to a driver."""
+
 _WRITTEN: Final = re.compile(
     r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+([^\s(]+)", re.IGNORECASE
 )
@@ -117,6 +124,19 @@ _MEANINGS: Final[
     (OverflowError, lambda _: ValidationError(_MISFIT)),
     (UnicodeError, lambda _: ValidationError(_MISFIT)),
 )
+
+
+def is_of_database(error: BaseException) -> TypeGuard[Exception]:
+    """Tell whether *error* comes from SQLAlchemy or, through it, from a driver.
+
+    That a statement has found no row, or several, is an answer: not an error of these.
+    """
+    if isinstance(error, SQLAlchemyError):
+        return not isinstance(error, NoResultFound | MultipleResultsFound)
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, DRIVER_ERRORS) and any(
+        frame.f_globals.get("__name__", "").startswith(_SENDERS) for frame, _ in frames
+    )
 
 
 def translate(

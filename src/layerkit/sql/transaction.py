@@ -9,7 +9,7 @@ from contextlib import (
 from typing import Any, Final
 from weakref import WeakSet
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event, text
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
@@ -20,7 +20,12 @@ from typing_extensions import override
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
-from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
+from layerkit.sql.errors import (
+    DRIVER_ERRORS,
+    is_of_database,
+    translate,
+    translate_commit,
+)
 from layerkit.sql.loading import WATCHED, explain_unloaded
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
@@ -34,7 +39,7 @@ CHECKED: Final = "layerkit.checked"
 """A key of ``session.info``: what is flushed now was checked by the verb at work."""
 
 REGISTRIES: Final = "layerkit.registries"
-"""A key of ``session.info``: where the classes that verbs work on are mapped."""
+"""A key of ``session.info``: where the classes of repositories are mapped."""
 
 _OURS: Final = "layerkit."
 _KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
@@ -67,7 +72,7 @@ class SQLTransaction(Transaction):
     ) -> None:
         super().__init__(home, read_only=read_only)
         self._make_session = make_session
-        self._ends = False
+        self._ends = self._has_failed = False
         self.session: AsyncSession
 
     @override
@@ -99,6 +104,10 @@ class SQLTransaction(Transaction):
         """
         await self._flush()
         try:
+            bind = self.session.sync_session.bind
+            if self._has_failed and bind and bind.dialect.name == "postgresql":
+                # It answers a COMMIT with ROLLBACK, and no error, after a refusal.
+                await self.session.execute(text("SELECT 1"))
             with self._ending():
                 await self.session.commit()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
@@ -115,6 +124,14 @@ class SQLTransaction(Transaction):
             await self._write()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
+
+    @override
+    def translated(self, error: BaseException) -> BaseException:
+        if not is_of_database(error):
+            return error
+        failure = translate(error, registries=self._registries)
+        self.doom(failure)
+        return failure
 
     @property
     def _registries(self) -> set[registry]:
@@ -142,6 +159,10 @@ class SQLTransaction(Transaction):
     def note_flush(self) -> None:
         """Count what is about to be flushed, be it by a verb that only reads."""
         self.writes += self._pending()
+
+    def note_failure(self) -> None:
+        """Remember that the database has refused a statement, be it a caught one."""
+        self._has_failed = True
 
     def note_end(self) -> None:
         """Doom the unit where somebody else has ended its transaction."""
@@ -216,8 +237,9 @@ class SQLTransaction(Transaction):
 
 def watch(session: AsyncSession) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    info = {WATCHED: True, _KEPT: [], REGISTRIES: set(), EXPIRED: WeakSet(), COPIES: {}}
+    info = {WATCHED: True, _KEPT: [], EXPIRED: WeakSet(), COPIES: {}}
     session.sync_session.info.update(info)
+    session.sync_session.info.setdefault(REGISTRIES, set())
 
 
 def has_writes(session: Session) -> bool:
@@ -270,6 +292,13 @@ def hears_flushes(session: Session) -> bool:
     )
     listeners = (listener for heard in events for listener in heard)
     return any(not heard.__module__.startswith(_OURS) for heard in listeners)
+
+
+@event.listens_for(Engine, "handle_error")
+def _note_failure(_: object) -> None:
+    for block in open_blocks():
+        if isinstance(block.transaction, SQLTransaction):
+            block.transaction.note_failure()
 
 
 @event.listens_for(Session, "after_transaction_end")
