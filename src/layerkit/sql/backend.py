@@ -32,6 +32,12 @@ from layerkit.sql.collections import (
     notice_collections,
     remember_collections,
 )
+from layerkit.sql.deletes import (
+    enforces_foreign_keys,
+    follow_delete,
+    relies_on_database,
+    tables_of,
+)
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.loading import keep_relations, loaded_relations
@@ -40,7 +46,7 @@ from layerkit.sql.queries import Queries
 from layerkit.sql.refresh import EXPIRED, fill_expired, forget
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
-from layerkit.sql.transaction import REGISTRIES, hears_flushes
+from layerkit.sql.transaction import hears_flushes
 from layerkit.sql.upserts import Upserts, adds, all_settled, settle
 from layerkit.unit_of_work import Transaction
 
@@ -69,12 +75,7 @@ class SQLBackend(Backend[T], Generic[T]):
         super().__init__(adapter)
         self._mapped = adapter
         self._home = home
-        self._queries = Queries(
-            adapter,
-            lambda: home.dialect_of(adapter.mapper),
-            load,
-            is_lazy=not home.needs_loop,
-        )
+        self._queries = Queries(adapter, lambda: home.dialect_of(adapter.mapper), load)
         self._objects = Objects(home, self._queries)
         self._plain: dict[Way, bool] = {}
         self._loads_more = bool(load)
@@ -97,7 +98,6 @@ class SQLBackend(Backend[T], Generic[T]):
             await asyncio.sleep(0)
             held = self._home.session()
             session = held.sync_session
-            session.info[REGISTRIES].add(self._mapped.mapper.registry)
             autoflush = session.autoflush
             # What was changed on objects is written before statements, also where the
             # session itself would not: a statement that returns them would undo it.
@@ -286,23 +286,27 @@ class SQLBackend(Backend[T], Generic[T]):
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
         session, queries = self._home.session(), self._queries
-        if not self._plainly("delete"):
+        if not await self._deletes_plainly():
             return await self._objects.remove(queries.select_one(key, where)) > 0
         statement = delete(self._mapped.entity)
         statement = statement.where(queries.has_key(key), queries.condition(where))
         result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
         known = self._objects.held(key)
         gone = isinstance(result, CursorResult) and result.rowcount > 0
-        if gone and known is not None:
-            forget(session, [known])
+        if gone:
+            forget(session, [] if known is None else [known])
+            await follow_delete(session, tables_of(self._mapped.mapper))
         return gone
 
     @override
     async def delete_where(self, where: Specification) -> int:
-        if not self._plainly("delete"):
+        if not await self._deletes_plainly():
             return await self._objects.remove(self.select(where))
         statement = delete(self._mapped.entity)
-        return await self._execute(statement.where(self._queries.condition(where)))
+        statement = statement.where(self._queries.condition(where))
+        count = await self._execute(statement)
+        await follow_delete(self._home.session(), tables_of(self._mapped.mapper))
+        return count
 
     @override
     async def upsert(
@@ -400,6 +404,14 @@ class SQLBackend(Backend[T], Generic[T]):
         if what not in self._plain:
             self._plain[what] = is_plain(self._mapped, what)
         return self._plain[what]
+
+    async def _deletes_plainly(self) -> bool:
+        """Tell whether a DELETE does all that the mapping and the tables ask for."""
+        session, mapper = self._home.session(), self._mapped.mapper
+        if not self._plainly("delete"):
+            return False
+        relies = relies_on_database(mapper)
+        return not relies or await enforces_foreign_keys(session, mapper)
 
     def _url(self) -> URL | None:
         bind = self._home.session().sync_session.bind

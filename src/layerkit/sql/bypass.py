@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 
+from layerkit.sql.deletes import hands_over
 from layerkit.sql.entities import MappedAdapter
 
 Way: TypeAlias = Literal["insert", "update", "upsert", "delete"]
@@ -42,6 +43,9 @@ def _listens(mapper: Mapper[Any], what: str) -> bool:
 
 def _cascades(relationship: RelationshipProperty[Any]) -> bool:
     """Tell whether deleting an entity does something to what it is related to."""
+    if relationship.viewonly:
+        return False
     if relationship.direction is RelationshipDirection.MANYTOONE:
         return relationship.cascade.delete
-    return relationship.passive_deletes != "all"
+    is_left = hands_over(relationship, enforced=True)
+    return relationship.passive_deletes != "all" and not is_left

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import InstanceState, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
+from layerkit.sql.loading import explain_unloaded
+
 T = TypeVar("T")
 
 
@@ -37,4 +39,5 @@ def _copied(entity: Any, made: dict[int, Any]) -> Any:
     if state.key is not None:
         # Without this, a column or relationship that is not there would read as None.
         make_transient_to_detached(twin)
+        explain_unloaded(instance_state(twin))
     return twin

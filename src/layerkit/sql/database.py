@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Mapper, Session, sessionmaker
+from sqlalchemy.orm import Mapper, Session, registry, sessionmaker
 from sqlalchemy.pool import Pool, QueuePool
 from typing_extensions import TypeVar, override
 
@@ -21,7 +21,7 @@ from layerkit.sql.engine import BEGIN_OPTION, BOUND_TO_LOOP, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from layerkit.sql.session import unit_of
-from layerkit.sql.transaction import SQLTransaction
+from layerkit.sql.transaction import REGISTRIES, SQLTransaction
 from layerkit.unit_of_work import (
     COMMIT_TIMEOUT_SECONDS,
     EventSink,
@@ -40,9 +40,11 @@ class SQLHome(Home):
 
     Attributes:
         needs_loop: False where the driver behind the session blocks.
+        registries: Where the classes of its repositories are mapped.
     """
 
     needs_loop: bool = True
+    registries: set[registry]
 
     @override
     @abstractmethod
@@ -82,6 +84,7 @@ class SQLHome(Home):
                 f"{adapter.name} is not a mapped class, so it has no table: map it "
                 "with SQLAlchemy, or keep it in a MemoryDatabase"
             )
+        self.registries.add(adapter.mapper.registry)
         return SQLBackend(adapter, self)
 
 
@@ -129,6 +132,7 @@ class Database(SQLHome):
     ) -> None:
         self._set_cursor_secret(cursor_secret)
         self._set_commit_timeout(commit_timeout_seconds)
+        self.registries = set()
         self._owned: AsyncEngine | None = None
         self._closed = False
         self._dialects: dict[Mapper[Any] | None, Dialect] = {}
@@ -243,6 +247,7 @@ class Database(SQLHome):
                 begins = {BEGIN_OPTION: "IMMEDIATE"}
                 options["bind"] = self._owned.execution_options(**begins)
             made: AsyncSession | Session = self._sessions(**options)
+            made.info[REGISTRIES] = self.registries
             return BlockingSession(made) if isinstance(made, Session) else made
 
         transaction = SQLTransaction(
@@ -271,6 +276,7 @@ class SessionHome(SQLHome):
         self._unit = unit_of(session)
         self._session = self._unit.held(session)
         self.needs_loop = self._unit.needs_loop
+        self.registries = session.info[REGISTRIES]
 
     @override
     def unit_of_work(

@@ -18,6 +18,7 @@ from layerkit.repository import EntityAdapter, Operator
 from layerkit.sql.compile import is_json
 from layerkit.sql.copying import copied
 from layerkit.sql.defaults import Context, is_made_here, is_python, value_of
+from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
 from layerkit.sql.table_rules import field_info, only_in_sql, unique_rules
 
@@ -146,6 +147,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         self.fill(entity, values)
         # Without this, a column or relationship that is not there would read as None.
         make_transient_to_detached(entity)
+        explain_unloaded(instance_state(entity))
         return entity
 
     @override

@@ -5,8 +5,9 @@ are read for names only, never for their words, which a server may translate.
 """
 
 import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, TypeGuard, cast
 
 from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
@@ -14,11 +15,14 @@ from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
     MissingGreenlet,
+    MultipleResultsFound,
+    NoResultFound,
     PendingRollbackError,
+    SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Mapper, registry
+from sqlalchemy.orm import Mapper, RelationshipDirection, registry
 from sqlalchemy.orm.exc import StaleDataError as ORMStaleDataError
 
 from layerkit.core.errors import (
@@ -35,6 +39,7 @@ from layerkit.core.errors import (
 )
 from layerkit.core.redaction import place_of
 from layerkit.repository import adapter_for
+from layerkit.sql.deletes import SPREADING, on_delete, tables_of
 from layerkit.sql.entities import MappedAdapter
 
 Failure: TypeAlias = Literal[
@@ -78,6 +83,9 @@ SQLITE_CODES: Final[Mapping[int, Failure]] = {
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
 
+_SENDERS: Final = tuple(f"sqlalchemy.{n}" for n in ("engine", "pool", "dialects"))
+"""Where SQLAlchemy talks to a driver."""
+
 _WRITTEN: Final = re.compile(
     r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+([^\s(]+)", re.IGNORECASE
 )
@@ -117,6 +125,19 @@ _MEANINGS: Final[
     (OverflowError, lambda _: ValidationError(_MISFIT)),
     (UnicodeError, lambda _: ValidationError(_MISFIT)),
 )
+
+
+def is_of_database(error: BaseException) -> TypeGuard[Exception]:
+    """Tell whether *error* comes from SQLAlchemy or, through it, from a driver.
+
+    That a statement has found no row, or several, is an answer: not an error of these.
+    """
+    if isinstance(error, SQLAlchemyError):
+        return not isinstance(error, NoResultFound | MultipleResultsFound)
+    frames = traceback.walk_tb(error.__traceback__)
+    return isinstance(error, DRIVER_ERRORS) and any(
+        frame.f_globals.get("__name__", "").startswith(_SENDERS) for frame, _ in frames
+    )
 
 
 def translate(
@@ -185,9 +206,14 @@ def _translate_driver(
 ) -> AppException:
     failure = failure_of(error)
     constraint, columns = _subject(error, failure)
+    is_delete = (error.statement or "").lstrip().upper().startswith("DELETE")
     if failure in {"unique", "foreign_key", "not_null", "check"}:
-        constraint, fields = _fields(adapter, constraint, columns)
-        return _refusal(failure, constraint, fields)
+        is_kept = failure == "foreign_key" and is_delete
+        return (
+            _still_referred(adapter, constraint)
+            if is_kept and adapter is not None
+            else _refusal(failure, *_fields(adapter, constraint, columns))
+        )
     match failure:
         case "serialization" | "deadlock":
             return ConflictError(
@@ -315,6 +341,51 @@ def _refusal(
     return ValidationError(
         f"{named or constraint or 'a rule'} is broken", fields=fields
     )
+
+
+def _still_referred(
+    adapter: MappedAdapter[Any], constraint: str | None
+) -> ConflictError:
+    """Return what a DELETE was refused for, with the relationships that may be it."""
+    named = ", ".join(_referring(adapter.mapper, constraint)) or constraint
+    error = ConflictError(
+        f"the {adapter.name} is still referred to by {named or 'another table'}: "
+        "delete what refers to it first, or have that done: by "
+        'cascade="all, delete-orphan" of the relationship, or by ondelete="CASCADE" or '
+        '"SET NULL" of the foreign key, with passive_deletes=True of the relationship',
+        kind="foreign_key",
+        constraint=constraint,
+    )
+    error.public = False  # it names tables: for logs, not for clients
+    return error
+
+
+def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:
+    """Name the foreign keys that keep a row of *mapper*, by their relationships.
+
+    Args:
+        mapper: Of the class whose row was to be deleted.
+        constraint: The one that the database names; without it, all that may be.
+    """
+    by_columns = {
+        frozenset(column for _, column in r.synchronize_pairs): str(r)
+        for r in mapper.relationships
+        if r.direction is not RelationshipDirection.MANYTOONE
+    }
+    tables = tables_of(mapper)
+    names = {table.fullname for table in tables}
+    found: dict[str, bool] = {}
+    for table in {t for own in tables for t in own.metadata.tables.values()}:
+        for key in table.foreign_key_constraints:
+            first, columns = key.elements[0], list(key.columns)
+            is_ours = first.target_fullname.rpartition(".")[0] in names
+            if is_ours and on_delete(first) not in SPREADING:
+                where = ", ".join(f"{table.name}.{column.name}" for column in columns)
+                relationship = by_columns.get(frozenset(columns))
+                name = f"{relationship} ({where})" if relationship else where
+                found[name] = constraint in _names(table, key, columns)
+    exact = [name for name, is_named in found.items() if is_named]
+    return exact or sorted(found)
 
 
 def _details(original: object) -> object:

@@ -1,24 +1,11 @@
 """Which relationships are loaded, and what reading any other one does."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 from sqlalchemy import event
-from sqlalchemy.orm import (
-    Load,
-    Mapper,
-    ORMExecuteState,
-    Session,
-    defer,
-    immediateload,
-    joinedload,
-    raiseload,
-    selectinload,
-    subqueryload,
-)
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, PassiveFlag, Session
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
-from sqlalchemy.orm.interfaces import ORMOption
-from sqlalchemy.orm.strategy_options import _AbstractLoad
 from sqlalchemy.util.concurrency import in_greenlet
 
 from layerkit.core.errors import UsageError
@@ -26,48 +13,61 @@ from layerkit.core.errors import UsageError
 WATCHED: Final = "layerkit.watched"
 """A key of ``session.info``: the session is one that units of work run on."""
 
-LAZY: Final = "layerkit.lazy"
-"""A key of ``session.info``: reading an attribute may load, for the driver blocks."""
-
-_EAGER: Final[Mapping[object, Callable[..., _AbstractLoad]]] = {
-    "selectin": selectinload,
-    "joined": joinedload,
-    False: joinedload,
-    "subquery": subqueryload,
-    "immediate": immediateload,
-}
-"""What ``relationship(lazy=...)`` may be, and the option that says the same."""
+_LAZY: Final = frozenset(
+    {"select", True, "raise", "raise_on_sql", "noload", None, "dynamic", "write_only"}
+)
+"""What ``relationship(lazy=...)`` says where no read brings it along."""
 
 
-def loader_options(mapper: Mapper[Any]) -> list[ORMOption]:
-    """Return options by which a relationship that was not loaded raises with its name.
+class Unloaded:
+    """Say of an attribute that was not loaded what to do, once its session is gone.
 
-    What the mapping loads eagerly is said again, since the wildcard would hide it. The
-    options of a repository or statement go before all of these.
+    It takes the place of the attribute's loader on one object, and does what that does
+    where the object is in a session again.
+
+    Args:
+        key: The name of the attribute.
     """
-    deferred: list[_AbstractLoad] = [
-        defer(getattr(mapper.class_, column.key), raiseload=True)
-        for column in mapper.column_attrs
-        if column.deferred
-    ]
-    hidden = [raiseload("*")] if mapper.relationships else []
-    own = [*_eager(mapper, frozenset({mapper})), *deferred]
-    loads = [option for option in own if isinstance(option, Load)]
-    for element in (element for load in loads for element in load.context):
-        # Else another option for the same attribute is an error.
-        element._reconcile_to_other = True  # noqa: SLF001 - SQLAlchemy's own do so; it has no public name
-    return [*hidden, *own]
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __call__(self, state: InstanceState[Any], passive: PassiveFlag) -> Any:
+        """Load the attribute of an object that is in a session.
+
+        Raises:
+            UsageError: It is in none.
+        """
+        sends = passive & PassiveFlag.SQL_OK and not passive & PassiveFlag.NO_RAISE
+        if state.detached and sends:
+            raise UsageError(
+                f"{state.class_.__name__}.{self.key} was not loaded, and no session "
+                "holds the entity now: name it in `load` of the repository or in the "
+                "options of a statement, or read it in a unit of work, after `await "
+                f"session.refresh(entity, [{self.key!r}])`"
+            )
+        attribute: Any = state.manager[self.key].impl
+        return attribute.callable_(state, passive)
 
 
-def _eager(mapper: Mapper[Any], above: frozenset[Mapper[Any]]) -> list[_AbstractLoad]:
-    options = []
-    for relationship in mapper.relationships:
-        make = _EAGER.get(relationship.lazy)
-        target = relationship.mapper
-        if make is not None and target not in above:
-            option = make(getattr(mapper.class_, relationship.key))
-            options.append(option.options(*_eager(target, above | {target})))
-    return options
+def explain_unloaded(state: InstanceState[Any]) -> None:
+    """Let an object without a session say what to do for what it has not loaded."""
+    mapper = state.mapper
+    late = [r.key for r in mapper.relationships]
+    late += [column.key for column in mapper.column_attrs if column.deferred]
+    missing = {
+        key: Unloaded(key)
+        for key in late
+        if key not in state.dict and state.manager[key].impl.callable_
+    }
+    if missing:
+        state.callables = {**missing, **state.callables}
+
+
+def lacks_eager(mapper: Mapper[Any], entity: object) -> bool:
+    """Tell whether *entity* lacks what its mapping loads with every read."""
+    held = instance_state(entity).dict
+    return any(r.key not in held for r in mapper.relationships if r.lazy not in _LAZY)
 
 
 def loaded_relations(mapper: Mapper[Any], entity: object) -> dict[str, Any]:
@@ -95,19 +95,30 @@ def keep_relations(
 def _refuse_hidden_load(state: ORMExecuteState) -> None:
     """Raise with the name of what an attribute access is about to load.
 
-    Objects that no statement with ``loader_options`` has brought, new ones say, would
-    load here, and an asynchronous driver fails at that with MissingGreenlet.
+    An asynchronous driver fails at that with MissingGreenlet, which names nothing. A
+    synchronous one may load, as ``awaitable_attrs`` and ``refresh`` may.
 
     Raises:
         UsageError: The attribute is read outside of an awaited call.
     """
-    if not (state.is_relationship_load or state.is_column_load):
+    is_hidden = state.is_relationship_load or state.is_column_load
+    if not (is_hidden and state.session.info.get(WATCHED)) or in_greenlet():
         return
-    info = state.session.info
-    if info.get(WATCHED) and not info[LAZY] and not in_greenlet():
-        path = state.loader_strategy_path
-        what = path[-1] if path else "an attribute that was deferred or has expired"
+    if state.session.get_bind(**state.bind_arguments).dialect.is_async:
+        what = _meant(state)
         raise UsageError(
-            f"{what} was not loaded, and reading it can't wait for the database: name "
-            "it in `load` of the repository, or in the options of a statement"
+            f"{what} was not loaded, or has expired, and reading an attribute can't "
+            "wait for the database: name it in `load` of the repository or in the "
+            "options of a statement, or read it after `await session.refresh(entity, "
+            f"[{what.rpartition('.')[2]!r}])`, or by awaitable_attrs of AsyncAttrs"
         )
+
+
+def _meant(state: ORMExecuteState) -> str:
+    """Return the name of the attribute that is about to be loaded."""
+    path, options = state.loader_strategy_path, state._orm_compile_options()  # noqa: SLF001 - the names of columns are nowhere public
+    if path and not state.is_column_load:
+        return str(path[-1])
+    names = getattr(options, "_only_load_props", None) or ("an attribute",)
+    owner = state.bind_mapper.class_.__name__ if state.bind_mapper else "an entity"
+    return f"{owner}.{', '.join(sorted(names))}"

@@ -10,10 +10,16 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Dialect, ScalarResult, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.attributes import flag_modified
+from sqlalchemy.orm.attributes import flag_modified, instance_state
 
 from layerkit.core.errors import NotSupportedError
 from layerkit.repository import Inc, KeyTuple, Lock
+from layerkit.sql.deletes import (
+    enforces_foreign_keys,
+    follow_delete,
+    left_to_database,
+    tables_of,
+)
 from layerkit.sql.queries import Queries
 from layerkit.sql.refresh import refresh_columns
 from layerkit.sql.transaction import CHECKED
@@ -22,13 +28,7 @@ T = TypeVar("T")
 
 
 class SessionHolder(Protocol):
-    """Know the session of the unit of work that this context stands in.
-
-    Attributes:
-        needs_loop: False where the session's driver blocks.
-    """
-
-    needs_loop: bool
+    """Know the session of the unit of work that this context stands in."""
 
     def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
         """Return the dialect of the database that the classes of *mapper* live in."""
@@ -106,10 +106,15 @@ class Objects(Generic[T]):
     async def remove(self, found: Select[T]) -> int:
         """Delete each object that *found* finds, and return how many."""
         entities = (await self.read(found)).all()
-        session = self.session
-        for entity in entities:
-            await session.delete(entity)
-        await session.flush()
+        session, mapper = self.session, self.adapter.mapper
+        enforced = await enforces_foreign_keys(session, mapper)
+        with session.no_autoflush:  # what is deleted goes in one flush, below
+            for entity in entities:
+                await session.delete(entity)
+        mappers = {instance_state(entity).mapper for entity in session.deleted}
+        with left_to_database(session.sync_session, enforced=enforced):
+            await session.flush()
+        await follow_delete(session, set().union(*map(tables_of, mappers)))
         return len(entities)
 
     async def synchronize(self) -> None:

@@ -33,7 +33,6 @@ from layerkit.sql.aggregates import AggregateQuery
 from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.forms import MYSQL
-from layerkit.sql.loading import loader_options
 
 T = TypeVar("T")
 
@@ -45,7 +44,6 @@ class Queries(Generic[T]):
         adapter: What is known of the mapped class.
         dialect: Returns the dialect of the database that the class lives in.
         load: Loader options for every statement that returns objects.
-        is_lazy: True where reading an attribute may load it.
 
     Attributes:
         options: All loader options of such a statement.
@@ -58,13 +56,10 @@ class Queries(Generic[T]):
         adapter: MappedAdapter[T],
         dialect: Callable[[], Dialect],
         load: Sequence[ORMOption],
-        *,
-        is_lazy: bool = False,
     ) -> None:
         self.adapter = adapter
         self.dialect = dialect
-        refusing = () if is_lazy else loader_options(adapter.mapper)
-        self.options: Final = (*refusing, *load)
+        self.options: Final = tuple(load)
         self.attributes: Final = adapter.attributes
         self.key: Final = [self.attributes[name] for name in adapter.key]
         self._version = adapter.version if adapter.counts_by_one else None
@@ -102,6 +97,8 @@ class Queries(Generic[T]):
         """Return *statement* so that it loads columns that are deferred elsewhere."""
         deferred = self.adapter.deferred
         late = [undefer(self.attributes[n]) for n in names if n in deferred]
+        for option in late:
+            option.propagate_to_loaders = False  # it does not stay on what is loaded
         return statement.options(*late) if late else statement
 
     def count(self, where: Specification, cap: int | None) -> Select[int]:

@@ -157,7 +157,7 @@ class SessionUnit(SQLTransaction):
 
     @override
     async def _release(self) -> None:
-        self._known, self.read_only = [], False
+        self._known, self.read_only, self._has_failed = [], False, False
         self.session.sync_session.info[COPIES].clear()
 
     @override

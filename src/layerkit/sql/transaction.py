@@ -9,7 +9,7 @@ from contextlib import (
 from typing import Any, Final
 from weakref import WeakSet
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
@@ -19,11 +19,15 @@ from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
-from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
 from layerkit.sql.engine import keep_when_cancelled
-from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
-from layerkit.sql.loading import LAZY, WATCHED
+from layerkit.sql.errors import (
+    DRIVER_ERRORS,
+    is_of_database,
+    translate,
+    translate_commit,
+)
+from layerkit.sql.loading import WATCHED, explain_unloaded
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
 from layerkit.unit_of_work import OverdueError, Transaction, shielded, within
@@ -36,7 +40,7 @@ CHECKED: Final = "layerkit.checked"
 """A key of ``session.info``: what is flushed now was checked by the verb at work."""
 
 REGISTRIES: Final = "layerkit.registries"
-"""A key of ``session.info``: where the classes that verbs work on are mapped."""
+"""A key of ``session.info``: where the classes of repositories are mapped."""
 
 _OURS: Final = "layerkit."
 _KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
@@ -72,7 +76,7 @@ class SQLTransaction(Transaction):
         super().__init__(home, read_only=read_only)
         self.needs_loop = needs_loop
         self._make_session = make_session
-        self._ends = False
+        self._ends = self._has_failed = False
         self._session: AsyncSession
 
     @property
@@ -110,6 +114,10 @@ class SQLTransaction(Transaction):
         await self._flush()
         self.may_be_stored = not self.read_only
         try:
+            bind = self.session.sync_session.bind
+            if self._has_failed and bind and bind.dialect.name == "postgresql":
+                # It answers a COMMIT with ROLLBACK, and no error, after a refusal.
+                await self.session.execute(text("SELECT 1"))
             with self._ending():
                 await self.session.commit()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
@@ -126,6 +134,14 @@ class SQLTransaction(Transaction):
             await self._write()
         except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise translate(error, registries=self._registries) from error
+
+    @override
+    def translated(self, error: BaseException) -> BaseException:
+        if not is_of_database(error):
+            return error
+        failure = translate(error, registries=self._registries)
+        self.doom(failure)
+        return failure
 
     @property
     def _registries(self) -> set[registry]:
@@ -154,6 +170,10 @@ class SQLTransaction(Transaction):
         """Count what is about to be flushed, be it by a verb that only reads."""
         self.writes += self._pending()
 
+    def note_failure(self) -> None:
+        """Remember that the database has refused a statement, be it a caught one."""
+        self._has_failed = True
+
     def note_end(self) -> None:
         """Doom the unit where somebody else has ended its transaction."""
         if not self._ends:
@@ -161,6 +181,8 @@ class SQLTransaction(Transaction):
 
     @override
     async def _release(self) -> None:
+        for state in self.session.sync_session.identity_map.all_states():
+            explain_unloaded(state)
         await self.session.close()
 
     @override
@@ -241,15 +263,9 @@ class SQLTransaction(Transaction):
 
 def watch(session: AsyncSession | Session) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    info = {
-        WATCHED: True,
-        LAZY: isinstance(session, BlockingSession | Session),
-        _KEPT: [],
-        REGISTRIES: set(),
-        EXPIRED: WeakSet(),
-        COPIES: {},
-    }
+    info = {WATCHED: True, _KEPT: [], EXPIRED: WeakSet(), COPIES: {}}
     session.info.update(info)
+    session.info.setdefault(REGISTRIES, set())
 
 
 def has_writes(session: Session) -> bool:
@@ -302,6 +318,13 @@ def hears_flushes(session: Session) -> bool:
     )
     listeners = (listener for heard in events for listener in heard)
     return any(not heard.__module__.startswith(_OURS) for heard in listeners)
+
+
+@event.listens_for(Engine, "handle_error")
+def _note_failure(_: object) -> None:
+    for block in open_blocks():
+        if isinstance(block.transaction, SQLTransaction):
+            block.transaction.note_failure()
 
 
 @event.listens_for(Session, "after_transaction_end")

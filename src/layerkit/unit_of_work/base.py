@@ -69,12 +69,17 @@ class UnitOfWork(Block):
 
         Raises:
             UnitOfWorkError: The exit is clean, but an earlier error doomed the unit.
-            AppException: The commit failed; nothing is stored.
+            AppException: The commit failed and nothing is stored, or it is what left
+                the block as an error of a driver.
         """
+        transaction = self._open_transaction()
+        failure = exc and transaction.translated(exc)
         try:
-            await shielded(self._open_transaction().leave(self, exc))
+            await shielded(transaction.leave(self, failure))
         finally:
             forget_closed_blocks()
+        if failure is not exc and failure is not None:
+            raise failure from exc
 
     def emit(self, event: object) -> None:
         """Send *event* to the sink once the unit has committed, and never otherwise.

@@ -134,6 +134,10 @@ class Transaction(ABC):
         """
         return 0
 
+    def translated(self, error: BaseException) -> BaseException:
+        """Return *error*, which leaves a block, as callers of the home know it."""
+        return error
+
     async def _deliver(
         self, hooks: list[Hook], events: list[object], sink: EventSink | None
     ) -> None:
@@ -311,7 +315,9 @@ class Transaction(ABC):
                     yield
                     self.check_doom()
                 except BaseException as error:
-                    failure = error
+                    failure = self.translated(error)
+                    if failure is not error:
+                        raise failure from error
                     raise
         except BaseException as error:
             if failure is not None and error is not failure:

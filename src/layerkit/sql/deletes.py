@@ -1,0 +1,167 @@
+"""What deleting entities does to what refers to them: by the mapping, or the database.
+
+A relationship with a delete cascade is the mapping's, and so is one whose foreign key
+can be set to null and says no more. The rest is left to the foreign keys: what their
+tables say by ON DELETE, and to refuse where they say nothing and can't be null.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, ForeignKey, Table, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import (
+    InstanceState,
+    Mapper,
+    RelationshipDirection,
+    RelationshipProperty,
+    Session,
+)
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
+
+from layerkit.sql.refresh import refresh_columns
+
+SPREADING: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
+"""What ON DELETE says where a delete is not refused."""
+
+_UNREADABLE: Final = frozenset({"dynamic", "write_only"})
+_ABSENT: Final = object()
+
+
+def on_delete(key: ForeignKey) -> str:
+    """Return what the table says by ON DELETE, in capitals; NO ACTION for nothing."""
+    return (key.ondelete or "NO ACTION").upper()
+
+
+def hands_over(relationship: RelationshipProperty[Any], *, enforced: bool) -> bool:
+    """Tell whether what refers to a deleted entity is left to the foreign keys.
+
+    Args:
+        relationship: Of the class that is deleted.
+        enforced: False where the database checks no foreign keys.
+    """
+    direction = relationship.direction
+    is_the_mappings = relationship.cascade.delete or relationship.post_update
+    if direction is RelationshipDirection.MANYTOONE or is_the_mappings:
+        return False
+    columns: list[Any] = [column for _, column in relationship.synchronize_pairs]
+    actions = {on_delete(key) for column in columns for key in column.foreign_keys}
+    if direction is RelationshipDirection.MANYTOMANY:
+        return enforced and actions == {"CASCADE"}
+    is_said = enforced and "NO ACTION" not in actions
+    return is_said or not all(column.nullable for column in columns)
+
+
+def relies_on_database(mapper: Mapper[Any]) -> bool:
+    """Tell whether the mapping has another way where no foreign keys are checked."""
+    return any(
+        hands_over(r, enforced=True) and not hands_over(r, enforced=False)
+        for r in mapper.relationships
+    )
+
+
+async def enforces_foreign_keys(session: AsyncSession, mapper: Mapper[Any]) -> bool:
+    """Tell whether the database keeps its foreign keys; SQLite does when it is told."""
+    bound = {"mapper": mapper}
+    if session.get_bind(mapper).dialect.name != "sqlite":
+        return True
+    pragma = text("PRAGMA foreign_keys")
+    return bool(await session.scalar(pragma, bind_arguments=bound))
+
+
+@contextmanager
+def left_to_database(session: Session, *, enforced: bool) -> Iterator[None]:
+    """Let a flush inside write no null that is left to the foreign keys.
+
+    The relationships of what is deleted hold what is deleted along with it and nothing
+    else for that long. The flush goes by them for its order.
+    """
+    deleted = list(session.deleted)
+    left = {
+        mapper: [
+            r
+            for r in mapper.relationships
+            if hands_over(r, enforced=enforced)
+            and not (r.viewonly or r.lazy in _UNREADABLE)
+        ]
+        for mapper in {instance_state(entity).mapper for entity in deleted}
+    }
+    along: dict[tuple[Any, ...], list[object]] = defaultdict(list)
+    for relationship in {r for found in left.values() for r in found}:
+        columns = [column for _, column in relationship.synchronize_pairs]
+        for entity in deleted:
+            is_many = relationship.direction is RelationshipDirection.ONETOMANY
+            if is_many and isinstance(entity, relationship.mapper.class_):
+                key = (relationship, *_values(entity, columns))
+                along[key].append(entity)
+    before: list[tuple[InstanceState[Any], str, object]] = []
+    for entity in deleted:
+        state = instance_state(entity)
+        for relationship in left[state.mapper]:
+            columns = [column for column, _ in relationship.synchronize_pairs]
+            found = along[(relationship, *_values(entity, columns))]
+            value = found if relationship.uselist else next(iter(found), None)
+            name = relationship.key
+            before.append((state, name, state.dict.get(name, _ABSENT)))
+            set_committed_value(entity, name, value)
+    try:
+        yield
+    finally:
+        for state, name, held in before:
+            is_expired = state.dict.pop(name, _ABSENT) is _ABSENT
+            if held is not _ABSENT and not is_expired:
+                state.dict[name] = held
+
+
+def _values(entity: object, columns: list[ColumnElement[Any]]) -> list[object]:
+    state = instance_state(entity)
+    names = (state.mapper.get_property_by_column(column).key for column in columns)
+    return [state.dict.get(name) for name in names]
+
+
+def tables_of(mapper: Mapper[Any]) -> set[Table]:
+    """Return the tables that a class is mapped to."""
+    return {table for table in mapper.tables if isinstance(table, Table)}
+
+
+async def follow_delete(session: AsyncSession, tables: Set[Table]) -> None:
+    """Let what *session* holds know what the database has done by itself.
+
+    Args:
+        session: What follows is read again there, or forgotten.
+        tables: Those that something was deleted from.
+    """
+    held = session.sync_session.identity_map
+    if not held:
+        return
+    reached = _reached(tables)
+    known = [e for e in held.values() if reached & set(instance_state(e).mapper.tables)]
+    await refresh_columns(session, known)
+    for entity in held.values():
+        state = instance_state(entity)
+        for relationship in state.mapper.relationships:
+            is_one = relationship.direction is RelationshipDirection.MANYTOONE
+            related = state.dict.get(relationship.key) if is_one else None
+            if related is not None and instance_state(related).deleted:
+                session.expire(entity, [relationship.key])
+
+
+def _reached(tables: Set[Table]) -> set[Table]:
+    """Return the tables that a delete changes by itself, over any number of keys."""
+    every = {t for table in tables for t in table.metadata.tables.values()}
+    reached: set[Table] = set()
+    names, size = {table.fullname for table in tables}, -1
+    while len(reached) > size:
+        size = len(reached)
+        reached |= {t for t in every if any(_spreads(k, names) for k in t.foreign_keys)}
+        names |= {table.fullname for table in reached}
+    return reached
+
+
+def _spreads(key: ForeignKey, names: Set[str]) -> bool:
+    if key.target_fullname.rpartition(".")[0] not in names:
+        return False
+    # One that can't be null is left to the database, which may say more than the table.
+    return on_delete(key) in SPREADING or not key.parent.nullable
