@@ -7,7 +7,6 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from sqlalchemy import URL, Dialect, Engine, MetaData, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapper, Session, sessionmaker
 from typing_extensions import TypeVar, override
@@ -17,7 +16,7 @@ from layerkit.repository import Backend, EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.engine import BEGIN_OPTION, make_engine
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.session import unit_of
 from layerkit.sql.transaction import SQLTransaction
 from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
@@ -166,7 +165,7 @@ class Database(SQLHome):
         try:
             async with self.engine.begin() as connection:
                 await connection.run_sync(metadata.create_all)
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             failure = translate(error, url=self.engine.url)
             raise failure from error
 
@@ -180,7 +179,7 @@ class Database(SQLHome):
         try:
             async with self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             failure = translate(error, url=self.engine.url)
             raise failure from error
 

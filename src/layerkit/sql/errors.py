@@ -5,6 +5,7 @@ are read for names only, never for their words, which a server may translate.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import (
     InvalidRequestError,
     MissingGreenlet,
     PendingRollbackError,
+    SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -77,6 +79,17 @@ SQLITE_CODES: Final[Mapping[int, Failure]] = {
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
 
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """Return what to catch: SQLAlchemy's errors, and what drivers raise past it.
+
+    Before SQLAlchemy 2.1 that is also what asyncpg raises while it connects.
+    """
+    asyncpg: Any = sys.modules.get("asyncpg")
+    own = () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
+    return (SQLAlchemyError, *DRIVER_ERRORS, *own)
+
+
 _WRITTEN: Final = re.compile(
     r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+([^\s(]+)", re.IGNORECASE
 )
@@ -133,6 +146,8 @@ def translate(
         registries: Where other classes are mapped, which a flush or a COMMIT may be
             about; the adapter's own is looked in as well.
     """
+    if type(error).__module__.startswith("asyncpg."):
+        error = DBAPIError(None, None, error)  # see driver_errors
     if isinstance(error, StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
     if isinstance(error, DBAPIError):

@@ -11,7 +11,6 @@ from weakref import WeakSet
 
 from sqlalchemy import event
 from sqlalchemy import inspect as inspected
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import InstanceState, Session, SessionTransaction, registry
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
@@ -20,7 +19,7 @@ from typing_extensions import override
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
-from layerkit.sql.errors import DRIVER_ERRORS, translate, translate_commit
+from layerkit.sql.errors import driver_errors, translate, translate_commit
 from layerkit.sql.loading import WATCHED
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
@@ -101,7 +100,7 @@ class SQLTransaction(Transaction):
         try:
             with self._ending():
                 await self.session.commit()
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             told = translate if self.read_only else translate_commit
             raise told(error, registries=self._registries) from error
 
@@ -113,7 +112,7 @@ class SQLTransaction(Transaction):
     async def _flush(self) -> None:
         try:
             await self._write()
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             raise translate(error, registries=self._registries) from error
 
     @property
@@ -164,7 +163,7 @@ class SQLTransaction(Transaction):
                 await begin_by_hand(session)
                 await self._write()
                 nested = await session.begin_nested()
-            except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            except driver_errors() as error:
                 failure = translate(error, registries=self._registries)
                 self.doom(failure)
                 raise failure from error
@@ -189,7 +188,7 @@ class SQLTransaction(Transaction):
         try:
             await self._write()
             await shielded(nested.commit())
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             raise translate(error, registries=self._registries) from error
 
     async def _undo_savepoint(self, nested: AsyncSessionTransaction) -> None:
@@ -203,7 +202,7 @@ class SQLTransaction(Transaction):
             await refresh_columns(self.session, held)
             if self.session.sync_session.info[COPIES]:
                 remember_collections(self.session.sync_session)
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             raise translate(error, registries=self._registries) from error
 
     def _check_read_only(self) -> None:
