@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sybil.integration.pytest import SybilItem
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[place] = item
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say in one line for each reason how many tests were skipped."""
     reports = terminalreporter.stats.get("skipped", [])
     for reason, count in Counter(report.longrepr[2] for report in reports).items():

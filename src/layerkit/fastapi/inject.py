@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 from fastapi import BackgroundTasks, Depends, Response
 from fastapi.params import Depends as DependsMarker
@@ -80,22 +80,29 @@ class Resolver:
         return f"Inject[{describe(self.key)}]"
 
 
-@dataclass(frozen=True)
 class _Inject(DependsMarker):
-    """Become a Resolver once FastAPI fills in the annotated type as the dependency."""
+    """Become a Resolver once FastAPI fills in the annotated type as the dependency.
 
-    # Two parameters may ask for one transient: what is shared is the scope's to say.
-    use_cache: bool = False
-    # So that FastAPI refuses a generator that would outlive what it is given.
-    scope: Literal["function", "request"] | None = "function"
+    A property, since older releases set the attribute of a copy, and newer ones make
+    another object: of a frozen dataclass, which writes past ``__setattr__``.
+    """
 
+    @property  # type: ignore[explicit-override]  # not seen by a setter
     @override
-    def __post_init__(self) -> None:
-        if self.dependency is not None and not isinstance(self.dependency, Resolver):
-            object.__setattr__(self, "dependency", Resolver(self.dependency))
+    def dependency(self) -> Resolver | None:
+        """The resolver of the annotated type, once it is known."""
+        return cast("Resolver | None", vars(self)["dependency"])
+
+    @dependency.setter
+    def dependency(self, value: Key | Resolver | None) -> None:
+        is_key = value is not None and not isinstance(value, Resolver)
+        vars(self)["dependency"] = Resolver(value) if is_key else value
 
 
-Inject = Annotated[T, _Inject()]
+# No cache: two parameters may ask for one transient, and what is shared is the scope's
+# to say. "function", so that FastAPI refuses a generator that would outlive what it is
+# given.
+Inject = Annotated[T, _Inject(use_cache=False, scope="function")]
 """Ask the factory for an object: ``users: Inject[UserService]``.
 
 All parameters of one request share one scope. It is closed when the route has returned

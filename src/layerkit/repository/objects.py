@@ -8,6 +8,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from inspect import signature
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -21,7 +22,7 @@ from typing import (
 )
 
 import pydantic
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError
@@ -32,6 +33,8 @@ from layerkit.repository.query import field
 
 T = TypeVar("T")
 
+# Since pydantic 2.11.
+_HAS_BY_NAME: Final = "by_name" in signature(BaseModel.model_validate).parameters
 _STAMPS: Final[Mapping[str, type]] = {
     "created_at": datetime,
     "updated_at": datetime,
@@ -141,7 +144,11 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
     @override
     def construct(self, values: Mapping[str, object]) -> T:
         # By name: data come from code, while aliases are for what comes from outside.
-        made = self._model.model_validate(dict(values), by_name=True)
+        model = self._model
+        if _HAS_BY_NAME:
+            made = model.model_validate(dict(values), by_name=True)
+        else:
+            made = model.model_validate(_by_alias(model, values))
         entity: T = made  # type: ignore[assignment] # a T, as the class is
         return entity
 
@@ -194,6 +201,22 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
     def _model(self) -> type[BaseModel]:
         model: type[BaseModel] = self.entity  # type: ignore[assignment] # see make_adapter
         return model
+
+
+def _by_alias(model: type[BaseModel], values: Mapping[str, object]) -> dict[Any, Any]:
+    """Return *values* where the validation aliases of *model* look for them."""
+    given: dict[Any, Any] = {}
+    for name, value in values.items():
+        found = model.model_fields.get(name)
+        alias = (found and found.validation_alias) or name
+        if isinstance(alias, AliasChoices):
+            alias = alias.choices[0]
+        *way, last = alias.path if isinstance(alias, AliasPath) else [alias]
+        place = given
+        for step in way:
+            place = place.setdefault(step, {})
+        place[last] = value
+    return given
 
 
 def make_adapter(entity: type) -> EntityAdapter[Any] | None:

@@ -9,6 +9,7 @@ from typing import Any, Final, Self, TypeVar, cast, overload
 from pydantic import (
     PrivateAttr,
     SecretStr,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -220,9 +221,14 @@ class Settings(BaseSettings):
         for name, value in super().__repr_args__():
             yield name, redacted(name or "", value)
 
-    @model_serializer(mode="wrap", when_used="json")
-    def _redact_json(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    # Not `when_used="json"`: before pydantic 2.14 that drops include= and exclude=.
+    @model_serializer(mode="wrap")
+    def _redact_json(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
+        if info.mode != "json":
+            return values
         return {name: redacted(name, value) for name, value in values.items()}
 
 

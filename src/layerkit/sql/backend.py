@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Generic
 
 from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.interfaces import ORMOption
@@ -39,7 +38,7 @@ from layerkit.sql.deletes import (
     tables_of,
 )
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.loading import keep_relations, loaded_relations
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
@@ -110,7 +109,7 @@ class SQLBackend(Backend[T], Generic[T]):
                     remember_collections(session)
             except AppException:
                 raise  # bad data dooms nothing; what a flush refuses has doomed already
-            except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            except driver_errors() as error:
                 translated = translate(error, self._mapped, self._url())
                 transaction.doom(translated)
                 raise translated from error

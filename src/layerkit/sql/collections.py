@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.types import TypeEngine
 
-from layerkit.sql.types import UTCDateTime
+from layerkit.sql.types import UTCDateTime, python_type
 
 COPIES: Final = "layerkit.copies"
 """A key of ``session.info``: the objects of the open unit that hold collections."""
@@ -81,5 +81,5 @@ def _names_of(mapper: Mapper[Any]) -> tuple[str, ...]:
 def _may_hold(kind: TypeEngine[Any]) -> bool:
     if isinstance(kind, TypeDecorator):
         return not isinstance(kind, UTCDateTime)
-    held = kind.python_type
-    return held is object or issubclass(held, _COLLECTIONS)  # object: it does not say
+    held = python_type(kind)
+    return held is None or issubclass(held, _COLLECTIONS)

@@ -7,7 +7,6 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Mapper, Session, registry, sessionmaker
 from sqlalchemy.pool import Pool, QueuePool
@@ -19,7 +18,7 @@ from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.engine import BEGIN_OPTION, BOUND_TO_LOOP, make_engine
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.session import unit_of
 from layerkit.sql.transaction import REGISTRIES, SQLTransaction
 from layerkit.unit_of_work import (
@@ -214,7 +213,7 @@ class Database(SQLHome):
             else:
                 async with engine.begin() as opened:
                     await opened.run_sync(work)
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             failure = translate(error, url=engine.url)
             raise failure from error
 

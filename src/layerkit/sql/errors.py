@@ -5,6 +5,7 @@ are read for names only, never for their words, which a server may translate.
 """
 
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeGuard, cast
@@ -86,6 +87,17 @@ DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 _SENDERS: Final = tuple(f"sqlalchemy.{n}" for n in ("engine", "pool", "dialects"))
 """Where SQLAlchemy talks to a driver."""
 
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """Return what to catch: SQLAlchemy's errors, and what drivers raise past it.
+
+    Before SQLAlchemy 2.1 that is also what asyncpg raises while it connects.
+    """
+    asyncpg: Any = sys.modules.get("asyncpg")
+    own = () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
+    return (SQLAlchemyError, *DRIVER_ERRORS, *own)
+
+
 _WRITTEN: Final = re.compile(
     r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+([^\s(]+)", re.IGNORECASE
 )
@@ -155,6 +167,8 @@ def translate(
         registries: Where other classes are mapped, which a flush or a COMMIT may be
             about; the adapter's own is looked in as well.
     """
+    if type(error).__module__.startswith("asyncpg."):
+        error = DBAPIError(None, None, error)  # see driver_errors
     if isinstance(error, StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
     if isinstance(error, DBAPIError):

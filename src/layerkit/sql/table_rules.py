@@ -18,7 +18,7 @@ from sqlalchemy.types import JSON, TypeDecorator
 from layerkit.repository import Comparison, FieldInfo, UniqueRule
 from layerkit.sql.defaults import is_made_here
 from layerkit.sql.mixins import LIVE
-from layerkit.sql.types import UTCDateTime
+from layerkit.sql.types import UTCDateTime, python_type
 
 
 def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo:
@@ -30,9 +30,7 @@ def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo
     if is_moment:
         kind = datetime
     elif not isinstance(column.type, TypeDecorator | JSON):
-        kind = column.type.python_type
-    if kind is object:  # SQLAlchemy's word for a type that does not say
-        kind = None
+        kind = python_type(column.type)
     is_filled_in = (
         is_version
         or column.default is not None

@@ -11,7 +11,6 @@ from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy import inspect as inspected
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import InstanceState, Session, SessionTransaction, registry
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
@@ -22,7 +21,7 @@ from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
 from layerkit.sql.engine import keep_when_cancelled
 from layerkit.sql.errors import (
-    DRIVER_ERRORS,
+    driver_errors,
     is_of_database,
     translate,
     translate_commit,
@@ -120,7 +119,7 @@ class SQLTransaction(Transaction):
                 await self.session.execute(text("SELECT 1"))
             with self._ending():
                 await self.session.commit()
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             told = translate if self.read_only else translate_commit
             raise told(error, registries=self._registries) from error
 
@@ -132,7 +131,7 @@ class SQLTransaction(Transaction):
     async def _flush(self) -> None:
         try:
             await self._write()
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             raise translate(error, registries=self._registries) from error
 
     @override
@@ -197,7 +196,7 @@ class SQLTransaction(Transaction):
                 await session.run_sync(begin_by_hand)
                 await self._write()
                 nested = await session.begin_nested()
-            except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+            except driver_errors() as error:
                 failure = translate(error, registries=self._registries)
                 self.doom(failure)
                 raise failure from error
@@ -222,7 +221,7 @@ class SQLTransaction(Transaction):
         try:
             await self._write()
             await self._whole(nested.commit())
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             raise translate(error, registries=self._registries) from error
 
     async def _whole(self, step: Awaitable[None]) -> None:
@@ -252,7 +251,7 @@ class SQLTransaction(Transaction):
             await refresh_columns(self.session, held)
             if self.session.sync_session.info[COPIES]:
                 remember_collections(self.session.sync_session)
-        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        except driver_errors() as error:
             raise translate(error, registries=self._registries) from error
 
     def _check_read_only(self) -> None:

@@ -11,6 +11,15 @@ from typing_extensions import override
 from layerkit.sql.forms import MYSQL
 
 
+def python_type(kind: TypeEngine[Any]) -> type | None:
+    """Return the class of a column type's values; None where the type does not say."""
+    try:
+        held = kind.python_type
+    except NotImplementedError:  # before SQLAlchemy 2.1, and in types of a user's own
+        return None
+    return None if held is object else held
+
+
 class UTCDateTime(TypeDecorator[datetime]):
     """Store aware datetimes to the microsecond, and return them in UTC.
 
