@@ -465,12 +465,11 @@ async def test_a_refused_delete_leaves_the_collection_as_it_was(url: str) -> Non
         await of(database, child_class).create({"id": 1, "parent_id": 1})
 
         async with database.unit_of_work() as unit:
-            held = await parents.get_by_id(1)
+            held: Any = await parents.get_by_id(1)
             with pytest.raises(ConflictError):
                 async with unit.savepoint():
                     await parents.delete(1)
-            found = await parents.get_by_id(1)
-            assert found is not None
+            found: Any = await parents.get_by_id(1)
             assert found is held
             assert [child.id for child in found.children] == [1]
 

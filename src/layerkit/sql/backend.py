@@ -36,10 +36,15 @@ from layerkit.sql.deletes import (
 )
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
-from layerkit.sql.loading import keep_relations, loaded_relations
+from layerkit.sql.loading import (
+    brought_along,
+    has_all,
+    keep_relations,
+    loaded_relations,
+)
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
-from layerkit.sql.refresh import EXPIRED, fill_expired, forget
+from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_eagerly
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
 from layerkit.sql.transaction import hears_flushes
@@ -76,6 +81,7 @@ class SQLBackend(Backend[T], Generic[T]):
         self._holds_collections = holds_collections(adapter.mapper)
         self._plain = {way: is_plain(adapter, way) for way in get_args(Way)}
         self._loads_more = bool(load)
+        self._brings = brought_along(adapter.mapper, load)
         self._relies = relies_on_database(adapter.mapper)
         self._tables = tables_of(adapter.mapper)
         self.takes_values = self._plain["insert"] and builds_plainly(adapter)
@@ -142,7 +148,11 @@ class SQLBackend(Backend[T], Generic[T]):
         if state.persistent:
             raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
+        new = [*session.new]  # with what the entity brings along
         await session.flush()
+        if not has_all(entity, self._brings):
+            await self._objects.read(self._queries.select_one(state.identity or ()))
+        await load_eagerly(session, new)
         return entity
 
     @override
@@ -172,9 +182,11 @@ class SQLBackend(Backend[T], Generic[T]):
     ) -> T | None:
         if where == ALL and lock is None:
             held = self._objects.held(key)
-            if held is not None and not instance_state(held).expired:
+            is_known = held is not None and not instance_state(held).expired
+            if is_known and has_all(held, self._brings):
                 return held
-            if self._queries.sends_whole(key):  # the session's own way is the fastest
+            # The session's own way is the fastest, but it completes nothing.
+            if not is_known and self._queries.sends_whole(key):
                 session, options = self._home.session(), self._queries.options
                 return await session.get(self._mapped.entity, key, options=options)
         found = await self._objects.read(self._queries.select_one(key, where), lock)

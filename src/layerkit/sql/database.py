@@ -8,8 +8,13 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import URL, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Mapper, Session, registry, sessionmaker
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+)
+from sqlalchemy.orm import Mapper, Session, registry, scoped_session, sessionmaker
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
@@ -300,6 +305,7 @@ def make_home(source: object) -> Home | None:
         raise UsageError(
             "a repository takes Database(engine) in place of an AsyncEngine"
         )
+    _refuse_scoped(source)
     _refuse_synchronous(source)
     return None
 
@@ -309,11 +315,20 @@ def _session_factory(target: object) -> async_sessionmaker[Any]:
         return target
     if isinstance(target, AsyncEngine):
         return async_sessionmaker(target)
+    _refuse_scoped(target)
     _refuse_synchronous(target)
     raise UsageError(
         "a Database is made from an address, an AsyncEngine or an async_sessionmaker, "
         f"got a {type(target).__name__}"
     )
+
+
+def _refuse_scoped(target: object) -> None:
+    if isinstance(target, async_scoped_session | scoped_session):
+        raise UsageError(
+            f"{type(target).__name__} hands out sessions and is none: call it for the "
+            "session of the present scope, or pass its `session_factory`"
+        )
 
 
 def _refuse_synchronous(target: object) -> None:
