@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Generic
 
 from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
@@ -39,10 +40,15 @@ from layerkit.sql.deletes import (
 )
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
-from layerkit.sql.loading import keep_relations, loaded_relations
+from layerkit.sql.loading import (
+    brought_along,
+    has_all,
+    keep_relations,
+    loaded_relations,
+)
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
-from layerkit.sql.refresh import EXPIRED, fill_expired, forget
+from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_eagerly
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
 from layerkit.sql.transaction import hears_flushes
@@ -83,6 +89,10 @@ class SQLBackend(Backend[T], Generic[T]):
     @override
     def takes_values(self) -> bool:
         return self._is_plain("insert") and builds_plainly(self._mapped)
+
+    @cached_property
+    def _brings(self) -> list[list[str]]:
+        return brought_along(self._mapped.mapper, self._queries.options)
 
     @override
     async def run(
@@ -147,7 +157,11 @@ class SQLBackend(Backend[T], Generic[T]):
         if state.persistent:
             raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
+        new = [*session.new]  # with what the entity brings along
         await session.flush()
+        if not has_all(entity, self._brings):
+            await self._objects.read(self._queries.select_one(state.identity or ()))
+        await load_eagerly(session, new)
         return entity
 
     @override
@@ -194,9 +208,11 @@ class SQLBackend(Backend[T], Generic[T]):
     ) -> T | None:
         if where == ALL and lock is None:
             held = self._objects.held(key)
-            if held is not None and not instance_state(held).expired:
+            is_known = held is not None and not instance_state(held).expired
+            if is_known and has_all(held, self._brings):
                 return held
-            if self._queries.sends_whole(key):  # the session's own way is the fastest
+            # The session's own way is the fastest, but it completes nothing.
+            if not is_known and self._queries.sends_whole(key):
                 session, options = self._home.session(), self._queries.options
                 return await session.get(self._mapped.entity, key, options=options)
         found = await self._objects.read(self._queries.select_one(key, where), lock)
