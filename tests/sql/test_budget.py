@@ -6,11 +6,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    mapped_column,
+    relationship,
+    selectinload,
+)
 
 from layerkit.repository import ALL, Inc, Repository, field
-from layerkit.sql import Database, UUIDKeyMixin, statements
+from layerkit.sql import Database, SQLRepository, UUIDKeyMixin, statements
 
 
 class Base(DeclarativeBase):
@@ -31,6 +37,33 @@ class Label(UUIDKeyMixin, Base):
 
 
 class Parts(Repository[Part, int]): ...
+
+
+class Crate(Base):
+    """Bring its lid in its own SELECT, and its bolts by a second."""
+
+    __tablename__ = "budget_crates"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    lid_id: Mapped[int | None] = mapped_column(ForeignKey("budget_labels.id"))
+    lid: Mapped[Label | None] = relationship(lazy="joined")
+    bolts: Mapped[list["Bolt"]] = relationship(lazy="selectin")
+    nails: Mapped[list["Nail"]] = relationship()
+
+
+class Bolt(Base):
+    __tablename__ = "budget_bolts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    crate_id: Mapped[int] = mapped_column(
+        ForeignKey("budget_crates.id", ondelete="CASCADE")
+    )
+
+
+class Nail(Base):
+    __tablename__ = "budget_nails"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    crate_id: Mapped[int] = mapped_column(
+        ForeignKey("budget_crates.id", ondelete="CASCADE")
+    )
 
 
 Verb = Callable[[Parts], Awaitable[Any]]
@@ -117,6 +150,11 @@ def engine_of(parts: Parts) -> Any:
     return parts.home.engine
 
 
+def home_of(parts: Parts) -> Database:
+    assert isinstance(parts.home, Database)
+    return parts.home
+
+
 @pytest.mark.parametrize("name", BUDGETS)
 @pytest.mark.defect("R32")
 @pytest.mark.defect("R36")
@@ -166,6 +204,54 @@ async def test_what_the_unit_has_loaded_costs_nothing_to_get(parts: Parts) -> No
         held = await parts.get_by_id(1)
         with statements(max=0):
             assert await parts.get_by_id(1) is held
+
+
+async def test_eager_relations_cost_a_create_what_they_cost_a_get(
+    parts: Parts,
+) -> None:
+    class Nailed(SQLRepository[Crate, int]):
+        load = (selectinload(Crate.nails),)
+
+    plain = Repository[Crate, int](parts.home, Crate)
+    for repository, read in ((plain, 2), (Nailed(home_of(parts)), 3)):
+        with statements() as creating:
+            crate = await repository.create({})
+        with statements() as getting:
+            await repository.get_by_id(crate.id)
+
+        assert (creating.count, getting.count) == (1 + read, read)
+
+
+async def test_an_entity_that_brings_its_eager_relations_is_read_no_more(
+    parts: Parts,
+) -> None:
+    crates = Repository[Crate, int](parts.home, Crate)
+
+    with statements() as seen:
+        await crates.create(Crate(lid=None, bolts=[Bolt()]))
+
+    assert seen.count == 2, seen.sql  # an INSERT into each table
+
+
+@pytest.mark.parametrize("holds", [True, False])
+async def test_a_delete_reads_again_what_the_unit_holds_and_it_may_reach(
+    parts: Parts, holds: bool
+) -> None:
+    crates = Repository[Crate, int](parts.home, Crate)
+    nails = Repository[Nail, int](parts.home, Nail)
+    made = [await crates.create({}) for _ in range(3)]
+    await nails.create_many({"crate_id": crate.id} for crate in made)
+
+    async with crates.unit_of_work():
+        held = await nails.find(ALL) if holds else []
+        await parts.get_by_id(1)  # which no foreign key reaches
+        with statements() as one:
+            await crates.delete(made[0].id)
+        with statements() as rest:
+            await crates.delete_where(ALL)
+
+    assert (one.count, rest.count) == ((2, 2) if held else (1, 1)), one.sql + rest.sql
+    assert await nails.count() == 0
 
 
 @pytest.mark.defect("R31")

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import (
     AsyncSession,
+    async_scoped_session,
     async_sessionmaker,
     create_async_engine,
 )
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 from layerkit.core.errors import (
     AppException,
@@ -209,6 +211,37 @@ async def test_a_statement_that_is_cancelled_by_the_server_timed_out(
 
 
 # What is no home, or not this one
+
+
+@pytest.mark.parametrize(
+    "scoped",
+    [
+        async_scoped_session(async_sessionmaker(), scopefunc=lambda: 1),
+        scoped_session(sessionmaker()),
+    ],
+    ids=["async", "sync"],
+)
+def test_a_registry_of_sessions_is_to_be_called(scoped: Any) -> None:
+    for take in (
+        Database,
+        lambda source: Repository[Author, int](source, Author),
+        lambda source: SQLRepository[Author, int](source, Author),
+    ):
+        with pytest.raises(UsageError, match=r"scoped_session .*call it"):
+            take(scoped)
+
+
+async def test_a_called_registry_is_a_session(sqlite: Database) -> None:
+    scoped = async_scoped_session(
+        async_sessionmaker(sqlite.engine), scopefunc=asyncio.current_task
+    )
+    authors = Repository[Author, int](scoped(), Author)
+
+    await authors.create({"name": "Ada"})
+    await scoped.commit()
+    await scoped.remove()
+
+    assert await Repository[Author, int](sqlite, Author).count() == 1
 
 
 def test_a_repository_takes_no_engine() -> None:

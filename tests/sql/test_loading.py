@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, String, create_engine, inspect, select
+from sqlalchemy import ForeignKey, String, create_engine, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncAttrs,
@@ -25,6 +25,7 @@ from sqlalchemy.orm import (
     raiseload,
     relationship,
     selectinload,
+    undefer,
 )
 
 from layerkit.core.errors import UsageError
@@ -328,3 +329,183 @@ async def test_a_history_of_what_was_not_loaded_is_no_error(loading: Database) -
     token.user = User(name="Bob")
 
     assert token.user.name == "Bob"
+
+
+# What is there after a verb
+
+
+class Shop(Base):
+    """Bring its goods by a second statement, and its owner by the same."""
+
+    __tablename__ = "loading_shops"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("loading_users.id"))
+    owner: Mapped[User | None] = relationship(lazy="joined")
+    goods: Mapped[list["Good"]] = relationship(lazy="selectin")
+    doors: Mapped[list["Door"]] = relationship()
+
+
+class Good(Base):
+    __tablename__ = "loading_goods"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int | None] = mapped_column(ForeignKey("loading_shops.id"))
+    maker_id: Mapped[int | None] = mapped_column(ForeignKey("loading_users.id"))
+    maker: Mapped[User | None] = relationship(lazy="immediate")
+
+
+class Door(Base):
+    __tablename__ = "loading_doors"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int | None] = mapped_column(ForeignKey("loading_shops.id"))
+    keys: Mapped[list["Key"]] = relationship(lazy="subquery")
+
+
+class Key(Base):
+    __tablename__ = "loading_keys"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    door_id: Mapped[int | None] = mapped_column(ForeignKey("loading_doors.id"))
+
+
+class Shops(SQLRepository[Shop, int]): ...
+
+
+class LoadedShops(SQLRepository[Shop, int]):
+    load = (selectinload(Shop.doors).selectinload(Door.keys),)
+
+
+async def by_create(shops: Shops | LoadedShops) -> Shop:
+    return await shops.create({"id": 1, "owner_id": 1})
+
+
+async def by_create_many(shops: Shops | LoadedShops) -> Shop:
+    items = [{"owner_id": 1}, {"owner_id": 1}]
+    return (await shops.create_many(items, returning=True))[1]
+
+
+async def by_create_many_of_entities(shops: Shops | LoadedShops) -> Shop:
+    items = [Shop(id=1, owner_id=1)]
+    return (await shops.create_many(items, returning=True))[0]
+
+
+async def by_create_and_get(shops: Shops | LoadedShops) -> Shop:
+    await shops.create({"id": 1, "owner_id": 1})
+    found = await shops.get_by_id(1)
+    assert found is not None
+    return found
+
+
+async def by_upsert_of_a_new_one(shops: Shops | LoadedShops) -> Shop:
+    return await shops.upsert({"id": 1, "owner_id": 1}, key="id")
+
+
+CREATING = [
+    by_create,
+    by_create_many,
+    by_create_many_of_entities,
+    by_create_and_get,
+    by_upsert_of_a_new_one,
+]
+
+
+@pytest.mark.parametrize("verb", CREATING)
+@pytest.mark.parametrize("in_unit", [True, False])
+async def test_what_the_mapping_loads_eagerly_is_there_after_each_verb(
+    loading: Database, verb: Any, in_unit: bool
+) -> None:
+    if in_unit:
+        async with loading.unit_of_work():
+            shop = await verb(Shops(loading))
+    else:
+        shop = await verb(Shops(loading))
+
+    assert shop.owner is not None
+    assert (shop.owner.name, shop.goods) == ("Ada", [])
+    with pytest.raises(UsageError, match=r"Shop\.doors was not loaded"):
+        _ = shop.doors
+
+
+@pytest.mark.parametrize("verb", CREATING)
+async def test_what_load_names_is_there_after_each_verb(
+    loading: Database, verb: Any
+) -> None:
+    shop = await verb(LoadedShops(loading))
+
+    assert shop.owner is not None
+    assert (shop.owner.name, shop.goods, shop.doors) == ("Ada", [], [])
+
+
+async def test_what_an_entity_brings_along_has_its_own_eager_relations(
+    loading: Database,
+) -> None:
+    goods = [Good(maker_id=1), Good(maker_id=1), Good()]
+    shop = await Shops(loading).create(Shop(goods=goods, doors=[Door()]))
+
+    assert shop.owner is None
+    assert [good.maker.name if good.maker else None for good in shop.goods] == [
+        "Ada",
+        "Ada",
+        None,
+    ]
+    assert shop.doors[0].keys == []
+
+
+async def test_load_reaches_what_an_entity_has_brought_along(
+    loading: Database,
+) -> None:
+    class Chained(SQLRepository[Shop, int]):
+        load = (selectinload(Shop.owner).selectinload(User.tokens),)
+
+    shop = await Chained(loading).create({"owner_id": 1})
+
+    assert shop.owner is not None
+    assert texts(shop.owner.tokens) == ["a", "b"]
+
+
+async def test_what_a_unit_holds_is_completed_by_a_repository_that_loads_more(
+    loading: Database,
+) -> None:
+    shops, loaded = Shops(loading), LoadedShops(loading)
+    await shops.create(Shop(id=1, doors=[Door(keys=[Key()])]))
+    async with loading.unit_of_work():
+        held = await shops.get_by_id(1)
+
+        found = await loaded.get_by_id(1)
+
+        assert found is not None
+        assert found is held
+        assert len(found.doors[0].keys) == 1
+        with statements(max=0):
+            assert await loaded.get_by_id(1) is held
+        loaded.db_session.expire(found.doors[0], ["keys"])
+        assert await loaded.get_by_id(1) is held
+        assert len(found.doors[0].keys) == 1
+
+
+async def test_an_option_for_columns_or_everything_is_no_relationship(
+    loading: Database,
+) -> None:
+    class Odd(SQLRepository[User, int]):
+        load = (undefer(User.bio), raiseload("*"))
+
+    users = Odd(loading)
+    async with users.unit_of_work():
+        user = await users.create({"name": "Bob"})
+        held = await users.get_by_id(user.id)
+
+        assert held is user
+        assert held.bio is None
+
+
+async def test_a_key_that_is_held_and_stored_anew_brings_its_relations(
+    loading: Database,
+) -> None:
+    shops = Shops(loading)
+    await shops.create({"id": 1})
+    async with shops.unit_of_work():
+        held = await shops.get_by_id(1)
+        await shops.db_session.execute(text("DELETE FROM loading_shops"))
+
+        stored = await shops.create({"id": 1, "owner_id": 1})
+
+        assert stored is held
+        assert stored.owner is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, Generic
 
 from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
@@ -40,10 +41,15 @@ from layerkit.sql.deletes import (
 )
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import DRIVER_ERRORS, translate
-from layerkit.sql.loading import keep_relations, loaded_relations
+from layerkit.sql.loading import (
+    brought_along,
+    has_all,
+    keep_relations,
+    loaded_relations,
+)
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
-from layerkit.sql.refresh import EXPIRED, fill_expired, forget
+from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_along
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
 from layerkit.sql.transaction import hears_flushes
@@ -79,6 +85,11 @@ class SQLBackend(Backend[T], Generic[T]):
         self._objects = Objects(home, self._queries)
         self._plain: dict[Way, bool] = {}
         self._loads_more = bool(load)
+
+    @cached_property
+    def _brings(self) -> list[list[str]]:
+        """What a read brings along, as paths of names."""
+        return brought_along(self._mapped.mapper, self._queries.options)
 
     @property
     @override
@@ -144,11 +155,12 @@ class SQLBackend(Backend[T], Generic[T]):
             row = self._mapped.inserted(entity)
             await session.execute(insert(self._mapped.entity).values(row))
             await session.refresh(held)
+            await load_along(session, [held], self._queries.options)
             return held
         if state.persistent:
             raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
-        await session.flush()
+        await self._flush_whole([entity])
         return entity
 
     @override
@@ -184,9 +196,10 @@ class SQLBackend(Backend[T], Generic[T]):
         is_alone = self._plainly("insert") and not self._brings_others(entities)
         if name == "sqlite" and is_counted and is_alone:
             await insert_counted(session, self._mapped, entities)
+            await load_along(session, entities, self._queries.options)
         else:
             session.add_all(entities)
-            await session.flush()
+            await self._flush_whole(entities)
         return list(entities)
 
     @override
@@ -195,9 +208,11 @@ class SQLBackend(Backend[T], Generic[T]):
     ) -> T | None:
         if where == ALL and lock is None:
             held = self._objects.held(key)
-            if held is not None and not instance_state(held).expired:
+            is_known = held is not None and not instance_state(held).expired
+            if is_known and has_all(held, self._brings):
                 return held
-            if self._queries.sends_whole(key):  # the session's own way is the fastest
+            # The session's own way is the fastest, but it completes nothing.
+            if not is_known and self._queries.sends_whole(key):
                 session, options = self._home.session(), self._queries.options
                 return await session.get(self._mapped.entity, key, options=options)
         found = await self._objects.read(self._queries.select_one(key, where), lock)
@@ -404,6 +419,14 @@ class SQLBackend(Backend[T], Generic[T]):
         if what not in self._plain:
             self._plain[what] = is_plain(self._mapped, what)
         return self._plain[what]
+
+    async def _flush_whole(self, entities: Sequence[T]) -> None:
+        """Write new *entities*, and read what a read of them brings along."""
+        session = self._home.session()
+        new = [*session.new]  # with what the entities bring along themselves
+        await session.flush()
+        await load_along(session, entities, self._queries.options)
+        await load_along(session, new)
 
     async def _deletes_plainly(self) -> bool:
         """Tell whether a DELETE does all that the mapping and the tables ask for."""

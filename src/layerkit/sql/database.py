@@ -8,8 +8,13 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Mapper, Session, registry, sessionmaker
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_scoped_session,
+    async_sessionmaker,
+)
+from sqlalchemy.orm import Mapper, Session, registry, scoped_session, sessionmaker
 from sqlalchemy.pool import Pool, QueuePool
 from typing_extensions import TypeVar, override
 
@@ -340,6 +345,7 @@ def make_home(source: object) -> Home | None:
         raise UsageError(
             "a repository takes a Session or sessionmaker(engine) in place of an Engine"
         )
+    _refuse_scoped(source)
     return None
 
 
@@ -361,8 +367,17 @@ def _session_factory(target: object) -> async_sessionmaker[Any] | sessionmaker[A
         return target
     if isinstance(target, AsyncEngine):
         return async_sessionmaker(target)
+    _refuse_scoped(target)
     remedy = ": pass sessionmaker(engine)" if isinstance(target, Engine) else ""
     raise UsageError(
         "a Database is made from an address, an AsyncEngine or a session factory, "
         f"got a {type(target).__name__}{remedy}"
     )
+
+
+def _refuse_scoped(target: object) -> None:
+    if isinstance(target, async_scoped_session | scoped_session):
+        raise UsageError(
+            f"{type(target).__name__} hands out sessions and is none: call it for the "
+            "session of the present scope, or pass its `session_factory`"
+        )

@@ -1,11 +1,15 @@
 """Which relationships are loaded, and what reading any other one does."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from sqlalchemy import event
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, PassiveFlag, Session
-from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.attributes import (
+    instance_state,
+    set_committed_value,
+)
+from sqlalchemy.orm.interfaces import ORMOption
 from sqlalchemy.util.concurrency import in_greenlet
 
 from layerkit.core.errors import UsageError
@@ -64,10 +68,36 @@ def explain_unloaded(state: InstanceState[Any]) -> None:
         state.callables = {**missing, **state.callables}
 
 
-def lacks_eager(mapper: Mapper[Any], entity: object) -> bool:
-    """Tell whether *entity* lacks what its mapping loads with every read."""
-    held = instance_state(entity).dict
-    return any(r.key not in held for r in mapper.relationships if r.lazy not in _LAZY)
+def brought_along(
+    mapper: Mapper[Any], load: Iterable[ORMOption] = ()
+) -> list[list[str]]:
+    """Return the attributes that a read of a class brings, as paths of names.
+
+    Args:
+        mapper: Of the class, of which the relationships count that it loads eagerly.
+        load: Loader options that a read has.
+    """
+    paths = [[r.key] for r in mapper.relationships if r.lazy not in _LAZY]
+    for option in load:
+        for element in getattr(option, "context", ()):
+            steps = element.path.path[1::2]  # every other one is a mapper
+            paths.append([step.key for step in steps if hasattr(step, "key")])
+    return paths
+
+
+def has_all(entity: object, paths: Iterable[Sequence[str]]) -> bool:
+    """Tell whether what *paths* lead to is loaded, on *entity* and what it leads to."""
+    return all(_leads(entity, path) for path in paths)
+
+
+def _leads(entity: object, path: Sequence[str]) -> bool:
+    if not path or entity is None:
+        return True
+    state = instance_state(entity)
+    if path[0] not in state.dict or len(path) == 1:
+        return path[0] in state.dict
+    related = state.get_history(path[0], PassiveFlag.PASSIVE_NO_INITIALIZE)
+    return all(_leads(item, path[1:]) for item in related.non_deleted())
 
 
 def loaded_relations(mapper: Mapper[Any], entity: object) -> dict[str, Any]:

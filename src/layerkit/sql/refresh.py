@@ -1,13 +1,16 @@
 """Reading again what a session holds, after statements that went past it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.interfaces import ORMOption
+
+from layerkit.sql.loading import brought_along, has_all
 
 EXPIRED: Final = "layerkit.expired"
 """A key of ``session.info``: the states of objects that may have lost values."""
@@ -54,18 +57,49 @@ async def fill_expired(session: AsyncSession) -> None:
         await _refresh(session, mapper, names, by_key)
 
 
+async def load_along(
+    session: AsyncSession, entities: Iterable[object], options: Sequence[ORMOption] = ()
+) -> None:
+    """Read what every read brings along, where new *entities* lack it.
+
+    That is what their mappings load eagerly, and what *options* name.
+    """
+    brings: dict[Mapper[Any], list[list[str]]] = {}
+    lacking: dict[Mapper[Any], ByKey] = {}
+    for entity in entities:
+        state = instance_state(entity)
+        mapper = state.mapper
+        if mapper not in brings:
+            brings[mapper] = brought_along(mapper, options)
+        if not has_all(entity, brings[mapper]):
+            lacking.setdefault(mapper, {})[state.identity or ()] = entity
+    for mapper, by_key in lacking.items():
+        reading = select(mapper.class_).options(*options)
+        for meant in _parts(mapper, list(by_key)):
+            (await session.scalars(reading.where(meant))).unique().all()
+
+
+def _parts(
+    mapper: Mapper[Any], keys: Sequence[tuple[Any, ...]]
+) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that rows have one of *keys*, so many at once."""
+    for start in range(0, len(keys), _AT_ONCE):
+        yield or_(
+            *(
+                and_(*(c == v for c, v in zip(mapper.primary_key, key, strict=True)))
+                for key in keys[start : start + _AT_ONCE]
+            )
+        )
+
+
 async def _refresh(
     session: AsyncSession, mapper: Mapper[Any], names: Sequence[str], by_key: ByKey
 ) -> None:
     """Read *names* of the entities in *by_key*, and take out what is found."""
-    width, keys = len(mapper.primary_key), list(by_key)
+    width = len(mapper.primary_key)
     columns = [getattr(mapper.class_, name) for name in names]
-    for start in range(0, len(keys), _AT_ONCE):
-        meant = (
-            and_(*(c == part for c, part in zip(mapper.primary_key, key, strict=True)))
-            for key in keys[start : start + _AT_ONCE]
-        )
-        statement = select(*mapper.primary_key, *columns).where(or_(*meant))
+    for meant in _parts(mapper, list(by_key)):
+        statement = select(*mapper.primary_key, *columns).where(meant)
         for row in await session.execute(statement):
             entity = by_key.pop(tuple(row[:width]), None)
             for name, value in zip(names, row[width:], strict=True):
