@@ -465,8 +465,7 @@ async def test_a_refused_delete_leaves_the_collection_as_it_was(url: str) -> Non
         await of(database, child_class).create({"id": 1, "parent_id": 1})
 
         async with database.unit_of_work() as unit:
-            held = await parents.get_by_id(1)
-            assert held is not None
+            held: Any = await parents.get_by_id(1)
             with pytest.raises(ConflictError):
                 async with unit.savepoint():
                     await parents.delete(1)

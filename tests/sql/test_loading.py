@@ -377,6 +377,16 @@ async def by_create(shops: Shops | LoadedShops) -> Shop:
     return await shops.create({"id": 1, "owner_id": 1})
 
 
+async def by_create_many(shops: Shops | LoadedShops) -> Shop:
+    items = [{"owner_id": 1}, {"owner_id": 1}]
+    return (await shops.create_many(items, returning=True))[1]
+
+
+async def by_create_many_of_entities(shops: Shops | LoadedShops) -> Shop:
+    items = [Shop(id=1, owner_id=1)]
+    return (await shops.create_many(items, returning=True))[0]
+
+
 async def by_create_and_get(shops: Shops | LoadedShops) -> Shop:
     await shops.create({"id": 1, "owner_id": 1})
     found = await shops.get_by_id(1)
@@ -388,7 +398,16 @@ async def by_upsert_of_a_new_one(shops: Shops | LoadedShops) -> Shop:
     return await shops.upsert({"id": 1, "owner_id": 1}, key="id")
 
 
-@pytest.mark.parametrize("verb", [by_create, by_create_and_get, by_upsert_of_a_new_one])
+CREATING = [
+    by_create,
+    by_create_many,
+    by_create_many_of_entities,
+    by_create_and_get,
+    by_upsert_of_a_new_one,
+]
+
+
+@pytest.mark.parametrize("verb", CREATING)
 @pytest.mark.parametrize("in_unit", [True, False])
 async def test_what_the_mapping_loads_eagerly_is_there_after_each_verb(
     loading: Database, verb: Any, in_unit: bool
@@ -405,7 +424,7 @@ async def test_what_the_mapping_loads_eagerly_is_there_after_each_verb(
         _ = shop.doors
 
 
-@pytest.mark.parametrize("verb", [by_create, by_create_and_get, by_upsert_of_a_new_one])
+@pytest.mark.parametrize("verb", CREATING)
 async def test_what_load_names_is_there_after_each_verb(
     loading: Database, verb: Any
 ) -> None:

@@ -48,7 +48,7 @@ from layerkit.sql.loading import (
 )
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
-from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_eagerly
+from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_along
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
 from layerkit.sql.transaction import hears_flushes
@@ -85,14 +85,15 @@ class SQLBackend(Backend[T], Generic[T]):
         self._plain: dict[Way, bool] = {}
         self._loads_more = bool(load)
 
+    @cached_property
+    def _brings(self) -> list[list[str]]:
+        """What a read brings along, as paths of names."""
+        return brought_along(self._mapped.mapper, self._queries.options)
+
     @property
     @override
     def takes_values(self) -> bool:
         return self._is_plain("insert") and builds_plainly(self._mapped)
-
-    @cached_property
-    def _brings(self) -> list[list[str]]:
-        return brought_along(self._mapped.mapper, self._queries.options)
 
     @override
     async def run(
@@ -153,15 +154,12 @@ class SQLBackend(Backend[T], Generic[T]):
             row = self._mapped.inserted(entity)
             await session.execute(insert(self._mapped.entity).values(row))
             await session.refresh(held)
+            await load_along(session, [held], self._queries.options)
             return held
         if state.persistent:
             raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
-        new = [*session.new]  # with what the entity brings along
-        await session.flush()
-        if not has_all(entity, self._brings):
-            await self._objects.read(self._queries.select_one(state.identity or ()))
-        await load_eagerly(session, new)
+        await self._flush_whole([entity])
         return entity
 
     @override
@@ -197,9 +195,10 @@ class SQLBackend(Backend[T], Generic[T]):
         is_alone = self._plainly("insert") and not self._brings_others(entities)
         if name == "sqlite" and is_counted and is_alone:
             await insert_counted(session, self._mapped, entities)
+            await load_along(session, entities, self._queries.options)
         else:
             session.add_all(entities)
-            await session.flush()
+            await self._flush_whole(entities)
         return list(entities)
 
     @override
@@ -419,6 +418,14 @@ class SQLBackend(Backend[T], Generic[T]):
         if what not in self._plain:
             self._plain[what] = is_plain(self._mapped, what)
         return self._plain[what]
+
+    async def _flush_whole(self, entities: Sequence[T]) -> None:
+        """Write new *entities*, and read what a read of them brings along."""
+        session = self._home.session()
+        new = [*session.new]  # with what the entities bring along themselves
+        await session.flush()
+        await load_along(session, entities, self._queries.options)
+        await load_along(session, new)
 
     async def _deletes_plainly(self) -> bool:
         """Tell whether a DELETE does all that the mapping and the tables ask for."""

@@ -339,6 +339,7 @@ def make_home(source: object) -> Home | None:
         raise UsageError(
             "a repository takes a Session or sessionmaker(engine) in place of an Engine"
         )
+    _refuse_scoped(source)
     return None
 
 

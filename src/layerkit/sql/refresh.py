@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstanceState, Mapper
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.interfaces import ORMOption
 
 from layerkit.sql.loading import brought_along, has_all
 
@@ -56,16 +57,26 @@ async def fill_expired(session: AsyncSession) -> None:
         await _refresh(session, mapper, names, by_key)
 
 
-async def load_eagerly(session: AsyncSession, entities: Iterable[object]) -> None:
-    """Read what mappings load with every read, where new *entities* lack it."""
+async def load_along(
+    session: AsyncSession, entities: Iterable[object], options: Sequence[ORMOption] = ()
+) -> None:
+    """Read what every read brings along, where new *entities* lack it.
+
+    That is what their mappings load eagerly, and what *options* name.
+    """
+    brings: dict[Mapper[Any], list[list[str]]] = {}
     lacking: dict[Mapper[Any], ByKey] = {}
     for entity in entities:
         state = instance_state(entity)
-        if not has_all(entity, brought_along(state.mapper)):
-            lacking.setdefault(state.mapper, {})[state.identity or ()] = entity
+        mapper = state.mapper
+        if mapper not in brings:
+            brings[mapper] = brought_along(mapper, options)
+        if not has_all(entity, brings[mapper]):
+            lacking.setdefault(mapper, {})[state.identity or ()] = entity
     for mapper, by_key in lacking.items():
+        reading = select(mapper.class_).options(*options)
         for meant in _parts(mapper, list(by_key)):
-            (await session.scalars(select(mapper.class_).where(meant))).unique().all()
+            (await session.scalars(reading.where(meant))).unique().all()
 
 
 def _parts(
