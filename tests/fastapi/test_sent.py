@@ -292,7 +292,9 @@ async def test_a_body_of_plain_bytes_holds_no_values(
     serve: Serve, things: Things
 ) -> None:
     async with serve(application(things)) as client:
-        answer = await client.post("/bytes", content=b"x" * 20_000)
+        plain = {"content-type": "application/octet-stream"}
+        body = b"x" * 20_000
+        answer = await client.post("/bytes", content=body, headers=plain)
 
     # A length is worked out, and so it is the code's.
     assert (answer.status_code, answer.json()["code"]) == (500, "USAGE_ERROR")
