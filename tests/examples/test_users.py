@@ -430,7 +430,7 @@ async def test_api_page_documents_the_errors(client: AsyncClient) -> None:
 
     assert page.status_code == 200
     documented = openapi["paths"]["/users"]["post"]["responses"]
-    assert documented.keys() == {"201", "403", "409", "422"}
+    assert documented.keys() == {"201", "400", "403", "409", "422"}
 
 
 async def test_log_lines_carry_the_correlation_id_of_the_request(
