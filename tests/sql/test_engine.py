@@ -76,7 +76,7 @@ def test_a_pool_is_sized_by_a_number(name: str) -> None:
         (f"sqlite+pysqlite:///{SECRET}.db", "synchronous"),
         ("sqlite+pysqlite://", "synchronous"),
         (f"postgresql+psycopg2://u:{SECRET}@host/db", "psycopg2. is synchronous"),
-        (f"mssql+aioodbc://u:{SECRET}@host/db", r"mssql\\+aioodbc is not supported"),
+        (f"mssql+aioodbc://u:{SECRET}@host/db", r"mssql\+aioodbc is not supported"),
         (f"postgresql+pg8000://u:{SECRET}@host/db", "pg8000 is not supported"),
     ],
 )

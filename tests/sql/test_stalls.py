@@ -10,7 +10,7 @@ from sqlalchemy.pool import QueuePool
 
 from layerkit.core.errors import UnavailableError, UsageError
 from layerkit.sql import Database
-from layerkit.unit_of_work import COMMIT_TIMEOUT_SECONDS
+from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS
 from tests.sql.conftest import make_tables
 from tests.support.authors import Authors, PlannedError
 from tests.support.proxies import SilentProxy, silent_proxy

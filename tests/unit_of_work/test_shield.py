@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from layerkit.unit_of_work import OverdueError, is_being_cancelled, shielded, within
+from layerkit.unit_of_work import is_being_cancelled, shielded
+from layerkit.unit_of_work.shield import OverdueError, within
 
 
 async def give(value: int) -> int:

@@ -18,13 +18,8 @@ from layerkit.repository.bounds import check_number
 from layerkit.repository.cursors import process_key
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.registry import load_sql
-from layerkit.unit_of_work import (
-    COMMIT_TIMEOUT_SECONDS,
-    EventSink,
-    Transaction,
-    UnitOfWork,
-    running_task,
-)
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
+from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, running_task
 
 T = TypeVar("T")
 R = TypeVar("R")

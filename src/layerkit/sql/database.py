@@ -22,14 +22,8 @@ from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.session import unit_of
 from layerkit.sql.transaction import REGISTRIES, SQLTransaction
-from layerkit.unit_of_work import (
-    COMMIT_TIMEOUT_SECONDS,
-    EventSink,
-    OverdueError,
-    UnitOfWork,
-    transaction_of,
-    within,
-)
+from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
+from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, OverdueError, within
 
 E = TypeVar("E")
 R = TypeVar("R")

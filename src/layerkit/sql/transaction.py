@@ -30,7 +30,8 @@ from layerkit.sql.errors import (
 from layerkit.sql.loading import WATCHED, explain_unloaded
 from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
-from layerkit.unit_of_work import OverdueError, Transaction, shielded, within
+from layerkit.unit_of_work import Transaction, shielded
+from layerkit.unit_of_work.shield import OverdueError, within
 from layerkit.unit_of_work.transaction import open_blocks
 
 WROTE: Final = "layerkit.wrote"
