@@ -127,6 +127,7 @@ async def test_a_cancelled_connection_attempt_leaves_nothing_open(
 async def test_a_cancelled_read_does_not_take_a_memory_of_sqlite_along() -> None:
     async with Database("sqlite://") as database:
         await make_tables(database.engine)
+        await cut_off(database.ping(), 1)  # before any unit, too
         authors = Authors(database)
         await authors.create({"name": "Ada"})
 

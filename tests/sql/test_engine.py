@@ -76,7 +76,8 @@ def test_a_pool_is_sized_by_a_number(name: str) -> None:
         (f"sqlite+pysqlite:///{SECRET}.db", "synchronous"),
         ("sqlite+pysqlite://", "synchronous"),
         (f"postgresql+psycopg2://u:{SECRET}@host/db", "psycopg2. is synchronous"),
-        (f"mysql+aiomysql://u:{SECRET}@host/db", "aiomysql"),
+        (f"mssql+aioodbc://u:{SECRET}@host/db", r"mssql\+aioodbc is not supported"),
+        (f"postgresql+pg8000://u:{SECRET}@host/db", "pg8000 is not supported"),
     ],
 )
 def test_another_driver_is_refused_with_ours(address: str, reason: str) -> None:
@@ -84,6 +85,27 @@ def test_another_driver_is_refused_with_ours(address: str, reason: str) -> None:
         Database(address)
 
     assert SECRET not in str(refused.value)
+
+
+def test_a_driver_without_an_extra_is_named_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiomysql", None)
+
+    with pytest.raises(UsageError, match=r"not installed .aiomysql.*asyncpg"):
+        Database("mysql+aiomysql://u@host/db")
+
+
+@pytest.mark.parametrize(
+    ("address", "driver"),
+    [
+        ("postgresql+psycopg://u@h/d", "postgresql+psycopg"),
+        ("postgres+psycopg://u@h/d", "postgresql+psycopg"),
+        ("mysql+aiomysql://u@h/d", "mysql+aiomysql"),
+    ],
+)
+def test_an_address_keeps_the_driver_that_it_names(address: str, driver: str) -> None:
+    assert Database(address).engine.url.drivername == driver
 
 
 @pytest.mark.parametrize(

@@ -39,16 +39,17 @@ from layerkit.core.errors import (
 )
 from layerkit.repository import adapter_for
 from layerkit.sql import MappedAdapter
-from layerkit.sql.errors import (
-    MYSQL_ERRORS,
-    SQLITE_CODES,
-    SQLSTATES,
-    Failure,
-    failure_of,
-    translate,
-)
+from layerkit.sql.dialects import Failure
+from layerkit.sql.dialects.mysql import MYSQL
+from layerkit.sql.dialects.postgresql import POSTGRESQL
+from layerkit.sql.dialects.sqlite import SQLITE
+from layerkit.sql.errors import failure_of, translate
 
 SECRET = "s3cret-value"
+
+SQLSTATES: dict[str, Failure] = {str(k): v for k, v in POSTGRESQL.codes.items()}
+MYSQL_ERRORS: dict[int, Failure] = {int(k): v for k, v in MYSQL.codes.items()}
+SQLITE_CODES: dict[int, Failure] = {int(k): v for k, v in SQLITE.codes.items()}
 
 EXPECTED: dict[Failure, type[AppException]] = {
     "unique": AlreadyExistsError,
@@ -68,6 +69,7 @@ EXPECTED: dict[Failure, type[AppException]] = {
     "unopened": UnavailableError,
     "nowhere": UsageError,
     "denied": UnavailableError,
+    "unconnected": UnavailableError,
 }
 
 
@@ -115,6 +117,22 @@ class DriverError(Exception):
             setattr(self, name, value)
 
 
+class AsyncpgError(DriverError):
+    __module__ = "asyncpg.exceptions"
+
+
+class PsycopgError(DriverError):
+    __module__ = "psycopg.errors"
+
+
+class AsyncmyError(DriverError):
+    __module__ = "asyncmy.errors"
+
+
+class SQLiteError(DriverError):
+    __module__ = "sqlite3"
+
+
 def wrapped(original: DriverError, *, invalidated: bool = False) -> DBAPIError:
     return DBAPIError(
         "INSERT", {"mail": SECRET}, original, connection_invalidated=invalidated
@@ -122,17 +140,17 @@ def wrapped(original: DriverError, *, invalidated: bool = False) -> DBAPIError:
 
 
 def from_postgres(state: str, **names: object) -> DBAPIError:
-    original = DriverError(f"<class>: Key (mail)=({SECRET}) ...", sqlstate=state)
+    original = AsyncpgError(f"<class>: Key (mail)=({SECRET}) ...", sqlstate=state)
     original.__cause__ = DriverError(**names)
     return wrapped(original)
 
 
 def from_mysql(number: int, text: str = "") -> DBAPIError:
-    return wrapped(DriverError(number, text))
+    return wrapped(AsyncmyError(number, text))
 
 
 def from_sqlite(code: int, text: str = "") -> DBAPIError:
-    return wrapped(DriverError(text, sqlite_errorcode=code))
+    return wrapped(SQLiteError(text, sqlite_errorcode=code))
 
 
 # Every code
@@ -173,10 +191,13 @@ def test_an_extended_code_of_sqlite_stands_for_its_kind() -> None:
         from_postgres(""),
         from_mysql(9999),
         from_sqlite(9999),
-        wrapped(DriverError()),
-        wrapped(DriverError("text")),
+        wrapped(AsyncmyError()),
+        wrapped(AsyncmyError("text")),
+        wrapped(SQLiteError()),
+        wrapped(DriverError(1205, "a number of another server")),
+        wrapped(DriverError(sqlstate="40001")),
     ],
-    ids=["state", "no state", "number", "code", "empty", "text"],
+    ids=["state", "none", "number", "code", "empty", "text", "bare", "other", "alien"],
 )
 def test_an_unknown_code_is_a_usage_error(error: DBAPIError) -> None:
     translated = translate(error)
@@ -353,7 +374,7 @@ def test_postgresql_names_constraints(
 
 def test_an_engine_with_psycopg_names_constraints_too() -> None:
     names = DriverError(constraint_name="full_name", table_name="things")
-    original = DriverError(f"Key (mail)=('{SECRET}')", sqlstate="23505", diag=names)
+    original = PsycopgError(f"Key (mail)=('{SECRET}')", sqlstate="23505", diag=names)
 
     translated = translate(wrapped(original), THING)
 

@@ -30,12 +30,7 @@ from layerkit.repository.base import T
 from layerkit.repository.fields import KeyTuple
 from layerkit.repository.tables import Row
 from layerkit.repository.verbs import OverlayBackend
-from layerkit.unit_of_work import (
-    EventSink,
-    Transaction,
-    UnitOfWork,
-    transaction_of,
-)
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS
 
 E = TypeVar("E")

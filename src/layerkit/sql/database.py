@@ -21,7 +21,8 @@ from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
 from layerkit.repository import Backend, EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
-from layerkit.sql.engine import BEGIN_OPTION, BOUND_TO_LOOP, make_engine
+from layerkit.sql.dialects import binds_to_loop, check_driver
+from layerkit.sql.engine import BEGIN_OPTION, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.session import unit_of
@@ -113,7 +114,7 @@ class Database(SQLHome):
             been sent, the unit may be stored. ``close`` waits no longer either.
 
     Raises:
-        UsageError: *target* is none of these.
+        UsageError: *target* is none of these, or its driver is not supported.
         MissingExtraError: The driver is not installed.
     """
 
@@ -145,6 +146,9 @@ class Database(SQLHome):
             target = self._owned
         self._sessions = _session_factory(target)
         self.needs_loop = isinstance(self._sessions, async_sessionmaker)
+        bind = self._sessions.kw.get("bind")
+        if isinstance(bind, AsyncEngine | Engine):
+            check_driver(bind.dialect)
 
     async def __aenter__(self) -> Self:
         """Return the database; it connects when it is first used."""
@@ -258,7 +262,7 @@ class Database(SQLHome):
         if self._closed:
             raise UsageError("the Database is closed; make a new one")
         bind = self._sessions.kw.get("bind")
-        if isinstance(bind, AsyncEngine) and bind.driver in BOUND_TO_LOOP:
+        if isinstance(bind, AsyncEngine) and binds_to_loop(bind.dialect):
             pool = bind.pool
             self._check_loop(pool, lambda: _is_connected(pool))
 

@@ -11,20 +11,11 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
+from layerkit.sql.dialects import SERVERS, check_driver
+from layerkit.sql.dialects.mysql import MYSQL
 
 BEGIN_OPTION: Final = "layerkit_begin"
 """The execution option that says how SQLite begins: DEFERRED or IMMEDIATE."""
-
-BOUND_TO_LOOP: Final = frozenset({"asyncpg", "asyncmy", "aiomysql"})
-"""Drivers whose connections work in the loop that has opened them, and no other."""
-
-_DRIVERS: Final = {
-    "sqlite": ("sqlite+aiosqlite", "aiosqlite", "sql"),
-    "postgresql": ("postgresql+asyncpg", "asyncpg", "postgres"),
-    "postgres": ("postgresql+asyncpg", "asyncpg", "postgres"),
-    "mysql": ("mysql+asyncmy", "asyncmy", "mysql"),
-    "mariadb": ("mariadb+asyncmy", "asyncmy", "mysql"),
-}
 
 _LIBPQ_ONLY: Final = frozenset(
     {
@@ -34,12 +25,12 @@ _LIBPQ_ONLY: Final = frozenset(
 )
 """What libpq reads from an address, and asyncpg does not take."""
 
-_ASYNCMY: Final = frozenset({"mysql+asyncmy", "mariadb+asyncmy"})
 _STRICT: Final = (
     "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')"
 )
 """Where a server is not strict, it cuts off what does not fit, and tells nobody."""
 
+_ALIASES: Final = {"postgres": "postgresql"}  # as hosts and compose files write it
 _OURS: Final = "leave the driver out, and it is aiosqlite, asyncpg or asyncmy"
 
 
@@ -76,7 +67,7 @@ def make_engine(
     else:
         # A server that was restarted has cut every connection in the pool.
         given.setdefault("pool_pre_ping", True)
-    if url.drivername in _ASYNCMY and "init_command" not in url.query:
+    if url.get_backend_name() in MYSQL.names and "init_command" not in url.query:
         given["connect_args"] = {"init_command": _STRICT}
     engine = _create(url, given)
     if url.get_backend_name() == "sqlite":
@@ -106,7 +97,9 @@ def _keep_connection(context: ExceptionContext) -> None:
 
 def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
     try:
-        if not url.get_dialect().get_async_dialect_cls(url).is_async:
+        dialect = url.get_dialect().get_async_dialect_cls(url)
+        check_driver(dialect)
+        if not dialect.is_async:
             raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}")
         return create_async_engine(url, **options)
     except NoSuchModuleError as error:
@@ -134,11 +127,15 @@ def _with_driver(address: str | URL) -> URL:
             "the address of a database looks like sqlite:///app.db or "
             "postgresql://user:password@host/name"
         ) from None
-    for name, (driver, module, extra) in _DRIVERS.items():
-        if url.drivername in {name, driver}:
-            require_extra(module, package=f"a {name} database", extra=extra)
-            return url.set(drivername=driver)
-    return url
+    name, _, driver = url.drivername.partition("+")
+    name = _ALIASES.get(name, name)
+    server = next((server for server in SERVERS if name in server.names), None)
+    if server is None:
+        return url
+    default, known = server.default
+    if driver in {"", default}:
+        require_extra(default, package=f"a {name} database", extra=str(known.extra))
+    return url.set(drivername=f"{name}+{driver or default}")
 
 
 def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:

@@ -1,17 +1,16 @@
 """What drivers raise, told by sqlstate or error number, as layerkit's errors.
 
-Sources: PostgreSQL manual, appendix A; MariaDB error codes; SQLite result codes. Texts
-are read for names only, never for their words, which a server may translate.
+What the codes mean is written down in ``layerkit.sql.dialects``. Texts are read for
+names only, never for their words, which a server may translate.
 """
 
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypeGuard, cast
+from typing import Any, Final, TypeGuard, cast
 
 from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
     DBAPIError,
     InvalidRequestError,
@@ -41,45 +40,9 @@ from layerkit.core.errors import (
 from layerkit.core.redaction import place_of
 from layerkit.repository import adapter_for
 from layerkit.sql.deletes import SPREADING, on_delete, tables_of
+from layerkit.sql.dialects import Failure, server_of
+from layerkit.sql.dialects.postgresql import details_of
 from layerkit.sql.entities import MappedAdapter
-
-Failure: TypeAlias = Literal[
-    "unique", "foreign_key", "not_null", "check", "data", "serialization",
-    "deadlock", "unavailable", "timeout", "aborted", "missing",
-    "unreachable", "disconnected", "locked", "unopened", "nowhere", "denied",
-]  # fmt: skip
-
-SQLSTATES: Final[Mapping[str, Failure]] = {
-    "23505": "unique", "23P01": "unique", "23503": "foreign_key", "23502": "not_null",
-    "23514": "check", "22": "data", "54000": "data", "428C9": "data",
-    "40001": "serialization", "40P01": "deadlock",
-    "55P03": "locked", "57P": "disconnected", "08001": "unreachable",
-    "08004": "unreachable", "08": "disconnected",
-    "53": "unavailable", "28": "denied", "57014": "timeout", "25P02": "aborted",
-    "42P01": "missing", "42703": "missing", "3D000": "nowhere", "3F000": "missing",
-}  # fmt: skip
-"""PostgreSQL's five characters, or the class they begin with."""
-
-MYSQL_ERRORS: Final[Mapping[int, Failure]] = {
-    1062: "unique", 1586: "unique", 1451: "foreign_key", 1452: "foreign_key",
-    1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
-    1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
-    1690: "data", 1906: "data", 3105: "data",
-    1213: "deadlock", 1020: "serialization", 1205: "locked", 3572: "locked",
-    1040: "unavailable", 1044: "denied", 1045: "denied", 1698: "denied",
-    1053: "disconnected",
-    2002: "unreachable", 2003: "unreachable", 2006: "disconnected",
-    2013: "disconnected", 3024: "timeout", 1969: "timeout",
-    1146: "missing", 1054: "missing", 1049: "nowhere",
-}  # fmt: skip
-
-SQLITE_CODES: Final[Mapping[int, Failure]] = {
-    2067: "unique", 1555: "unique", 2579: "unique", 787: "foreign_key",
-    1811: "foreign_key", 1299: "not_null", 275: "check", 3091: "data", 20: "data",
-    18: "data", 5: "locked", 6: "locked", 8: "unopened",
-    10: "unavailable", 13: "unavailable", 14: "unopened", 1: "missing",
-}  # fmt: skip
-"""Extended result codes first; a primary code (the low byte) stands for its kind."""
 
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
@@ -101,13 +64,6 @@ def driver_errors() -> tuple[type[Exception], ...]:
 _WRITTEN: Final = re.compile(
     r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+([^\s(]+)", re.IGNORECASE
 )
-_QUOTED: Final = re.compile(r"['`]([^'`]+)['`]")
-# The last quotes of a text: those before it may hold a value, with quotes of its own.
-_LAST_QUOTED: Final = re.compile(r"['`]([^'`]+)['`][^'`]*$")
-_MYSQL_CONSTRAINT: Final = re.compile(r"CONSTRAINT `([^`]+)`")
-_MYSQL_REFERENCE: Final = re.compile(r"FOREIGN KEY \(([^()]+)\)")
-_SQLITE_SUBJECT: Final = re.compile(r"constraint failed: (.+)$")
-_SQLITE_INDEX: Final = re.compile(r"^index '(.+)'$")
 
 _MISFIT: Final = "a value does not fit its column"
 _FAILED_BEFORE: Final = (
@@ -219,7 +175,10 @@ def _translate_driver(
     error: DBAPIError, adapter: MappedAdapter[Any] | None, url: URL | None
 ) -> AppException:
     failure = failure_of(error)
-    constraint, columns = _subject(error, failure)
+    server = server_of(error.orig)
+    constraint, columns = (
+        server.subject_of(error.orig, failure) if server else (None, ())
+    )
     is_delete = (error.statement or "").lstrip().upper().startswith("DELETE")
     if failure in {"unique", "foreign_key", "not_null", "check"}:
         is_kept = failure == "foreign_key" and is_delete
@@ -236,6 +195,7 @@ def _translate_driver(
         case (
             "unavailable"
             | "unreachable"
+            | "unconnected"
             | "disconnected"
             | "locked"
             | "unopened"
@@ -267,6 +227,7 @@ _KINDS: Final[Mapping[Failure, UnavailableKind]] = {
     "locked": "lock_timeout",
     "disconnected": "disconnected",
     "unreachable": "unreachable",
+    "unconnected": "unreachable",
 }
 
 
@@ -274,6 +235,12 @@ def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
     match failure:
         case "unreachable":
             text = f"{_database(url)} can't be reached; is it running?"
+        case "unconnected":
+            text = (
+                f"{_database(url)} can't be reached, or does not let this user in: is "
+                "it running, and does its address have the right user, password and "
+                "name?"
+            )
         case "unopened":
             text = (
                 f"{_database(url)} can't be opened: its folder must exist, and this "
@@ -316,22 +283,9 @@ def _database(url: URL | None) -> str:
 
 def failure_of(error: DBAPIError) -> Failure:
     """Tell what went wrong by the driver's code; what is unknown counts as missing."""
-    original: Any = error.orig
-    number = original.args[0] if original.args else None
-    if isinstance(code := getattr(original, "sqlite_errorcode", None), int):
-        found = SQLITE_CODES.get(code) or SQLITE_CODES.get(code & 0xFF)
-    elif isinstance(number, int):
-        found = MYSQL_ERRORS.get(number)
-    elif isinstance(original, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError):
-        found = "serialization"  # a migration has run since the connection prepared it
-    else:
-        # psycopg2 has another name for it than asyncpg and psycopg.
-        code = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-        state = str(code or "")
-        found = next(
-            (SQLSTATES[s] for n in (5, 3, 2) if (s := state[:n]) in SQLSTATES), None
-        )
-    if found is None and error.connection_invalidated:
+    server = server_of(error.orig)
+    found = server.failure_of(error.orig) if server else None
+    if found in {None, "unconnected"} and error.connection_invalidated:
         return "disconnected"
     return found or "missing"
 
@@ -402,38 +356,6 @@ def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:
     return exact or sorted(found)
 
 
-def _details(original: object) -> object:
-    """Return what has the names on PostgreSQL: asyncpg's own error, psycopg's diag."""
-    return getattr(original, "diag", None) or getattr(original, "__cause__", None)
-
-
-def _subject(error: DBAPIError, failure: Failure) -> tuple[str | None, tuple[str, ...]]:
-    """Return the constraint and the columns that the driver names."""
-    original: Any = error.orig
-    details = _details(original)
-    constraint: str | None = getattr(details, "constraint_name", None)
-    column: str | None = getattr(details, "column_name", None)
-    if constraint or column:
-        return constraint, (column,) if column else ()
-    text = str(original.args[-1]) if original.args else ""
-    if hasattr(original, "sqlite_errorcode"):
-        found = _SQLITE_SUBJECT.search(text)
-        subject = found.group(1) if found else ""
-        if failure == "check":
-            return subject or None, ()
-        if index := _SQLITE_INDEX.search(subject):
-            return index.group(1), ()
-        return None, tuple(n.rpartition(".")[2] for n in subject.split(", ") if n)
-    if match := _MYSQL_CONSTRAINT.search(text):
-        reference = _MYSQL_REFERENCE.search(text)
-        names = reference.group(1) if reference else ""
-        return match.group(1), tuple(re.findall("`([^`]+)`", names))
-    if failure == "not_null":
-        return None, tuple(_QUOTED.findall(text)[:1])
-    quoted = _LAST_QUOTED.search(text)
-    return (quoted.group(1).rpartition(".")[2] if quoted else None), ()
-
-
 def _owner(
     error: DBAPIError,
     adapter: MappedAdapter[Any] | None,
@@ -443,7 +365,7 @@ def _owner(
     if written := _WRITTEN.match(error.statement or ""):
         table = written.group(1).rpartition(".")[2].strip('`"')
     else:
-        table = getattr(_details(error.orig), "table_name", None)
+        table = getattr(details_of(error.orig), "table_name", None)
     own: tuple[Mapper[Any], ...] = () if adapter is None else (adapter.mapper,)
     known = {*registries, *(mapper.registry for mapper in own)}
     for mapper in (*own, *(m for found in known for m in found.mappers)):

@@ -19,6 +19,7 @@ from typing_extensions import override
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
+from layerkit.sql.dialects import check_driver
 from layerkit.sql.engine import keep_when_cancelled
 from layerkit.sql.errors import (
     driver_errors,
@@ -345,8 +346,13 @@ def _unit_on(session: Session) -> SQLTransaction | None:
 
 @event.listens_for(Session, "after_begin")
 def _set_up(session: Session, _: object, connection: Connection) -> None:
-    """Treat an engine of the caller's, once it is seen, as one of ours."""
+    """Treat an engine of the caller's, once it is seen, as one of ours.
+
+    Raises:
+        UsageError: Its driver is not supported.
+    """
     if session.info.get(WATCHED):
+        check_driver(connection.dialect)
         keep_when_cancelled(connection.dialect)
 
 
