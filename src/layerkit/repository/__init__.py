@@ -14,6 +14,7 @@ from layerkit.repository.fields import (
     UniqueRule,
 )
 from layerkit.repository.homes import (
+    BlockingSessionLike,
     Home,
     SessionFactoryLike,
     SessionLike,
@@ -57,6 +58,7 @@ __all__ = [
     "And",
     "Backend",
     "BaseRepository",
+    "BlockingSessionLike",
     "Comparison",
     "Data",
     "EntityAdapter",

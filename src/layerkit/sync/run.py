@@ -6,26 +6,17 @@ one would wait, so the same coroutines run to their end in the calling thread.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from typing_extensions import TypeVar
 
-from layerkit.repository import SessionSource, home_of
+from layerkit.repository import Home, Repository, SessionSource, home_of
+from layerkit.service import BaseService
 from layerkit.unit_of_work import EventSink, UnitOfWork
 from layerkit.unit_of_work.driver import drive
 from layerkit.unit_of_work.transaction import carry, forget_closed_blocks
 
 R = TypeVar("R")
-
-
-@runtime_checkable
-class HasUnitOfWork(Protocol):
-    """Make units of work: a repository, a service or a home."""
-
-    @property
-    def unit_of_work(self) -> Callable[..., UnitOfWork]:
-        """What makes one, to be entered once."""
-        ...
 
 
 def run(work: Awaitable[R]) -> R:
@@ -68,7 +59,7 @@ def iterate(items: AsyncIterator[R]) -> Iterator[R]:
 
 @contextmanager
 def unit_of_work(
-    source: HasUnitOfWork | SessionSource,
+    source: Repository[Any, Any] | BaseService[Any, Any] | Home | SessionSource,
     *,
     events: EventSink | None = None,
     read_only: bool = False,
@@ -92,7 +83,11 @@ def unit_of_work(
         UnitOfWorkError: As for ``UnitOfWork``.
         AppException: The commit failed; nothing is stored.
     """
-    maker = source if isinstance(source, HasUnitOfWork) else home_of(source)
+    maker: Repository[Any, Any] | BaseService[Any, Any] | Home
+    if isinstance(source, Repository | BaseService):
+        maker = source
+    else:
+        maker = home_of(source)
     given: dict[str, Any] = {"events": events, "read_only": read_only}
     unit = maker.unit_of_work(**{name: value for name, value in given.items() if value})
     try:
