@@ -19,7 +19,7 @@ from layerkit.testing.contracts import (
     OpenRepository,
     UnitOfWorkContract,
 )
-from tests.support.entities import MappedItem, MappedRecord, MappedSeat
+from tests.support.entities import MappedItem, MappedReading, MappedRecord, MappedSeat
 
 
 class TestDataclassesInRedis(UnitOfWorkContract):
@@ -85,3 +85,4 @@ class TestMappedClassesInRedis(TestDataclassesInRedis):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
+    reading: ClassVar[type[Any] | None] = MappedReading

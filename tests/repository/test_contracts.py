@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from layerkit.repository import MemoryDatabase, Repository, Unique
-from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
-from tests.support.entities import MappedItem, MappedRecord, MappedSeat
+from layerkit.testing.contracts import OpenRepository, Reading, UnitOfWorkContract
+from tests.support.entities import MappedItem, MappedReading, MappedRecord, MappedSeat
 
 
 @asynccontextmanager
@@ -21,6 +21,7 @@ async def open_in_memory(entity: type[Any]) -> AsyncIterator[Any]:
 
 class TestDataclassesInMemory(UnitOfWorkContract):
     examples: ClassVar[int] = 60  # memory is fast
+    reading: ClassVar[type[Any] | None] = Reading
 
     @pytest.fixture
     @override
@@ -55,3 +56,4 @@ class TestMappedClassesInMemory(TestDataclassesInMemory):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
+    reading: ClassVar[type[Any] | None] = MappedReading

@@ -14,7 +14,13 @@ from layerkit.repository import Repository
 from layerkit.sql import Database, SQLRepository
 from layerkit.testing.contracts import OpenRepository, ReadRaw, UnitOfWorkContract
 from tests.support.databases import fresh_database
-from tests.support.entities import Base, MappedItem, MappedRecord, MappedSeat
+from tests.support.entities import (
+    Base,
+    MappedItem,
+    MappedReading,
+    MappedRecord,
+    MappedSeat,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +46,7 @@ class TestSQLite(UnitOfWorkContract):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
+    reading: ClassVar[type[Any] | None] = MappedReading
 
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:

@@ -1,13 +1,22 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Generic, get_args
 
-from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import (
+    URL,
+    CursorResult,
+    Delete,
+    Select,
+    Update,
+    delete,
+    insert,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import make_transient
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
@@ -15,6 +24,7 @@ from layerkit.core.errors import AlreadyExistsError, AppException, NotSupportedE
 from layerkit.repository import (
     ALL,
     Backend,
+    Inc,
     KeyTuple,
     Lock,
     Order,
@@ -29,7 +39,7 @@ from layerkit.sql.collections import (
     remember_collections,
 )
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.errors import DRIVER_ERRORS, translate
+from layerkit.sql.errors import DRIVER_ERRORS, SumError, failure_of, translate
 from layerkit.sql.loading import keep_relations, loaded_relations
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
@@ -70,6 +80,7 @@ class SQLBackend(Backend[T], Generic[T]):
         self._holds_collections = holds_collections(adapter.mapper)
         self._plain = {way: is_plain(adapter, way) for way in get_args(Way)}
         self._loads_more = bool(load)
+        self._floats = [n for n, f in adapter.fields.items() if f.kind is float]
         self.takes_values = self._plain["insert"] and builds_plainly(adapter)
 
     @override
@@ -136,6 +147,7 @@ class SQLBackend(Backend[T], Generic[T]):
             raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
         await session.flush()
+        self._objects.expire_rounded(entity)
         return entity
 
     @override
@@ -207,18 +219,19 @@ class SQLBackend(Backend[T], Generic[T]):
         session, queries = self._home.session(), self._queries
         mapper, known = self._mapped.mapper, self._objects.held(key)
         loaded = {} if known is None else loaded_relations(mapper, known)
-        if self._returns and changes and queries.dialect().update_returning:
-            statement = (
-                queries.update(changes)
-                .where(queries.has_key(key), queries.condition(where))
-                .returning(self._mapped.entity)
-            )
+        returns = self._returns and not queries.adds_narrow(changes)
+        if returns and changes and queries.dialect().update_returning:
+            meant = (queries.has_key(key), queries.condition(where))
+            statement = queries.update(changes).where(*meant)
             options = {"populate_existing": True, "synchronize_session": False}
-            found = await session.scalars(statement, execution_options=options)
+            with _sums(changes):
+                found = await session.scalars(
+                    statement.returning(self._mapped.entity), execution_options=options
+                )
             entity = self._returned(found.one_or_none())
         else:
-            meant = queries.select_one(key, where)
-            changed = await self._objects.change(meant, changes)
+            one = queries.select_one(key, where)
+            changed = await self._objects.change(one, changes)
             entity = changed[0] if changed else None
         if entity is not None:
             columns = {self._mapped.columns[name] for name in changes}
@@ -229,10 +242,11 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @override
     async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
-        if not self._plainly("update"):
+        if not self._plainly("update") or self._queries.adds_narrow(changes):
             return len(await self._objects.change(self.select(where), changes))
-        statement = self._queries.update(changes)
-        return await self._execute(statement.where(self._queries.condition(where)))
+        meant = self._queries.condition(where)
+        with _sums(changes):
+            return await self._execute(self._queries.update(changes).where(meant))
 
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
@@ -320,7 +334,14 @@ class SQLBackend(Backend[T], Generic[T]):
         return result.rowcount if isinstance(result, CursorResult) else 0
 
     def _returned(self, entity: T | None) -> T | None:
-        """Return *entity*, of which no statement returns what is no column."""
+        """Return *entity*, of which no statement returns what is no column.
+
+        SQLite's RETURNING makes integers of whole floats; a SELECT does not.
+        """
+        for name in self._floats if entity is not None else ():
+            value = instance_state(entity).dict.get(name)
+            if isinstance(value, int):
+                set_committed_value(entity, name, float(value))
         if entity is not None and len(self._mapped.columns) < self._width:
             held = self._home.session().sync_session.info[EXPIRED]
             held.add(instance_state(entity))
@@ -339,3 +360,20 @@ class SQLBackend(Backend[T], Generic[T]):
     def _url(self) -> URL | None:
         bind = self._home.session().sync_session.bind
         return None if bind is None else bind.engine.url
+
+
+@contextmanager
+def _sums(changes: Mapping[str, Any]) -> Iterator[None]:
+    """Name the fields of sums that their columns don't hold.
+
+    Raises:
+        SumError: One of *changes* adds too much.
+        DBAPIError: The statement fails for another reason.
+    """
+    sums = tuple(name for name, value in changes.items() if isinstance(value, Inc))
+    try:
+        yield
+    except DBAPIError as error:
+        if sums and failure_of(error) == "data":
+            raise SumError(sums) from error
+        raise

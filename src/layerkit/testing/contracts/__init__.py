@@ -26,6 +26,7 @@ from layerkit.testing.contracts.entities import (
     Capabilities,
     Item,
     OpenRepository,
+    Reading,
     Record,
     Seat,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Item",
     "OpenRepository",
     "ReadRaw",
+    "Reading",
     "Record",
     "RepositoryContract",
     "Seat",

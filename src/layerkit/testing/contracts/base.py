@@ -28,6 +28,7 @@ class BaseContract:
         entity: What it stores; a class with the fields of ``Item``.
         record: A class with the fields of ``Record``.
         seat: A class with the fields of ``Seat``.
+        reading: A class with the fields of ``Reading``; None leaves its tests out.
         known_failures: Tests that are known to fail, by name, each with the reason; one
             that passes all the same is reported.
         examples: How many histories the machine plays.
@@ -37,6 +38,7 @@ class BaseContract:
     entity: ClassVar[type[Any]] = Item
     record: ClassVar[type[Any]] = Record
     seat: ClassVar[type[Any]] = Seat
+    reading: ClassVar[type[Any] | None] = None
     known_failures: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[int] = 20
 
