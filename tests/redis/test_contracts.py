@@ -19,7 +19,13 @@ from layerkit.testing.contracts import (
     OpenRepository,
     UnitOfWorkContract,
 )
-from tests.support.entities import MappedItem, MappedRecord, MappedSale, MappedSeat
+from tests.support.entities import (
+    MappedItem,
+    MappedReading,
+    MappedRecord,
+    MappedSale,
+    MappedSeat,
+)
 
 
 class TestDataclassesInRedis(UnitOfWorkContract):
@@ -86,3 +92,4 @@ class TestMappedClassesInRedis(TestDataclassesInRedis):
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
     sale: ClassVar[type[Any]] = MappedSale
+    reading: ClassVar[type[Any] | None] = MappedReading

@@ -10,8 +10,14 @@ from pydantic import BaseModel
 from typing_extensions import override
 
 from layerkit.repository import MemoryDatabase, Repository, Unique
-from layerkit.testing.contracts import OpenRepository, UnitOfWorkContract
-from tests.support.entities import MappedItem, MappedRecord, MappedSale, MappedSeat
+from layerkit.testing.contracts import OpenRepository, Reading, UnitOfWorkContract
+from tests.support.entities import (
+    MappedItem,
+    MappedReading,
+    MappedRecord,
+    MappedSale,
+    MappedSeat,
+)
 
 
 @asynccontextmanager
@@ -21,6 +27,7 @@ async def open_in_memory(entity: type[Any]) -> AsyncIterator[Any]:
 
 class TestDataclassesInMemory(UnitOfWorkContract):
     examples: ClassVar[int] = 60  # memory is fast
+    reading: ClassVar[type[Any] | None] = Reading
 
     @pytest.fixture
     @override
@@ -56,3 +63,4 @@ class TestMappedClassesInMemory(TestDataclassesInMemory):
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
     sale: ClassVar[type[Any]] = MappedSale
+    reading: ClassVar[type[Any] | None] = MappedReading

@@ -577,7 +577,7 @@ async def test_a_verb_looks_once_at_each_object_however_much_it_writes() -> None
     things = Repository[Watched, int](MemoryDatabase(), Watched)
 
     async def looks(number: int) -> int:
-        new = [Watched("b") for _ in range(number)]
+        new = [{"name": "b"} for _ in range(number)]
         before = Watched.looks
         await things.create_many(new)
         return Watched.looks - before
@@ -711,7 +711,7 @@ async def test_a_change_of_a_slot_beside_a_dict_is_stored() -> None:
 async def test_a_change_beside_a_collection_that_is_no_field_is_stored() -> None:
     guests = Repository[Guest, int](MemoryDatabase(), Guest)
     guest = Guest("a")
-    vars(guest)["callers_own"] = ["b"]
+    vars(guest)["_callers_own"] = ["b"]
     async with guests.unit_of_work():
         await guests.create(guest)
         guest.name = "c"

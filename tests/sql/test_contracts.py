@@ -17,6 +17,7 @@ from tests.support.databases import fresh_database
 from tests.support.entities import (
     Base,
     MappedItem,
+    MappedReading,
     MappedRecord,
     MappedSale,
     MappedSeat,
@@ -47,6 +48,7 @@ class TestSQLite(UnitOfWorkContract):
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
     sale: ClassVar[type[Any]] = MappedSale
+    reading: ClassVar[type[Any] | None] = MappedReading
 
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:

@@ -1,9 +1,9 @@
 """Mapped classes that tests of several packages store."""
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Double, Numeric, String
+from sqlalchemy import REAL, BigInteger, Double, Numeric, String, func
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -42,6 +42,21 @@ class MappedRecord(TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
     qty: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (unique_live("code", name="live_code"),)
+
+
+class MappedReading(Base):
+    """Be the contracts' Reading with a table; the server makes its moment."""
+
+    __tablename__ = "readings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(Exact, unique=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    narrow: Mapped[float | None] = mapped_column(REAL)
+    wide: Mapped[float | None] = mapped_column(Double)
+    price: Mapped[Decimal | None] = mapped_column(Numeric(10, 2))
+    whole: Mapped[int | None]
+    text: Mapped[str | None] = mapped_column(String(20))
 
 
 class MappedSeat(Base):

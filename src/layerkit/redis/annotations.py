@@ -13,7 +13,6 @@ from typing_extensions import TypeAliasType, is_typeddict
 
 from layerkit.core.errors import UsageError
 from layerkit.repository import EntityAdapter
-from layerkit.repository.objects import ObjectAdapter
 
 _OWN_FORM: Final = frozenset(
     {NoneType, str, bool, int, float, bytes, bytearray, object}
@@ -31,9 +30,7 @@ def classes_of(adapter: EntityAdapter[Any]) -> dict[str, type]:
     Raises:
         UsageError: Two of them have one name.
     """
-    waiting: list[Any] = [info.kind for info in adapter.fields.values()]
-    if isinstance(adapter, ObjectAdapter):
-        waiting += get_type_hints(adapter.entity).values()
+    waiting: list[Any] = list(adapter.annotations())
     found: dict[str, type] = {}
     known: list[Any] = []
     while waiting:

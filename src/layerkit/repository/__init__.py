@@ -22,6 +22,7 @@ from layerkit.repository.homes import (
     home_of,
     register_home,
 )
+from layerkit.repository.limits import Limits
 from layerkit.repository.memory import InMemoryRepository, MemoryDatabase
 from layerkit.repository.objects import make_adapter
 from layerkit.repository.page import Page
@@ -72,6 +73,7 @@ __all__ = [
     "Indexed",
     "Key",
     "KeyTuple",
+    "Limits",
     "Lock",
     "MemoryDatabase",
     "Not",

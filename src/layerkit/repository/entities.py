@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias
@@ -38,6 +38,7 @@ class EntityAdapter(ABC, Generic[T]):
             has one.
         stamps: The fields that backends fill in and no update may write: version,
             ``deleted``, and when an entity was created and changed.
+        takes_more: True where an entity may hold more than its attributes show.
     """
 
     entity: type[T]
@@ -47,6 +48,7 @@ class EntityAdapter(ABC, Generic[T]):
     version: str | None = None
     deleted: str | None = None
     stamps: frozenset[str] = frozenset()
+    takes_more: bool = False
 
     @abstractmethod
     def build(self, values: Mapping[str, object]) -> T:
@@ -63,6 +65,25 @@ class EntityAdapter(ABC, Generic[T]):
     @abstractmethod
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
         """Set stored values on *entity*, past the class's own checks."""
+
+    def replace(self, entity: T, values: Mapping[str, object]) -> None:
+        """Set *values* on a new *entity*, in place of what it was given."""
+        self.fill(entity, values)
+
+    def check_whole(self, entity: T) -> None:
+        """Refuse an entity that holds more than its fields, which would be lost.
+
+        Raises:
+            ValidationError: With the names.
+        """
+
+    def holds_more(self, entity: T) -> bool:  # noqa: ARG002 - for subclasses
+        """Tell whether *entity* holds what is not among its attributes."""
+        return False
+
+    def annotations(self) -> Iterable[Any]:
+        """Return what says which classes its values are made of."""
+        return [info.kind for info in self.fields.values()]
 
     @abstractmethod
     def load(self, values: Mapping[str, object]) -> T:
@@ -171,9 +192,8 @@ class EntityAdapter(ABC, Generic[T]):
                 value=entity_id,
                 expected=", ".join(map(type_name, infos)),
             )
-        for info, part in zip(infos, parts, strict=True):
-            self.check_value(info.name, part)
-        return parts
+        pairs = zip(infos, parts, strict=True)
+        return tuple(self.sought(info.name, part) for info, part in pairs)
 
     def info(self, name: str) -> FieldInfo:
         """Return the field *name*.
@@ -202,6 +222,20 @@ class EntityAdapter(ABC, Generic[T]):
                 value=value,
                 expected=type_name(info),
             )
+
+    def sought(self, name: str, value: Any) -> Any:
+        """Return a value of a filter as it is compared with what the field holds.
+
+        Raises:
+            UsageError: Unknown field, or *value* is of another type.
+            ValidationError: No database takes it: a NUL character, say.
+        """
+        self.check_value(name, value)
+        info = self.fields[name]
+        try:
+            return info.limits.sought(info.kind, value)
+        except ValueError as error:
+            raise ValidationError(f"{name} {error}", fields=(name,)) from error
 
     def check_operator(self, name: str, operator: Operator) -> None:
         """Refuse a comparison that has not one answer on every backend.
@@ -242,6 +276,7 @@ class EntityAdapter(ABC, Generic[T]):
         """
         if isinstance(data, self.entity):
             entity: T = data
+            self.check_whole(entity)
             held = self.held(entity)
             for name, value in defaults.items():
                 if held.get(name) is None:
@@ -250,9 +285,10 @@ class EntityAdapter(ABC, Generic[T]):
             values = self._given(data, "made")
             blank = {n: v for n, v in defaults.items() if values.get(n) is None}
             values |= blank
-            self._check_data(values, increments=False)
-            entity = self.build(values)
-        self._check_new(self.held(entity))
+            kept = self._check_data(values, increments=False)
+            entity = self.build(values | kept)
+        if kept := self._check_new(self.held(entity)):
+            self.replace(entity, kept)
         return entity
 
     def new_values(
@@ -266,8 +302,7 @@ class EntityAdapter(ABC, Generic[T]):
         """
         values = self._given(data, "made")
         values |= {n: v for n, v in defaults.items() if values.get(n) is None}
-        self._check_new(values)
-        return values
+        return values | self._check_new(values)
 
     def given(self, data: T | Data) -> dict[str, Any]:
         """Return what *data* says of an entity, by field name.
@@ -334,7 +369,7 @@ class EntityAdapter(ABC, Generic[T]):
             UsageError: *data* is neither a schema nor a mapping.
         """
         values = self._given(data, "updated", only_set=True)
-        self._check_data(values, increments=True)
+        values |= self._check_data(values, increments=True)
         version = frozenset((self.version,))
         for what, names in (
             ("key", frozenset(self.key)),
@@ -352,13 +387,20 @@ class EntityAdapter(ABC, Generic[T]):
     def _required(self) -> tuple[str, ...]:
         return tuple(name for name, info in self.fields.items() if info.required)
 
-    def _check_new(self, values: Mapping[str, object]) -> None:
-        self._check_data(values, increments=False)
+    def _check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
+        """Return what of *values* a new entity holds otherwise than it is given.
+
+        Raises:
+            ValidationError: An unknown field, a value that a field does not hold, or a
+                field that is missing.
+        """
+        kept = self._check_data(values, increments=False)
         missing = [name for name in self._required if values.get(name) is None]
         if missing:
             raise ValidationError(
                 f"a {self.name} needs {', '.join(missing)}", fields=missing
             )
+        return kept
 
     def check_nulls(self, values: Mapping[str, object]) -> None:
         """Refuse a null in a field that has none.
@@ -374,7 +416,31 @@ class EntityAdapter(ABC, Generic[T]):
         if empty:
             raise ValidationError(f"{', '.join(empty)} must not be null", fields=empty)
 
-    def _check_data(self, values: Mapping[str, object], *, increments: bool) -> None:
+    def stored(self, values: Mapping[str, object]) -> dict[str, Any]:
+        """Return *values* as the fields hold them; Decimals are rounded, say.
+
+        Raises:
+            ValidationError: A field does not hold its value; it names them.
+        """
+        kept, refused = dict(values), {}
+        for name, value in values.items():
+            try:
+                kept[name] = self.fields[name].held(value)
+            except ValueError as error:
+                refused[name] = f"{name} {error}"
+        if refused:
+            texts = [refused[name] for name in sorted(refused)]
+            raise ValidationError("; ".join(texts), fields=sorted(refused))
+        return kept
+
+    def _check_data(
+        self, values: Mapping[str, object], *, increments: bool
+    ) -> dict[str, Any]:
+        """Return what of *values* the fields hold otherwise than it is given.
+
+        Raises:
+            ValidationError: An unknown field, or a value that a field does not hold.
+        """
         unknown, wrong = [], []
         for name, value in values.items():
             info = self.fields.get(name)
@@ -389,6 +455,8 @@ class EntityAdapter(ABC, Generic[T]):
         if wrong:
             expected = ", ".join(f"{n}: {type_name(self.fields[n])}" for n in wrong)
             raise ValidationError(f"wrong type, expected {expected}", fields=wrong)
+        kept = self.stored(values)
+        return {n: v for n, v in kept.items() if v is not values[n]}
 
     def _unknown(self, names: Sequence[str]) -> ValidationError:
         """Return what to say of *names*, which a client may have made up."""

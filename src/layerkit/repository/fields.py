@@ -1,13 +1,14 @@
 """Fields of entities: what they hold, and the rules that an annotation can mark."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
 from typing import Any, Final, TypeAlias
 
+from layerkit.repository.limits import Limits
 from layerkit.repository.query import Inc, Specification
 
 KeyTuple: TypeAlias = tuple[Any, ...]
@@ -57,6 +58,7 @@ class FieldInfo:
         required: True where a new entity must bring a value, since nothing fills it in.
         indexed: True where it is marked for look-ups by equality.
         aware: True where a datetime needs a time zone.
+        limits: What its column holds.
     """
 
     name: str
@@ -65,6 +67,7 @@ class FieldInfo:
     required: bool = False
     indexed: bool = False
     aware: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def is_partial(self) -> bool:
@@ -106,6 +109,17 @@ class FieldInfo:
         if self.aware:
             return isinstance(value, datetime) and value.tzinfo is not None
         return isinstance(value, kind)
+
+    def held(self, value: Any) -> Any:
+        """Return *value*, or the amount of an ``Inc``, as the column holds it.
+
+        Raises:
+            ValueError: It does not; the text says why.
+        """
+        if not isinstance(value, Inc):
+            return self.limits.held(self.kind, value)
+        amount = self.limits.held(self.kind, value.amount)
+        return value if amount is value.amount else Inc(amount)
 
     def accepts_increment(self, amount: object) -> bool:
         """Tell whether the field holds numbers that *amount* can be added to."""

@@ -11,36 +11,60 @@ from layerkit.repository.query import (
     And,
     Choices,
     Comparison,
+    Not,
     Or,
     Order,
     Specification,
     comparisons,
+    depth_of,
 )
+
+MAX_DEPTH: Final = 50
+"""How deep a filter nests at most; what takes it apart goes as deep as it does."""
 
 _MOST_VALUES: Final = 30_000
 """What PostgreSQL and SQLite take in one statement, and some room."""
 
 
 def checked(adapter: EntityAdapter[Any], where: Specification) -> Specification:
-    """Return *where* after a look at every field and value in it.
+    """Return *where* with its values as they are compared, after a look at each.
 
     Raises:
         UsageError: It is no specification, or names an unknown field, a value of
-            another type, or an order where the field has none.
+            another type, an order where the field has none, or nests too deep.
+        ValidationError: A value that no database takes, such as a text with a NUL.
     """
     check_where(where)
+    if depth_of(where) > MAX_DEPTH:
+        raise UsageError(
+            f"a filter nests {depth_of(where)} levels of &, | and ~, and {MAX_DEPTH} "
+            "are the most: write it flatter"
+        )
     held = 0
     for test in comparisons(where):
         adapter.check_operator(test.field, test.operator)
-        values = test.value if isinstance(test.value, tuple) else (test.value,)
-        held += len(values)
-        for value in values:
-            adapter.check_value(test.field, value)
+        held += len(test.value) if isinstance(test.value, tuple) else 1
+    where = _sought(adapter, where)
     if held > _MOST_VALUES:
         raise UsageError(
             f"a filter with {held:,} values is more than a database takes: split "
             f"it into several of at most {_MOST_VALUES:,}"
         )
+    return where
+
+
+def _sought(adapter: EntityAdapter[Any], where: Specification) -> Specification:
+    """Return *where* with each value as it is compared with what the field holds."""
+    match where:
+        case Comparison(name, operator, tuple(values)):
+            chosen = Choices(adapter.sought(name, value) for value in values)
+            return Comparison(name, operator, chosen)
+        case Comparison(name, operator, value):
+            return Comparison(name, operator, adapter.sought(name, value))
+        case And(parts) | Or(parts):
+            return type(where)(tuple(_sought(adapter, part) for part in parts))
+        case Not(part):
+            return Not(_sought(adapter, part))
     return where
 
 

@@ -6,7 +6,7 @@ Fields of these names and types are filled in as the mixins of ``layerkit.sql`` 
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from inspect import signature
 from types import NoneType, UnionType
@@ -25,10 +25,11 @@ import pydantic
 from pydantic import AliasChoices, AliasPath, BaseModel
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import UsageError, ValidationError
 from layerkit.core.schemas import refusal
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import FieldInfo, Indexed, Key, Unique, UniqueRule
+from layerkit.repository.limits import Limits
 from layerkit.repository.query import field
 
 T = TypeVar("T")
@@ -73,6 +74,10 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
             needed = name in self.key or not info.nullable
             if needed and name != self.integer_key and name not in self.stamps:
                 self.fields[name] = dataclasses.replace(info, required=True)
+        if counted := self.integer_key:  # as the widest column counts
+            limits = Limits(least=-(2**63), greatest=2**63 - 1)
+            info = self.fields[counted]
+            self.fields[counted] = dataclasses.replace(info, limits=limits)
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
@@ -97,6 +102,24 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         except AttributeError:  # a field(init=False) that nothing has set yet
             names = [name for name in self.fields if hasattr(entity, name)]
             return {name: getattr(entity, name) for name in names}
+
+    @override
+    def check_whole(self, entity: T) -> None:
+        held = getattr(entity, "__dict__", {})
+        extra = [n for n in held if n not in self.fields and n[:1] != "_"]
+        self._refuse_extra([n for n in extra if not hasattr(self.entity, n)])
+
+    def _refuse_extra(self, names: Iterable[str]) -> None:
+        if extra := sorted(names):
+            raise ValidationError(
+                f"{', '.join(extra)} of a {self.name} would not be stored: declare it "
+                "as a field, leave it out, or begin its name with _",
+                fields=extra,
+            )
+
+    @override
+    def annotations(self) -> Iterable[Any]:
+        return [*super().annotations(), *get_type_hints(self.entity).values()]
 
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
@@ -141,6 +164,10 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 class PydanticAdapter(ObjectAdapter[T], Generic[T]):
     """Know a pydantic model, whose values live in its ``__dict__``."""
 
+    def __init__(self, entity: type[T], names: list[str]) -> None:
+        super().__init__(entity, names)
+        self.takes_more = self._model.model_config.get("extra") == "allow"
+
     @override
     def construct(self, values: Mapping[str, object]) -> T:
         # By name: data come from code, while aliases are for what comes from outside.
@@ -181,6 +208,18 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
         return {name: getattr(made, name) for name in changes}
 
     @override
+    def check_whole(self, entity: T) -> None:
+        self._refuse_extra(_extra(entity))
+
+    @override
+    def holds_more(self, entity: T) -> bool:
+        return bool(_extra(entity))
+
+    @override
+    def check_alone(self, entity: T) -> None:
+        self.check_whole(entity)  # one that is tracked may have got more
+
+    @override
     def _named(self, place: str) -> str:
         fields = self._model.model_fields.items()
         return next((n for n, f in fields if f.validation_alias == place), place)
@@ -217,6 +256,10 @@ def _by_alias(model: type[BaseModel], values: Mapping[str, object]) -> dict[Any,
             place = place.setdefault(step, {})
         place[last] = value
     return given
+
+
+def _extra(entity: Any) -> Mapping[str, object]:
+    return entity.__pydantic_extra__ or {}
 
 
 def make_adapter(entity: type) -> EntityAdapter[Any] | None:

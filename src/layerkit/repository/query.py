@@ -7,6 +7,7 @@ is neither true nor false, and its negation is not true either.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import cached_property
 from itertools import chain
 from typing import Any, Final, Literal, NoReturn, TypeAlias
@@ -21,6 +22,9 @@ Operator: TypeAlias = Literal[
     "icontains", "istartswith", "iendswith",
 ]  # fmt: skip
 """What a comparison asks; ``i`` in front folds the case of ASCII letters."""
+
+_MOST_LEVELS: Final = 100
+"""What is built is bounded, else Python itself could not compare or show it."""
 
 ORDERING: Final = frozenset({"lt", "le", "gt", "ge"})
 """The operators that ask which of two values is the smaller one."""
@@ -46,7 +50,7 @@ class Specification:
         sides = (
             side.parts if isinstance(side, And) else (side,) for side in (self, other)
         )
-        return And(tuple(chain.from_iterable(sides)))
+        return _shallow(And(tuple(chain.from_iterable(sides))))
 
     def __or__(self, other: "Specification") -> "Specification":
         """Return what either side accepts.
@@ -58,11 +62,11 @@ class Specification:
         sides = (
             side.parts if isinstance(side, Or) else (side,) for side in (self, other)
         )
-        return Or(tuple(chain.from_iterable(sides)))
+        return _shallow(Or(tuple(chain.from_iterable(sides))))
 
     def __invert__(self) -> "Specification":
         """Return what this refuses; what is unknown because of a null stays out."""
-        return Not(self)
+        return _shallow(Not(self))
 
     def __bool__(self) -> NoReturn:
         """Refuse to be a condition: ``and`` and ``or`` would drop one side silently.
@@ -104,6 +108,11 @@ class And(Specification):
     """Accept what all parts accept."""
 
     parts: tuple[Specification, ...]
+    depth: int = dataclass_field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note how deep it is."""
+        object.__setattr__(self, "depth", 1 + max(map(depth_of, self.parts), default=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,11 @@ class Or(Specification):
     """Accept what any part accepts."""
 
     parts: tuple[Specification, ...]
+    depth: int = dataclass_field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note how deep it is."""
+        object.__setattr__(self, "depth", 1 + max(map(depth_of, self.parts), default=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,11 @@ class Not(Specification):
     """Accept what the part refuses."""
 
     part: Specification
+    depth: int = dataclass_field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note how deep it is."""
+        object.__setattr__(self, "depth", 1 + depth_of(self.part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +289,20 @@ class Field:
         if not isinstance(text, str):
             raise UsageError(f"{self!r}.{operator}(...) needs a text, got {text!r}")
         return Comparison(self.name, operator, text)
+
+
+def depth_of(where: Specification) -> int:
+    """Return how many levels of ``&``, ``|`` and ``~`` there are in *where*."""
+    return getattr(where, "depth", 0)
+
+
+def _shallow(where: Specification) -> Specification:
+    if depth_of(where) > _MOST_LEVELS:
+        raise UsageError(
+            f"a filter of more than {_MOST_LEVELS} levels of &, | and ~ in turn is "
+            "deeper than any backend goes: join alike parts, or use in_([...])"
+        )
+    return where
 
 
 def _check_side(other: object, operator: str) -> None:

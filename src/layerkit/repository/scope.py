@@ -70,9 +70,16 @@ class Scope(Generic[T]):
             UsageError: A default is None or of no field, contradicts this scope, or
                 *where* is no filter of the entity, or compares with nothing.
         """
-        stamped = {**pinned(checked(self.adapter, where)), **(defaults or {})}
+        where = checked(self.adapter, where)
+        stamped = {**pinned(where), **(defaults or {})}
         for name, value in stamped.items():
             self.adapter.check_value(name, value)
+            held = self.adapter.stored({name: value})[name]
+            if held != value:
+                raise UsageError(
+                    f"the scope has {name}={value!r}, which {self.adapter.name} "
+                    f"holds as {held!r}: scope by that"
+                )
             if value is None:
                 raise UsageError(
                     f"the scope has no {name}: None would mean whatever has none"

@@ -32,7 +32,7 @@ class Tracked:
         self.row = row
         held = getattr(self.entity, "__dict__", {})
         self.seen: object = _SLOTTED
-        if row.keys() <= held.keys():
+        if row.keys() <= held.keys() and not self.adapter.takes_more:
             self.seen = {name: row.get(name, value) for name, value in held.items()}
             if _has_collection(held, row):
                 self.seen = None
@@ -40,16 +40,14 @@ class Tracked:
     def may_have_changed(self) -> bool:
         """Tell whether the object needs a look at each of its fields."""
         if self.seen is _SLOTTED:
-            return self.adapter.held(self.entity) != self.row
+            adapter, entity = self.adapter, self.entity
+            return adapter.holds_more(entity) or adapter.held(entity) != self.row
         return bool(self.entity.__dict__ != self.seen)
 
     def changes(self) -> Row:
         """Return what the caller has changed on the object since, by field name."""
         now, row = self.adapter.held(self.entity), self.row
-        changed = {
-            n: v for n, v in now.items() if n not in row or not is_same(row[n], v)
-        }
-        return copy.deepcopy(changed)
+        return {n: v for n, v in now.items() if n not in row or not is_same(row[n], v)}
 
     def checked_changes(self) -> Row:
         """Return what ``changes`` does, where an update may write it.
@@ -68,7 +66,8 @@ class Tracked:
                 f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
             )
         check_confined(adapter.name, changes, self.confined)
-        return adapter.validated(self.row, adapter.changes(changes), are_set=True)
+        stored = copy.deepcopy(adapter.changes(changes))
+        return adapter.validated(self.row, stored, are_set=True)
 
     def refresh(self, row: Row) -> None:
         """Let the object hold the values of *row*, which were written otherwise."""

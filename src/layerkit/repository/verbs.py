@@ -8,6 +8,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar, override
 
+from layerkit.core.errors import ValidationError
 from layerkit.repository.aggregates import AggregateRow, Aggregation, Groups
 from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.evaluate import matches, sorted_by
@@ -192,12 +193,27 @@ class OverlayBackend(Backend[T], Generic[T]):
     async def _change(self, key: KeyTuple, row: Row, changes: dict[str, Any]) -> Row:
         if not changes:
             return row
-        applied = _applied(row, changes)
+        applied = self._applied(row, changes)
         applied = self.adapter.validated(row, applied, are_set=False)
         fresh = {**row, **applied}
         fresh = {**fresh, **self.adapter.on_update(fresh), **applied}
         await self.transaction.write(self.adapter, key, fresh, row)
         return fresh
+
+    def _applied(self, row: Row, changes: dict[str, Any]) -> Row:
+        """Return *changes* with each ``Inc`` worked out on *row*; nulls stay null.
+
+        Raises:
+            ValidationError: A sum is beyond what its field holds.
+        """
+        added = {n: v.amount for n, v in changes.items() if isinstance(v, Inc)}
+        filled = {n: amount for n, amount in added.items() if row[n] is not None}
+        try:
+            sums = self.adapter.stored({n: row[n] + filled[n] for n in filled})
+        except ValidationError as error:
+            self.transaction.doom(error)  # as a server does
+            raise
+        return {**copy.deepcopy(changes), **dict.fromkeys(added), **sums}
 
     async def _row(self, key: KeyTuple, where: Specification) -> Row | None:
         row = await self.transaction.row(self.adapter, key)
@@ -214,12 +230,3 @@ class OverlayBackend(Backend[T], Generic[T]):
         entity = self.adapter.load(row)
         self.transaction.objects.add(self.adapter, key, row, entity)
         return entity
-
-
-def _applied(row: Row, changes: dict[str, Any]) -> Row:
-    """Return *changes* with each ``Inc`` worked out against *row*; nulls stay null."""
-    fresh = copy.deepcopy(changes)
-    for name, value in changes.items():
-        if isinstance(value, Inc):
-            fresh[name] = None if row[name] is None else row[name] + value.amount
-    return fresh

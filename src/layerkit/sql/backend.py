@@ -1,13 +1,15 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Final, Generic
 
 from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import make_transient
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
@@ -17,6 +19,7 @@ from layerkit.repository import (
     AggregateRow,
     Aggregation,
     Backend,
+    Inc,
     KeyTuple,
     Lock,
     Order,
@@ -39,7 +42,7 @@ from layerkit.sql.deletes import (
     tables_of,
 )
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.errors import driver_errors, translate
+from layerkit.sql.errors import SumError, driver_errors, failure_of, translate
 from layerkit.sql.loading import (
     brought_along,
     has_all,
@@ -94,6 +97,10 @@ class SQLBackend(Backend[T], Generic[T]):
     @override
     def takes_values(self) -> bool:
         return self._is_plain("insert") and builds_plainly(self._mapped)
+
+    @cached_property
+    def _floats(self) -> list[str]:
+        return [n for n, f in self.adapter.fields.items() if f.kind is float]
 
     @override
     async def run(
@@ -160,6 +167,7 @@ class SQLBackend(Backend[T], Generic[T]):
             raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
         await self._flush_whole([entity])
+        self._objects.expire_rounded(entity)
         return entity
 
     @override
@@ -270,18 +278,19 @@ class SQLBackend(Backend[T], Generic[T]):
         session, queries = self._home.session(), self._queries
         mapper, known = self._mapped.mapper, self._objects.held(key)
         loaded = {} if known is None else loaded_relations(mapper, known)
-        if self._returns and changes and queries.dialect().update_returning:
-            statement = (
-                queries.update(changes)
-                .where(queries.has_key(key), queries.condition(where))
-                .returning(self._mapped.entity)
-            )
+        returns = self._returns and not queries.adds_narrow(changes)
+        if returns and changes and queries.dialect().update_returning:
+            meant = (queries.has_key(key), queries.condition(where))
+            statement = queries.update(changes).where(*meant)
             options = {"populate_existing": True, "synchronize_session": False}
-            found = await session.scalars(statement, execution_options=options)
+            with _sums(changes):
+                found = await session.scalars(
+                    statement.returning(self._mapped.entity), execution_options=options
+                )
             entity = self._returned(found.one_or_none())
         else:
-            meant = queries.select_one(key, where)
-            changed = await self._objects.change(meant, changes)
+            one = queries.select_one(key, where)
+            changed = await self._objects.change(one, changes)
             entity = changed[0] if changed else None
         if entity is not None:
             columns = {self._mapped.columns[name] for name in changes}
@@ -292,10 +301,11 @@ class SQLBackend(Backend[T], Generic[T]):
 
     @override
     async def update_where(self, where: Specification, changes: dict[str, Any]) -> int:
-        if not self._plainly("update"):
+        if not self._plainly("update") or self._queries.adds_narrow(changes):
             return len(await self._objects.change(self.select(where), changes))
-        statement = self._queries.update(changes)
-        return await self._execute(statement.where(self._queries.condition(where)))
+        meant = self._queries.condition(where)
+        with _sums(changes):
+            return await self._execute(self._queries.update(changes).where(meant))
 
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
@@ -392,7 +402,14 @@ class SQLBackend(Backend[T], Generic[T]):
         return result.rowcount if isinstance(result, CursorResult) else 0
 
     def _returned(self, entity: T | None) -> T | None:
-        """Return *entity*, of which no statement returns what is no column."""
+        """Return *entity*, of which no statement returns what is no column.
+
+        SQLite's RETURNING makes integers of whole floats; a SELECT does not.
+        """
+        for name in self._floats if entity is not None else ():
+            value = instance_state(entity).dict.get(name)
+            if isinstance(value, int):
+                set_committed_value(entity, name, float(value))
         width = len(self._mapped.mapper.column_attrs)
         if entity is not None and len(self._mapped.columns) < width:
             held = self._home.session().sync_session.info[EXPIRED]
@@ -438,3 +455,20 @@ class SQLBackend(Backend[T], Generic[T]):
     def _url(self) -> URL | None:
         bind = self._home.session().sync_session.bind
         return None if bind is None else bind.engine.url
+
+
+@contextmanager
+def _sums(changes: Mapping[str, Any]) -> Iterator[None]:
+    """Name the fields of sums that their columns don't hold.
+
+    Raises:
+        SumError: One of *changes* adds too much.
+        DBAPIError: The statement fails for another reason.
+    """
+    sums = tuple(name for name, value in changes.items() if isinstance(value, Inc))
+    try:
+        yield
+    except DBAPIError as error:
+        if sums and failure_of(error) == "data":
+            raise SumError(sums) from error
+        raise

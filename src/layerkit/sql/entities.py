@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from sqlalchemy import Column, ColumnElement
 from sqlalchemy import inspect as inspected
@@ -20,7 +20,12 @@ from layerkit.sql.copying import copied
 from layerkit.sql.defaults import Context, is_made_here, is_python, value_of
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
-from layerkit.sql.table_rules import field_info, only_in_sql, unique_rules
+from layerkit.sql.table_rules import (
+    field_info,
+    item_type,
+    only_in_sql,
+    unique_rules,
+)
 
 T = TypeVar("T")
 
@@ -90,8 +95,8 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         return [name for name, column in self.columns.items() if mark in column.info]
 
     @override
-    def _check_new(self, values: Mapping[str, object]) -> None:
-        super()._check_new(values)
+    def _check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
+        kept = super()._check_new(values)
         computed = [n for n in values if n in self._computed and values[n] is not None]
         if computed:
             raise ValidationError(
@@ -99,6 +104,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                 "it out",
                 fields=computed,
             )
+        return kept
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
@@ -126,6 +132,18 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                 f"{self.name}.{name} holds JSON, which no two databases compare alike: "
                 "a filter knows is_null() of it; for more, write SQL of your own"
             )
+
+    @override
+    def annotations(self) -> list[Any]:
+        kinds = [*super().annotations(), *map(item_type, self.columns.values())]
+        named = (vars(base).get("__annotations__", {}) for base in self.entity.__mro__)
+        written = [hint for hints in named for hint in hints.values()]
+        return kinds + [part for hint in written for part in get_args(hint)]
+
+    @override
+    def replace(self, entity: T, values: Mapping[str, object]) -> None:
+        for name, value in values.items():
+            setattr(entity, name, value)  # types that track changes inside hear of it
 
     @override
     def values(self, entity: T) -> dict[str, Any]:

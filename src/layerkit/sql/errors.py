@@ -71,6 +71,19 @@ _FAILED_BEFORE: Final = (
     "errors in a savepoint"
 )
 
+
+class SumError(OverflowError):
+    """An increment that leads beyond its column.
+
+    Args:
+        fields: What was added to.
+    """
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        super().__init__(f"{', '.join(fields)} can't be added to: {_MISFIT}")
+        self.fields = fields
+
+
 # The first class that fits decides, so InvalidRequestError comes after its subclasses.
 _MEANINGS: Final[
     tuple[tuple[type[Exception], Callable[[Exception], AppException]], ...]
@@ -90,6 +103,7 @@ _MEANINGS: Final[
     (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
     (InvalidRequestError, lambda error: UsageError(str(error))),
     (StatementError, lambda _: ValidationError(_MISFIT)),
+    (SumError, lambda error: ValidationError(str(error), fields=_fields_of(error))),
     (OverflowError, lambda _: ValidationError(_MISFIT)),
     (UnicodeError, lambda _: ValidationError(_MISFIT)),
 )
@@ -137,6 +151,10 @@ def translate(
         if isinstance(error, kind):
             return make(error)
     return UsageError(f"{type(error).__name__}: {error}")
+
+
+def _fields_of(error: Exception) -> tuple[str, ...]:
+    return error.fields if isinstance(error, SumError) else ()
 
 
 def _first_failure(error: DBAPIError) -> DBAPIError:

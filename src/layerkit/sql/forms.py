@@ -54,11 +54,40 @@ class Form:
     bounds: Callable[[Any], tuple[Any, Any]] | None = None
 
 
-def plain_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return what *kind* decorates, or itself."""
+def plain_type(kind: TypeEngine[Any], dialect: str) -> TypeEngine[Any]:
+    """Return what *kind* decorates on that dialect, or itself."""
+    kind = kind._variant_mapping.get(dialect, kind)  # noqa: SLF001 - SQLAlchemy has no public name for it
     while isinstance(kind, TypeDecorator):
         kind = kind.impl_instance
     return kind
+
+
+def _is_short(kind: TypeEngine[Any]) -> bool:
+    """Tell whether MySQL keeps floats of *kind* in four bytes."""
+    if not isinstance(kind, Float) or isinstance(kind, Double | REAL):
+        return False
+    return (kind.precision or 0) <= _SINGLE
+
+
+def _six_digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def is_rounded(kind: TypeEngine[Any], dialect: str, value: object) -> bool:
+    """Tell whether MySQL may store another value in place of *value*.
+
+    Six digits are read of its FLOAT, its times have no microseconds unless they are
+    asked for, and its NUMERIC no decimals.
+    """
+    plain = plain_type(kind, dialect)
+    if isinstance(value, float):
+        return _is_short(plain) and _six_digits(value) != value
+    if isinstance(value, Decimal):
+        is_whole = value == value.to_integral_value()
+        return type(plain) is Numeric and plain.precision is None and not is_whole
+    part = getattr(value, "microsecond", getattr(value, "microseconds", 0))
+    digits = getattr(kind, "fsp", None) or getattr(plain, "fsp", None)
+    return bool(part) and digits is None
 
 
 def is_single(kind: TypeEngine[Any]) -> bool:
@@ -76,16 +105,16 @@ def scale_of(kind: Numeric[Any]) -> int:
 
 def form_of(column: Any, dialect: str) -> Form | None:
     """Return how *column* is compared; None where its values have one form."""
-    kind = plain_type(column.type)
+    kind = plain_type(column.type, dialect)
     if dialect == "sqlite":
         template = next((t for k, t in _TEMPLATES.items() if isinstance(kind, k)), None)
         if template is not None:
             return _text_form(column, template)
         if isinstance(kind, Numeric) and kind.asdecimal:
             return _decimal_form(column, scale_of(kind))
-    if dialect in MYSQL and type(kind) is Float and (kind.precision or 0) <= _SINGLE:
+    if dialect in MYSQL and _is_short(kind):
         read = func.concat(column) + literal_column("0e0", Double)
-        return Form(type_coerce(read, Double), lambda value: value)
+        return Form(type_coerce(read, Double), _six_digits)
     return None
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import flag_modified, instance_state
 
-from layerkit.core.errors import NotSupportedError
+from layerkit.core.errors import NotSupportedError, ValidationError
 from layerkit.repository import Inc, KeyTuple, Lock
 from layerkit.sql.deletes import (
     enforces_foreign_keys,
@@ -20,8 +20,10 @@ from layerkit.sql.deletes import (
     left_to_database,
     tables_of,
 )
+from layerkit.sql.errors import SumError
+from layerkit.sql.forms import MYSQL, is_rounded
 from layerkit.sql.queries import Queries
-from layerkit.sql.refresh import refresh_columns
+from layerkit.sql.refresh import EXPIRED, refresh_columns
 from layerkit.sql.transaction import CHECKED
 
 T = TypeVar("T")
@@ -92,7 +94,7 @@ class Objects(Generic[T]):
         entities = list((await self.read(statement, "wait")).all())
         for entity in entities:
             for name, value in changes.items():
-                setattr(entity, name, _worked_out(getattr(entity, name), value))
+                setattr(entity, name, self._worked_out(entity, name, value))
                 # Else a value that was there already would not move the version on.
                 flag_modified(entity, name)
         session = self.session
@@ -101,7 +103,38 @@ class Objects(Generic[T]):
             await session.flush()
         finally:
             session.info[CHECKED] = False
+        for entity in entities:
+            self.expire_rounded(entity)
         return entities
+
+    def _worked_out(self, entity: T, name: str, value: Any) -> Any:
+        """Return what *value* makes of a field, in a row that nobody else can change.
+
+        Raises:
+            SumError: A sum is beyond what the column holds.
+        """
+        now = getattr(entity, name)
+        if not isinstance(value, Inc) or now is None:
+            return None if isinstance(value, Inc) else value
+        try:
+            return self.adapter.stored({name: now + value.amount})[name]
+        except ValidationError as error:
+            raise SumError((name,)) from error
+
+    def expire_rounded(self, entity: T) -> None:
+        """Let what MySQL may have rounded of *entity* be read again."""
+        adapter, dialect = self.adapter, self.queries.dialect().name
+        if dialect not in MYSQL:
+            return
+        held, session = adapter.held(entity), self.session.sync_session
+        names = [
+            name
+            for name, value in held.items()
+            if is_rounded(adapter.columns[name].type, dialect, value)
+        ]
+        if names:
+            session.expire(entity, names)
+            session.info[EXPIRED].add(instance_state(entity))
 
     async def remove(self, found: Select[T]) -> int:
         """Delete each object that *found* finds, and return how many."""
@@ -123,10 +156,3 @@ class Objects(Generic[T]):
         held = session.sync_session.identity_map.values()
         known = [entity for entity in held if isinstance(entity, self.adapter.entity)]
         await refresh_columns(session, known)
-
-
-def _worked_out(now: Any, value: Any) -> Any:
-    """Return what *value* makes of *now*, in a row that nobody else can change."""
-    if not isinstance(value, Inc):
-        return value
-    return None if now is None else now + value.amount

@@ -8,10 +8,13 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import (
     ColumnElement,
     Dialect,
+    Numeric,
     Select,
     Table,
     Update,
+    case,
     func,
+    not_,
     select,
     update,
 )
@@ -32,9 +35,11 @@ from layerkit.repository import (
 from layerkit.sql.aggregates import AggregateQuery
 from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.forms import MYSQL
+from layerkit.sql.forms import MYSQL, scale_of
 
 T = TypeVar("T")
+
+_TOO_BIG: Final = 2**40
 
 
 class Queries(Generic[T]):
@@ -149,14 +154,33 @@ class Queries(Generic[T]):
     def update(self, changes: Mapping[str, Any]) -> Update:
         """Return an UPDATE that makes *changes* and moves the version on."""
         values = {
-            name: self.attributes[name] + value.amount
-            if isinstance(value, Inc)
-            else value
+            name: self._sum(name, value.amount) if isinstance(value, Inc) else value
             for name, value in changes.items()
         }
         if self._version is not None:
             values[self._version] = self.attributes[self._version] + 1
         return update(self.adapter.entity).values(values)
+
+    def _sum(self, name: str, amount: Any) -> Any:
+        """Return a sum that SQLite refuses as servers do, where it does not fit."""
+        column, kind = self.attributes[name], self.adapter.columns[name].type
+        info, total = self.adapter.fields[name], column + amount
+        if self.dialect().name != "sqlite":
+            return total
+        if type(kind) is Numeric:
+            total = func.round(total, scale_of(kind), type_=kind)  # it is a float there
+        ends = info.limits.ends(info.kind)
+        if ends is None:
+            return total
+        # No bytes are that many, which is an error; as a constant, it always would be.
+        too_big = func.zeroblob(func.coalesce(column, 0) * 0 + _TOO_BIG)
+        return case((not_(total.between(*ends)), too_big), else_=total)
+
+    def adds_narrow(self, changes: Mapping[str, Any]) -> bool:
+        """Tell whether a sum has fewer bytes than the column, a REAL on MariaDB say."""
+        fields, is_wide = self.adapter.fields, self.dialect().name != "postgresql"
+        sums = [n for n, v in changes.items() if isinstance(v, Inc)]
+        return is_wide and any(fields[name].limits.single for name in sums)
 
     def condition(self, where: Specification) -> ColumnElement[bool]:
         """Return *where* in SQL."""

@@ -2,23 +2,42 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     CheckConstraint,
     Column,
     ColumnElement,
+    Enum,
+    Float,
     Index,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
     Table,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.mysql import MEDIUMINT, TINYINT
 from sqlalchemy.orm import Mapper
 from sqlalchemy.types import JSON, TypeDecorator
 
 from layerkit.repository import Comparison, FieldInfo, UniqueRule
+from layerkit.repository.limits import Limits
 from layerkit.sql.defaults import is_made_here
+from layerkit.sql.forms import is_single
 from layerkit.sql.mixins import LIVE
 from layerkit.sql.types import UTCDateTime, python_type
+
+_BITS: Final = {
+    TINYINT: 8,
+    SmallInteger: 16,
+    MEDIUMINT: 24,
+    BigInteger: 64,
+    Integer: 32,
+}
 
 
 def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo:
@@ -45,7 +64,42 @@ def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo
         required=not column.nullable and not is_filled_in,
         indexed=bool(column.index or column.unique),
         aware=is_moment,
+        limits=_limits(column.type),
     )
+
+
+def item_type(column: Column[Any]) -> type | None:
+    """Return the class of what the arrays of *column* hold; None where it has none."""
+    kind = column.type
+    return kind.item_type.python_type if isinstance(kind, ARRAY) else None
+
+
+def _limits(kind: Any) -> Limits:
+    """Return what a column of that type holds; the widest of its variants counts."""
+    if isinstance(kind, TypeDecorator):
+        return Limits()
+    if isinstance(kind, JSON):
+        return Limits(json=True)
+    if isinstance(kind, Enum):
+        return Limits(choices=None if kind.enum_class else frozenset(kind.enums))
+    if isinstance(kind, Integer):
+        others = kind._variant_mapping.values()  # noqa: SLF001 - SQLAlchemy has no public name for it
+        ranges = [_range(one) for one in (kind, *others) if isinstance(one, Integer)]
+        lows, highs = zip(*ranges, strict=True)
+        return Limits(least=min(lows), greatest=max(highs))
+    if isinstance(kind, Float):
+        return Limits(single=is_single(kind))
+    if isinstance(kind, Numeric):
+        scale = kind.scale or 0 if kind.precision is not None else kind.scale
+        return Limits(precision=kind.precision, scale=scale)
+    return Limits(length=kind.length if isinstance(kind, String) else None)
+
+
+def _range(kind: Integer) -> tuple[int, int]:
+    bits = next(size for name, size in _BITS.items() if isinstance(kind, name))
+    if getattr(kind, "unsigned", False):
+        return 0, 2**bits - 1
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
 def unique_rules(

@@ -44,4 +44,6 @@ def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
             f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
         )
     check_confined(adapter.name, changes, confined)
-    adapter.changes(changes)
+    for name, value in adapter.changes(changes).items():
+        if value is not changes[name]:
+            setattr(entity, name, value)

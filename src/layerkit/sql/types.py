@@ -32,11 +32,13 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+    fsp = 6
+    """The digits of a second that MySQL keeps."""
 
     @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name in MYSQL:
-            return dialect.type_descriptor(DATETIME(fsp=6))
+            return dialect.type_descriptor(DATETIME(fsp=self.fsp))
         return super().load_dialect_impl(dialect)
 
     @override

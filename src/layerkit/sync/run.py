@@ -84,10 +84,7 @@ def unit_of_work(
         AppException: The commit failed; nothing is stored.
     """
     maker: Repository[Any, Any] | BaseService[Any, Any] | Home
-    if isinstance(source, Repository | BaseService):
-        maker = source
-    else:
-        maker = home_of(source)
+    maker = source if isinstance(source, Repository | BaseService) else home_of(source)
     given: dict[str, Any] = {"events": events, "read_only": read_only}
     unit = maker.unit_of_work(**{name: value for name, value in given.items() if value})
     try:

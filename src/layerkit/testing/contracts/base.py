@@ -31,6 +31,7 @@ class BaseContract:
         record: A class with the fields of ``Record``.
         seat: A class with the fields of ``Seat``.
         sale: A class with the fields of ``Sale``.
+        reading: A class with the fields of ``Reading``; None leaves its tests out.
         known_failures: Tests that are known to fail, by name, each with the reason; one
             that passes all the same is reported.
         examples: How many histories the machine plays.
@@ -41,6 +42,7 @@ class BaseContract:
     record: ClassVar[type[Any]] = Record
     seat: ClassVar[type[Any]] = Seat
     sale: ClassVar[type[Any]] = Sale
+    reading: ClassVar[type[Any] | None] = None
     known_failures: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[int] = 20
 

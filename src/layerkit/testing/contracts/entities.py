@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, TypeAlias
@@ -98,6 +98,34 @@ class Sale:
     units: int | None = None
     sold_on: date | None = None
     paid: bool = False
+    id: int | None = None
+
+
+@dataclass
+class Reading:
+    """Be stored by a contract, with numbers of all widths and a moment.
+
+    A class with a table has a REAL, a DOUBLE, a NUMERIC(10, 2), an INTEGER, a text of
+    20 characters, and lets the server make the moment.
+
+    Attributes:
+        code: Unique.
+        at: A moment; made where it is None.
+        narrow: A float, of four bytes where there are such.
+        wide: A float.
+        price: A decimal.
+        whole: A number.
+        text: A text.
+        id: The key; the backend counts it up where it is None.
+    """
+
+    code: Annotated[str, Unique()]
+    at: datetime | None = field(default_factory=lambda: datetime.now(UTC))
+    narrow: float | None = None
+    wide: float | None = None
+    price: Decimal | None = None
+    whole: int | None = None
+    text: str | None = None
     id: int | None = None
 
 

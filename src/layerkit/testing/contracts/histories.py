@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -12,6 +13,7 @@ from layerkit.testing.contracts.item_histories import ItemMachine
 from layerkit.testing.contracts.machine import Machine
 from layerkit.testing.contracts.record_histories import RecordMachine
 from layerkit.testing.contracts.seat_histories import SeatMachine
+from layerkit.testing.contracts.value_histories import ValueMachine
 
 _MOST_EXAMPLES = 100
 
@@ -36,6 +38,14 @@ class HistoriesContract(BaseContract):
     ) -> None:
         self.needs("composite_keys", "unique", "conditions", "batches")
         await self.play(SeatMachine, open_repository, self.seat)
+
+    async def test_histories_of_readings_end_as_in_the_reference(
+        self, open_repository: OpenRepository
+    ) -> None:
+        self.needs("unique", "conditions", "batches", "cursors")
+        if self.reading is None:
+            pytest.skip("no class of readings")
+        await self.play(ValueMachine, open_repository, self.reading)
 
     async def play(
         self,
