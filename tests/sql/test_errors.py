@@ -211,6 +211,21 @@ def test_an_unknown_error_that_ended_the_connection_is_unavailable() -> None:
     assert failure_of(wrapped(DriverError("gone"), invalidated=True)) == "disconnected"
 
 
+@pytest.mark.parametrize(
+    ("invalidated", "failure"), [(True, "disconnected"), (False, "unconnected")]
+)
+def test_an_error_of_libpq_without_a_code_is_told_by_its_connection(
+    invalidated: bool, failure: Failure
+) -> None:
+    class OperationalError(PsycopgError):
+        """What PEP 249 calls the errors of a connection."""
+
+    broken = wrapped(OperationalError("gone"), invalidated=invalidated)
+
+    assert failure_of(broken) == failure
+    assert type(translate(broken)) is UnavailableError
+
+
 def test_a_statement_that_was_prepared_before_a_migration_is_run_again() -> None:
     kind: Any = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
     prepared = kind("cached plan")

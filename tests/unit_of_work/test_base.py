@@ -8,7 +8,12 @@ import weakref
 
 import pytest
 
-from layerkit.core.errors import ConflictError, UnitOfWorkError, UsageError
+from layerkit.core.errors import (
+    ConflictError,
+    UnavailableError,
+    UnitOfWorkError,
+    UsageError,
+)
 from layerkit.unit_of_work import (
     current_unit,
     plain_unit_of_work,
@@ -74,6 +79,35 @@ async def test_failing_rollback_is_logged_and_hides_nothing(
         await fail_inside(home, write=True)
 
     assert "rollback failed" in caplog.messages
+    assert home.log[-1] == "release"
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome"),
+    [
+        ("commit", UnavailableError),
+        ("rollback", LookupError),
+        ("release", None),
+    ],
+)
+async def test_a_step_of_the_end_that_stalls_is_cut_off(
+    home: RecordingHome, step: str, outcome: type[Exception] | None
+) -> None:
+    home.stalled[step] = asyncio.Event()
+
+    async def work() -> None:
+        async with home.unit_of_work() as unit:
+            assert unit.transaction is not None
+            unit.transaction.commit_timeout_seconds = 0.01
+            await home.write()
+            if step == "rollback":
+                raise LookupError
+
+    done = asyncio.ensure_future(work())
+    await asyncio.wait({done}, timeout=30)
+
+    assert done.done()
+    assert type(done.exception()) is (outcome or type(None))
     assert home.log[-1] == "release"
 
 

@@ -109,6 +109,16 @@ async def test_what_runs_within_its_time_is_left_alone() -> None:
     assert task.cancelling() == 0
 
 
+async def test_what_has_ended_is_not_cut_off_later() -> None:
+    async with within(0):
+        ended = True
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    assert ended
+    assert not is_being_cancelled()
+
+
 async def test_what_takes_too_long_is_cut_off_and_its_task_goes_on() -> None:
     with pytest.raises(OverdueError):
         async with within(0):
