@@ -24,7 +24,14 @@ from layerkit.repository import Repository
 from layerkit.sync import run
 from layerkit.testing.contracts import OpenRepository, ReadRaw, UnitOfWorkContract
 from tests.support.databases import fresh_database
-from tests.support.entities import Base, MappedItem, MappedRecord, MappedSeat
+from tests.support.entities import (
+    Base,
+    MappedItem,
+    MappedReading,
+    MappedRecord,
+    MappedSale,
+    MappedSeat,
+)
 
 
 class DrivenBySyncCode(UnitOfWorkContract):
@@ -33,6 +40,8 @@ class DrivenBySyncCode(UnitOfWorkContract):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
+    sale: ClassVar[type[Any]] = MappedSale
+    reading: ClassVar[type[Any] | None] = MappedReading
 
     @override
     async def at_once(

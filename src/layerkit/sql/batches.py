@@ -26,7 +26,9 @@ async def insert_counted(
         OverflowError: No key is left that is greater than all others.
     """
     bind = {"mapper": adapter.mapper}
-    connection: Any = (await session.connection(bind_arguments=bind)).sync_connection
+    connection: Any = await session.run_sync(
+        lambda held: held.connection(bind_arguments=bind)
+    )
     usual = connection.dialect
     connection.dialect = _counting(usual)
     try:

@@ -1,6 +1,5 @@
 """Counters: upserts that add, in one atomic step."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ class CountersContract(BaseContract):
         async with open_repository(self.entity) as items:
             hit = {"name": "hits", "qty": Inc(1)}
 
-            await asyncio.gather(*(items.upsert(hit, key="name") for _ in range(50)))
+            await self.at_once(*(items.upsert(hit, key="name") for _ in range(50)))
 
             assert [item.qty for item in await items.find(ALL)] == [50]
 
