@@ -469,9 +469,8 @@ async def test_a_refused_delete_leaves_the_collection_as_it_was(url: str) -> Non
             with pytest.raises(ConflictError):
                 async with unit.savepoint():
                     await parents.delete(1)
-            found: Any = await parents.get_by_id(1)
-            assert found is held
-            assert [child.id for child in found.children] == [1]
+            assert [child.id for child in held.children] == [1]
+            assert await parents.get_by_id(1) is held
 
 
 async def test_listeners_hear_of_a_delete_whose_children_are_the_databases(
@@ -561,3 +560,128 @@ async def test_a_callers_session_forgets_what_the_database_deleted(url: str) -> 
 
             assert inspect(child).deleted
             assert await session.get(child_class, 1) is None
+
+
+async def test_many_are_deleted_in_one_go_and_nothing_is_written_between(
+    shapes: Database,
+) -> None:
+    blogs = of(shapes, Blog)
+    for number in (1, 2, 3):
+        post = Post(id=number, comments=[Comment(id=number)])
+        await blogs.create(Blog(id=number, posts=[post], banner=Banner()))
+
+    with statements() as seen:
+        assert await blogs.delete_where(field("id") >= 2) == 2
+
+    assert not any(sql.upper().startswith("UPDATE") for sql in seen.sql)
+    assert await counts(shapes, Blog, Post, Comment, Banner) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["plain", "viewonly", "passive all", "none"])
+async def test_what_is_the_databases_alone_is_not_loaded(url: str, kind: str) -> None:
+    parent_class, child_class = family(kind, False, "CASCADE")
+    async with made(url, parent_class) as database:
+        parents = of(database, parent_class)
+        await parents.create({"id": 1})
+        await of(database, child_class).create({"id": 1, "parent_id": 1})
+
+        with statements(max=1):
+            assert await parents.delete(1) is True
+
+
+async def test_a_viewonly_relationship_costs_a_delete_nothing(url: str) -> None:
+    parent_class, _ = family("viewonly", True, None)
+    async with made(url, parent_class) as database:
+        parents = of(database, parent_class)
+        await parents.create({"id": 1})
+
+        with statements(max=1):
+            assert await parents.delete(1) is True
+
+
+async def test_what_a_key_reaches_over_others_that_are_not_held_is_forgotten(
+    shapes: Database,
+) -> None:
+    people = of(shapes, Person)
+    await of(shapes, Node).create_many(
+        [
+            Node(id=1),
+            Node(id=2, above_id=1, leaves=[Leaf(id=1)]),
+        ]
+    )
+    await people.create(Person(id=1, letters=[Letter(id=1)]))
+
+    async with shapes.unit_of_work():
+        (leaf,) = await of(shapes, Leaf).find(ALL)
+        (letter,) = await of(shapes, Letter).find(ALL)
+        await of(shapes, Node).delete(1)
+        assert inspect(leaf).deleted
+        assert inspect(letter).persistent
+
+
+async def test_a_rule_that_only_the_database_knows_is_seen_where_no_null_may_be(
+    url: str,
+) -> None:
+    stored, _ = family("plain", False, "CASCADE")
+    parent_class, child_class = family("plain", False, None)
+    async with made(url, stored) as database:
+        parents, children = of(database, parent_class), of(database, child_class)
+        await parents.create({"id": 1})
+        await children.create({"id": 1, "parent_id": 1})
+
+        async with database.unit_of_work():
+            child = await children.get_by_id(1)
+            await parents.delete(1)
+            assert inspect(child).deleted
+            assert await children.get_by_id(1) is None
+
+
+async def test_a_refusal_names_what_the_database_does_or_all_that_it_may_be(
+    url: str,
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Parent(Own):
+        __tablename__ = "family_parents"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        first: Mapped[list["First"]] = relationship(passive_deletes="all")
+        gone: Mapped[list["Gone"]] = relationship()
+
+    class First(Own):
+        __tablename__ = "family_firsts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int] = mapped_column(
+            ForeignKey("family_parents.id", name="first_of_parent")
+        )
+
+    class Second(Own):
+        __tablename__ = "family_seconds"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int] = mapped_column(
+            ForeignKey("family_parents.id", name="second_of_parent")
+        )
+
+    class Gone(Own):
+        __tablename__ = "family_children"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int] = mapped_column(
+            ForeignKey("family_parents.id", ondelete="CASCADE")
+        )
+
+    async with made(url, Own) as database:
+        parents = of(database, Parent)
+        for number, child in ((1, First), (2, Second)):
+            await parents.create({"id": number})
+            await of(database, child).create({"id": 1, "parent_id": number})
+
+        told = []
+        for number in (1, 2):
+            with pytest.raises(ConflictError) as refused:
+                await parents.delete(number)
+            told.append(str(refused.value))
+
+    first, second = "Parent.first (family_firsts.parent_id)", "family_seconds.parent_id"
+    both = url.startswith("sqlite")  # which does not say which
+    assert [first in text for text in told] == [True, both]
+    assert [second in text for text in told] == [both, True]
+    assert not any("gone" in text or "children" in text for text in told)

@@ -505,7 +505,8 @@ async def test_a_key_that_is_held_and_stored_anew_brings_its_relations(
         held = await shops.get_by_id(1)
         await shops.db_session.execute(text("DELETE FROM loading_shops"))
 
-        stored = await shops.create({"id": 1, "owner_id": 1})
+        stored = await LoadedShops(loading).create({"id": 1, "owner_id": 1})
 
         assert stored is held
         assert stored.owner is not None
+        assert stored.doors == []

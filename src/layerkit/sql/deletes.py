@@ -42,9 +42,8 @@ def hands_over(relationship: RelationshipProperty[Any], *, enforced: bool) -> bo
         relationship: Of the class that is deleted.
         enforced: False where the database checks no foreign keys.
     """
-    direction = relationship.direction
-    is_the_mappings = relationship.cascade.delete or relationship.post_update
-    if direction is RelationshipDirection.MANYTOONE or is_the_mappings:
+    direction, cascades = relationship.direction, relationship.cascade.delete
+    if direction is RelationshipDirection.MANYTOONE or cascades:
         return False
     columns: list[Any] = [column for _, column in relationship.synchronize_pairs]
     actions = {on_delete(key) for column in columns for key in column.foreign_keys}
