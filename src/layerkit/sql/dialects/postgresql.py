@@ -41,6 +41,7 @@ POSTGRESQL: Final = Server(
     },
     codes={
         "23505": "unique", "23P01": "unique", "23503": "foreign_key",
+        "23001": "foreign_key",  # ON DELETE RESTRICT, from PostgreSQL 18 on
         "23502": "not_null", "23514": "check", "22": "data", "54000": "data",
         "428C9": "data", "40001": "serialization", "40P01": "deadlock",
         "55P03": "locked", "57P": "disconnected", "08001": "unreachable",
