@@ -26,12 +26,18 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    text,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from layerkit.core.errors import AlreadyExistsError, UsageError, ValidationError
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    UnitOfWorkError,
+    UsageError,
+    ValidationError,
+)
 from layerkit.redis import RedisDatabase
 from layerkit.redis.documents import Documents
 from layerkit.repository import (
@@ -45,6 +51,7 @@ from layerkit.repository import (
 )
 from layerkit.sql import Database, UTCDateTime
 from layerkit.sql.forms import MYSQL
+from tests.support.entities import MappedReading
 
 
 class Base(DeclarativeBase):
@@ -617,3 +624,57 @@ async def test_what_a_server_refuses_for_another_reason_is_not_put_down_to_a_sum
         with pytest.raises(AlreadyExistsError) as refused:
             await rows.update_where(field("id") >= 801, {"mark": 5, "n": Inc(amount)})
         assert refused.value.fields == ("mark",)
+
+
+async def test_a_sum_is_stored_without_the_tail_of_a_float(sqlite: Database) -> None:
+    await sqlite.create_all(Base.metadata)
+    cells = Repository[Cell, int](sqlite, Cell)
+    await cells.create({"id": 1, "price": Decimal("0.1")})
+    await cells.update(1, {"price": Inc(Decimal("0.2"))})
+
+    async with sqlite.engine.connect() as connection:
+        raw = await connection.scalar(text("SELECT price FROM cells"))
+
+    assert raw == 0.3
+
+
+async def test_a_sum_beyond_the_column_dooms_its_unit(
+    cells: Repository[Cell, int],
+) -> None:
+    await cells.create({"id": 1, "whole": 2**31 - 1})
+
+    with pytest.raises(UnitOfWorkError, match="ValidationError left it half done"):
+        async with cells.unit_of_work():
+            with pytest.raises(ValidationError):
+                await cells.update(1, {"whole": Inc(1)})
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_sum_of_four_bytes_has_no_more(home: Home, many: bool) -> None:
+    if isinstance(home, Database):
+        async with home.engine.begin() as connection:
+            tables = [MappedReading.metadata.tables["readings"]]
+            metadata = MappedReading.metadata
+            await connection.run_sync(metadata.drop_all, tables=tables)
+            await connection.run_sync(metadata.create_all, tables=tables)
+    readings = Repository[MappedReading, int](home, MappedReading)
+    made = await readings.create({"code": "a", "narrow": 0.1})
+    more = {"narrow": Inc(0.2)}
+    if many:
+        await readings.update_where(ALL, more)
+    else:
+        await readings.update(made.id, more)
+
+    [found] = await readings.get_all()
+
+    total = _SINGLE + 0.2
+    assert found.narrow == struct.unpack("f", struct.pack("f", total))[0]
+
+
+async def test_what_json_leaves_alone_stays_the_object_it_was(home: Home) -> None:
+    given = {"a": [1, {"b": None}]}
+
+    paper = Paper(id=1, free=given)
+    await Repository[Paper, int](home, Paper).create(paper)
+
+    assert paper.free is given

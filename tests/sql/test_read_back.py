@@ -283,7 +283,7 @@ async def test_an_index_narrows_what_is_compared_as_a_time(sqlite: Database) -> 
         await connection.execute(text("CREATE INDEX at ON read_back_moment (value)"))
     at, rows = field("value"), SQLRepository(sqlite, _CLASSES["moment"])
 
-    for where in (at == _NOON, at >= _NOON, at < _NOON, at.between(_NOON, _NOON)):
+    for where in (at == _NOON, at >= _NOON, at < _NOON, at <= _NOON):
         found = rows.select().where(
             condition(where, {"value": rows.model_class.value}, "sqlite")
         )
@@ -293,3 +293,24 @@ async def test_an_index_narrows_what_is_compared_as_a_time(sqlite: Database) -> 
         async with sqlite.engine.connect() as connection:
             plan = await connection.execute(text(f"EXPLAIN QUERY PLAN {made}"))
             assert "USING INDEX at" in str(plan.all())
+
+
+async def test_a_key_that_another_program_wrote_is_found(sqlite: Database) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Hour(Own):
+        __tablename__ = "read_back_hours"
+        at: Mapped[datetime] = mapped_column(primary_key=True)
+        n: Mapped[int] = mapped_column(default=0)
+
+    await table_of(sqlite, Hour)
+    hours = Repository[Hour, datetime](sqlite, Hour)
+    async with sqlite.engine.begin() as connection:
+        written = text("INSERT INTO read_back_hours VALUES ('2026-03-01T12:00:05', 0)")
+        await connection.execute(written)
+
+    found = await hours.get_by_id(_NOON)
+
+    assert found is not None
+    assert await hours.exists(found.at)
+    assert await hours.update(found.at, {"n": 1}) is not None

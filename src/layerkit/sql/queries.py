@@ -172,7 +172,8 @@ class Queries(Generic[T]):
         ends = info.limits.ends(info.kind)
         if ends is None:
             return total
-        # No bytes are that many, which is an error; as a constant, it always would be.
+        # No bytes are that many, which is an error. It goes by the row, since SQLite
+        # may work out a constant before it looks at any.
         too_big = func.zeroblob(func.coalesce(column, 0) * 0 + _TOO_BIG)
         return case((not_(total.between(*ends)), too_big), else_=total)
 
