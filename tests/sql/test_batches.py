@@ -1,7 +1,7 @@
 """Batches that are returned: whose keys they get, on SQLite."""
 
 import pytest
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, insert
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -31,7 +31,9 @@ async def test_a_batch_past_the_last_key_of_sqlite_is_refused_and_not_mixed_up()
     async with Database("sqlite://") as database:
         await database.create_all(Base.metadata)
         items = Items(database)
-        await items.create({"id": 2**63 - 1, "name": "last"})
+        last = insert(items.model_class).values(id=2**63 - 1, name="last")
+        async with database.engine.begin() as connection:
+            await connection.execute(last)
 
         async with items.unit_of_work() as unit:
             with pytest.raises(ValidationError):

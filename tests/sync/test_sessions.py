@@ -20,6 +20,7 @@ from layerkit import (
     field,
 )
 from layerkit.sql import Database, SQLRepository
+from layerkit.sql.session import unit_of
 from layerkit.sync import iterate, run, savepoint, unit_of_work
 from tests.support.library import Author, Base, Book
 
@@ -348,6 +349,13 @@ def test_a_session_is_freed_without_the_garbage_collector(engine: Engine) -> Non
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_a_unit_without_a_holder_of_its_session_says_so() -> None:
+    unit = unit_of(Session())
+
+    with pytest.raises(UnitOfWorkError, match="gone"):
+        _ = unit.session
 
 
 def test_a_second_repository_shares_the_unit_of_a_session(session: Session) -> None:
