@@ -593,8 +593,10 @@ async def test_create_and_update_return_what_is_stored(
     other = await rows.create({})
     updated = await rows.update(other.id, {name: value})
 
-    stored = [getattr(row, name) for row in (await rows.get_all())[-2:]]
-    assert [getattr(made, name), getattr(updated, name)] == stored
+    stored = await rows.get_many([made.id, other.id])
+    assert [getattr(made, name), getattr(updated, name)] == [
+        getattr(row, name) for row in stored
+    ]
 
 
 async def test_a_sum_of_decimals_without_a_scale_is_read_as_it_is_found(
