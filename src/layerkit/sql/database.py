@@ -166,11 +166,8 @@ class Database(SQLHome):
     async def close(self) -> None:
         """Close the connections that the database has opened; it can't be reused."""
         self._closed = True
-        if self._owned is None:
-            return
-        seconds = self._commit_timeout_seconds
-        while not await _is_disposed(self._owned, seconds):
-            seconds = 0.0  # one connection is dropped; the others had that time too
+        if self._owned is not None:
+            await _dispose(self._owned, self._commit_timeout_seconds)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -343,17 +340,17 @@ def make_home(source: object) -> Home | None:
         raise UsageError(
             "a repository takes a Session or sessionmaker(engine) in place of an Engine"
         )
-    _refuse_scoped(source)
     return None
 
 
-async def _is_disposed(engine: AsyncEngine, seconds: float) -> bool:
-    try:
-        async with within(seconds):
-            await engine.dispose()
-    except OverdueError:
-        return False
-    return True
+async def _dispose(engine: AsyncEngine, seconds: float) -> None:
+    """Close the connections of *engine*; drop those that don't answer in time."""
+    while True:
+        try:
+            async with within(seconds):
+                return await engine.dispose()
+        except OverdueError:
+            seconds = 0.0  # one connection is dropped; the others had that time too
 
 
 def _is_connected(pool: Pool) -> bool:
