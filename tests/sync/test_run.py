@@ -123,7 +123,9 @@ def test_a_task_that_fails_when_it_is_cancelled_is_logged(
     with caplog.at_level(logging.ERROR, "layerkit.unit_of_work"):
         run(start())
 
-    assert "ZeroDivisionError" in caplog.text
+    (record,) = [r for r in caplog.records if r.name == "layerkit.unit_of_work"]
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
 
 
 def test_ctrl_c_ends_the_work_and_the_next_run_begins_clean() -> None:

@@ -190,6 +190,32 @@ def test_a_doomed_transaction_that_is_closed_is_told_once(
     assert "AlreadyExistsError was caught in it" in caplog.text
 
 
+def test_an_error_that_leaves_a_doomed_transaction_is_told_by_itself(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = AuthorService(AuthorRepository(session))
+
+    with (
+        caplog.at_level(logging.WARNING, "layerkit.sql"),
+        pytest.raises(KeyError),
+        session.begin(),
+    ):
+        with suppress(ZeroDivisionError):
+            run(service.create_and_fail("Ada"))
+        raise KeyError
+
+    assert "was caught in it" not in caplog.text
+
+
+def test_verbs_go_on_after_a_block_on_the_same_session(session: Session) -> None:
+    authors = AuthorRepository(session)
+
+    with unit_of_work(authors):
+        run(authors.create({"name": "Ada"}))
+
+    assert run(authors.count()) == 1
+
+
 def test_writes_of_the_callers_own_are_not_committed_by_a_unit(
     session: Session,
 ) -> None:
