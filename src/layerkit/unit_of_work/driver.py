@@ -9,8 +9,8 @@ import inspect
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Coroutine
-from typing import Final
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any, Final, cast
 
 from typing_extensions import TypeVar
 
@@ -27,26 +27,38 @@ class _Driver:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_task_factory(_noted)
         self.is_driving = False
+        self._is_waiting = False
         weakref.finalize(self, self.loop.close)
 
     def run(self, work: Awaitable[R]) -> R:
         """Run *work* to its end, then what it has left behind."""
-        coroutine = work if inspect.iscoroutine(work) else _awaited(work)
-        task: asyncio.Task[R] = self.loop.create_task(coroutine)
-        self.is_driving = True
+        task = asyncio.Task(self._stopping(work), loop=self.loop)
+        self.is_driving = self._is_waiting = True
+        _thread.has_tasks = False
         try:
-            result = self.loop.run_until_complete(task)
+            self.loop.run_forever()
             while _thread.unfinished:
                 self.loop.run_until_complete(asyncio.wait(_thread.unfinished))
-            return result
+            return task.result()
         finally:
-            left = asyncio.all_tasks(self.loop)  # *work* too, if Ctrl-C came in between
-            if left:
-                self._cancel(left)
+            self._is_waiting = False
+            if _thread.has_tasks or not task.done():  # Ctrl-C came in between
+                self._cancel(asyncio.all_tasks(self.loop))
             self.is_driving = False
 
+    async def _stopping(self, work: Awaitable[R]) -> R:
+        """Return what *work* returns, and stop the loop without another turn of it."""
+        try:
+            return await work
+        finally:
+            if self._is_waiting:
+                self.loop.stop()
+
     def _cancel(self, tasks: set[asyncio.Task[object]]) -> None:
+        if not tasks:
+            return
         for task in tasks:
             task.cancel()
         self.loop.run_until_complete(asyncio.wait(tasks))
@@ -61,6 +73,7 @@ class _Thread(threading.local):
     def __init__(self) -> None:
         self.driver: _Driver | None = None
         self.unfinished: set[asyncio.Task[None]] = set()
+        self.has_tasks = False  # beside the one that is driven
 
 
 _thread: Final = _Thread()
@@ -113,8 +126,14 @@ def is_in_loop() -> bool:
     return True
 
 
-async def _awaited(work: Awaitable[R]) -> R:
-    return await work
+def _noted(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, R] | Generator[Any, None, R],
+    **options: Any,
+) -> asyncio.Task[R]:
+    """Make a task; a driver asks for those that are left only where there were some."""
+    _thread.has_tasks = True
+    return asyncio.Task(cast(Any, work), loop=loop, **options)
 
 
 def _forget_loop() -> None:
