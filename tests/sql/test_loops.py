@@ -136,3 +136,95 @@ def test_what_is_driven_by_hand_is_not_judged_by_its_loop(address: str) -> None:
         unit.__aenter__().send(None)
 
     assert "one home for each loop" not in str(refused.value)
+
+
+@pytest.mark.parametrize("use", ["verb", "unit"])
+def test_a_session_on_connections_of_another_loop_says_so(
+    address: str, use: str
+) -> None:
+    engine = create_async_engine(address)
+    sessions = async_sessionmaker(engine)
+
+    async def first() -> None:
+        await make_tables(engine)
+        async with sessions() as session:
+            await Authors(session).count()
+
+    async def second() -> None:
+        async with sessions() as session:
+            authors = Authors(session)
+            with pytest.raises(UsageError, match="one engine for each loop"):
+                if use == "verb":
+                    await authors.count()
+                async with authors.unit_of_work():
+                    await authors.create({"name": "Ada"})
+
+    with asyncio.Runner() as runner:
+        runner.run(first())
+        in_a_loop(second())
+        runner.run(engine.dispose())
+
+
+def test_a_session_that_is_open_is_refused_in_another_loop(address: str) -> None:
+    engine = create_async_engine(address, poolclass=NullPool)
+    session = async_sessionmaker(engine)()
+
+    async def first() -> None:
+        await make_tables(engine)
+        await Authors(session).count()
+
+    async def second() -> None:
+        with pytest.raises(UsageError, match="one session for each loop"):
+            await Authors(session).count()
+
+    with asyncio.Runner() as runner:
+        runner.run(first())
+        in_a_loop(second())
+        runner.run(session.close())
+
+
+def test_a_home_and_a_session_of_one_engine_are_judged_alike(address: str) -> None:
+    engine = create_async_engine(address)
+
+    async def first() -> None:
+        await make_tables(engine)
+        await Authors(Database(engine)).count()
+
+    async def second() -> None:
+        async with async_sessionmaker(engine)() as session:
+            with pytest.raises(UsageError, match="one engine for each loop"):
+                await Authors(session).count()
+        with pytest.raises(UsageError, match="one home for each loop"):
+            await Authors(Database(engine)).count()
+
+    with asyncio.Runner() as runner:
+        runner.run(first())
+        in_a_loop(second())
+        runner.run(engine.dispose())
+
+
+def test_a_session_whose_engine_is_closed_goes_on_in_another_loop(address: str) -> None:
+    engine = create_async_engine(address)
+
+    async def run() -> int:
+        await make_tables(engine)
+        async with async_sessionmaker(engine)() as session:
+            found = await Authors(session).count()
+        await engine.dispose()
+        return found
+
+    assert [in_a_loop(run()), in_a_loop(run())] == [0, 0]
+
+
+def test_a_session_on_a_connection_is_not_judged(address: str) -> None:
+    engine = create_async_engine(address, poolclass=NullPool)
+
+    async def run() -> int:
+        await make_tables(engine)
+        async with (
+            engine.connect() as connection,
+            async_sessionmaker(connection)() as session,
+        ):
+            return await Authors(session).count()
+
+    assert [in_a_loop(run()), in_a_loop(run())] == [0, 0]

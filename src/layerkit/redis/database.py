@@ -28,6 +28,7 @@ from layerkit.repository import (
 from layerkit.repository.backend import Lock, Upsert
 from layerkit.repository.base import T
 from layerkit.repository.fields import KeyTuple
+from layerkit.repository.homes import check_loop
 from layerkit.repository.tables import Row
 from layerkit.repository.verbs import OverlayBackend
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
@@ -126,7 +127,7 @@ class RedisDatabase(Home):
             UnavailableError: It can't be reached.
             TimeoutExceededError: It does not answer in time.
         """
-        self._check_loop(self._server.pool, self._server.is_connected)
+        self._check_loop()
         await self._server.call("PING")
 
     @override
@@ -136,6 +137,10 @@ class RedisDatabase(Home):
         return UnitOfWork(
             lambda: self.transaction() or self._new(read_only=read_only), events=events
         )
+
+    def _check_loop(self) -> None:
+        server = self._server
+        check_loop(server.pool, server.is_connected, type(self).__name__)
 
     @override
     def transaction(self) -> Transaction | None:
@@ -158,7 +163,7 @@ class RedisDatabase(Home):
             AlreadyExistsError: Two documents break a unique rule that is new; change
                 one with the older class, and run it again.
         """
-        self._check_loop(self._server.pool, self._server.is_connected)
+        self._check_loop()
         return await reindex(
             self._server, self._kind(adapter_for(model_class)), self._prefix
         )
@@ -192,7 +197,7 @@ class RedisDatabase(Home):
         return await super().alone(verb, writes=writes)
 
     def _new(self, *, read_only: bool) -> RedisTransaction:
-        self._check_loop(self._server.pool, self._server.is_connected)
+        self._check_loop()
         transaction = RedisTransaction(
             self,
             self._server,

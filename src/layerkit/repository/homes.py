@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
@@ -25,9 +26,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 OTHER_LOOP: Final = (
-    "this {} is in use in another event loop, and what it has open belongs to that "
-    "one: make one home for each loop. In tests, let the fixture of the home and "
-    "the tests have one loop (in pytest-asyncio, the same loop_scope), or make a home "
+    "this {0} is in use in another event loop, and what it has open belongs to that "
+    "one: make one {1} for each loop. In tests, let the fixture of the {1} and "
+    "the tests have one loop (in pytest-asyncio, the same loop_scope), or make one "
     "for each test; in a program, call asyncio.run once, or close the connections "
     "before it ends"
 )
@@ -44,8 +45,6 @@ class Home(ABC):
 
     _cursor_key: bytes | None = None
     _commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
-    _loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
-    _used: object | None = None  # the pool that was used in that loop
 
     @abstractmethod
     def unit_of_work(
@@ -136,25 +135,6 @@ class Home(ABC):
             )
         self._cursor_key = key
 
-    def _check_loop(self, pool: object, is_open: Callable[[], bool]) -> None:
-        """Refuse another event loop than the one that connections belong to.
-
-        Args:
-            pool: What keeps the connections, now.
-            is_open: Tells whether it has any open.
-
-        Raises:
-            UsageError: Some are open, of a loop that this one is not.
-        """
-        task = running_task()
-        if task is None:
-            return  # driven by hand, which no connection of a loop can be
-        loop = task.get_loop()
-        is_same = self._loop is None or self._loop() is loop
-        if not is_same and pool is self._used and is_open():
-            raise UsageError(OTHER_LOOP.format(type(self).__name__))
-        self._loop, self._used = weakref.ref(loop), pool
-
     def _set_commit_timeout(self, seconds: float) -> None:
         """Let the end of a unit of work wait *seconds* for the server.
 
@@ -212,6 +192,37 @@ Synchronous ones are driven by ``layerkit.sync``.
 HomeMaker: TypeAlias = Callable[[object], Home | None]
 
 _home_makers: list[HomeMaker] = []
+
+
+# The loop that each pool of connections was last used in.
+_loops: WeakKeyDictionary[object, weakref.ref[asyncio.AbstractEventLoop]] = (
+    WeakKeyDictionary()
+)
+
+
+def check_loop(
+    pool: object, is_open: Callable[[], bool], owner: str, kind: str = "home"
+) -> None:
+    """Refuse another event loop than the one that connections belong to.
+
+    Args:
+        pool: What keeps the connections, now.
+        is_open: Tells whether it has any open.
+        owner: The class of what the caller uses.
+        kind: What it is called in the remedy.
+
+    Raises:
+        UsageError: Some are open, of a loop that this one is not.
+    """
+    task = running_task()
+    if task is None:
+        return  # driven by hand, which no connection of a loop can be
+    loop, used_in = task.get_loop(), _loops.get(pool)
+    if used_in is not None and used_in() is loop:
+        return
+    if used_in is not None and is_open():
+        raise UsageError(OTHER_LOOP.format(owner, kind))
+    _loops[pool] = weakref.ref(loop)
 
 
 def register_home(make: HomeMaker) -> None:

@@ -42,7 +42,7 @@ class WriteLock:
         if self._loop is not loop:
             is_running = self._loop is not None and self._loop.is_running()
             if is_running and self._lock.locked():
-                raise UsageError(OTHER_LOOP.format("MemoryDatabase"))
+                raise UsageError(OTHER_LOOP.format("MemoryDatabase", "home"))
             # A lock belongs to the loop that first waited for it; tests have many.
             self._loop, self._lock = loop, asyncio.Lock()
         try:

@@ -14,15 +14,14 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
 )
 from sqlalchemy.orm import Mapper, Session, registry, scoped_session, sessionmaker
-from sqlalchemy.pool import Pool, QueuePool
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
 from layerkit.repository import Backend, EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
-from layerkit.sql.dialects import binds_to_loop, check_driver
-from layerkit.sql.engine import BEGIN_OPTION, make_engine
+from layerkit.sql.dialects import check_driver
+from layerkit.sql.engine import BEGIN_OPTION, check_engine, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.session import unit_of
@@ -259,9 +258,8 @@ class Database(SQLHome):
         if self._closed:
             raise UsageError("the Database is closed; make a new one")
         bind = self._sessions.kw.get("bind")
-        if isinstance(bind, AsyncEngine) and binds_to_loop(bind.dialect):
-            pool = bind.pool
-            self._check_loop(pool, lambda: _is_connected(pool))
+        if isinstance(bind, AsyncEngine):
+            check_engine(bind.sync_engine, type(self).__name__, "home")
 
 
 class SessionHome(SQLHome):
@@ -351,10 +349,6 @@ async def _dispose(engine: AsyncEngine, seconds: float) -> None:
                 return await engine.dispose()
         except OverdueError:
             seconds = 0.0  # one connection is dropped; the others had that time too
-
-
-def _is_connected(pool: Pool) -> bool:
-    return isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() > 0
 
 
 def _session_factory(target: object) -> async_sessionmaker[Any] | sessionmaker[Any]:

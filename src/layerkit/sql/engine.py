@@ -3,15 +3,16 @@
 import asyncio
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Dialect, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
-from layerkit.sql.dialects import SERVERS, check_driver
+from layerkit.repository.homes import check_loop
+from layerkit.sql.dialects import SERVERS, binds_to_loop, check_driver
 from layerkit.sql.dialects.mysql import MYSQL
 
 BEGIN_OPTION: Final = "layerkit_begin"
@@ -74,6 +75,26 @@ def make_engine(
         _set_up_sqlite(engine)
     keep_when_cancelled(engine.dialect)
     return engine
+
+
+def check_engine(engine: Engine, owner: str, kind: str) -> None:
+    """Refuse an engine whose open connections belong to another event loop.
+
+    Args:
+        engine: The engine.
+        owner: The class of what the caller uses.
+        kind: What it is called in the remedy.
+
+    Raises:
+        UsageError: They do.
+    """
+    if binds_to_loop(engine.dialect):
+        pool = engine.pool
+        check_loop(pool, lambda: _is_connected(pool), owner, kind)
+
+
+def _is_connected(pool: Pool) -> bool:
+    return isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() > 0
 
 
 def keep_when_cancelled(dialect: Dialect) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm import SessionTransactionOrigin as Origin
@@ -22,8 +22,11 @@ from typing_extensions import override
 
 from layerkit.core.errors import UnitOfWorkError
 from layerkit.core.logging import get_logger
+from layerkit.repository.homes import check_loop
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.collections import COPIES
+from layerkit.sql.dialects import binds_to_loop
+from layerkit.sql.engine import check_engine
 from layerkit.sql.transaction import (
     WROTE,
     Loaded,
@@ -174,6 +177,21 @@ class SessionUnit(SQLTransaction):
         """Remember a write outside any unit: the caller has to commit it."""
         if not self.blocks:
             self._unstored[verb] += 1
+
+    @override
+    def check_caller(self, action: str) -> None:
+        """Refuse a caller as any unit does, and one in another event loop.
+
+        Raises:
+            UnitOfWorkError: As for any unit.
+            UsageError: What is connected belongs to another event loop.
+        """
+        super().check_caller(action)
+        session = self.session.sync_session
+        bind = session.bind
+        if isinstance(bind, Engine) and binds_to_loop(bind.dialect):
+            check_engine(bind, "AsyncEngine", "engine")
+            check_loop(session, session.in_transaction, "AsyncSession", "session")
 
     # What the session's events report
 
