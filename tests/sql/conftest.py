@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     async_sessionmaker,
     create_async_engine,
 )
 
+from layerkit.redis import RedisDatabase
+from layerkit.repository import Home, MemoryDatabase
 from layerkit.sql import Database
 from tests.support.authors import Sessions
 from tests.support.databases import fresh_database
@@ -50,6 +53,27 @@ async def database(url: str) -> AsyncIterator[Database]:
     """The library, empty."""
     async with Database(url) as opened:
         await make_tables(opened.engine)
+        yield opened
+
+
+@pytest.fixture(params=["memory", "redis", "sqlite", "postgres", "mysql"])
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
+    """Every home in turn, with the tables of the module's own ``Base``."""
+    if request.param == "memory":
+        yield MemoryDatabase()
+        return
+    if request.param == "redis":
+        prefix = request.getfixturevalue("redis_prefix")
+        async with Redis.from_url(request.getfixturevalue("redis_url")) as client:
+            yield RedisDatabase(client, prefix=prefix, allow_scan=True)
+        return
+    url = f"sqlite:///{tmp_path / 'home.db'}"
+    if request.param != "sqlite":
+        url = request.getfixturevalue(f"library_{request.param}_url")
+    async with Database(url) as opened:
+        async with opened.engine.begin() as connection:
+            await connection.run_sync(request.module.Base.metadata.drop_all)
+            await connection.run_sync(request.module.Base.metadata.create_all)
         yield opened
 
 

@@ -3,16 +3,14 @@
 import enum
 import pickle
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
-from redis.asyncio import Redis
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -38,13 +36,11 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
-from layerkit.redis import RedisDatabase
 from layerkit.redis.documents import Documents
 from layerkit.repository import (
     ALL,
     Home,
     Inc,
-    MemoryDatabase,
     Repository,
     adapter_for,
     field,
@@ -94,27 +90,6 @@ class Paper(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     data: Mapped[Any] = mapped_column(MutableDict.as_mutable(JSON), nullable=True)
     free: Mapped[Any | None] = mapped_column(JSON)
-
-
-@pytest.fixture(params=["memory", "redis", "sqlite", "postgres", "mysql"])
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
-    """Where the same is true."""
-    if request.param == "memory":
-        yield MemoryDatabase()
-        return
-    if request.param == "redis":
-        prefix = request.getfixturevalue("redis_prefix")
-        async with Redis.from_url(request.getfixturevalue("redis_url")) as client:
-            yield RedisDatabase(client, prefix=prefix, allow_scan=True)
-        return
-    url = f"sqlite:///{tmp_path / 'limits.db'}"
-    if request.param != "sqlite":
-        url = request.getfixturevalue(f"library_{request.param}_url")
-    async with Database(url) as opened:
-        async with opened.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.drop_all)
-            await connection.run_sync(Base.metadata.create_all)
-        yield opened
 
 
 @pytest.fixture

@@ -156,6 +156,7 @@ class Scope(Generic[T]):
         adapter = self.adapter
         kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
         started, added = adapter.started(data, kept | self.fields)
+        named = adapter.given(data).keys()  # before defaults join them
         entity = self.new(started)
         held = adapter.values(entity)
         if empty := [n for n in rule.fields if held.get(n) is None]:
@@ -164,7 +165,7 @@ class Scope(Generic[T]):
                 fields=empty,
             )
         given = held.keys() - kept - self.fields
-        changes = {n: held[n] for n in adapter.given(data) if n in given}
+        changes = {n: held[n] for n in named if n in given}
         return Upsert(entity, changes | added)
 
     def _check(self, given: Mapping[str, Any]) -> None:

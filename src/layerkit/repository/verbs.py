@@ -177,7 +177,7 @@ class OverlayBackend(Backend[T], Generic[T]):
     async def _insert(self, entity: T, given: Row) -> tuple[KeyTuple, Row]:
         adapter, transaction = self.adapter, self.transaction
         adapter.check_alone(entity)
-        generated = adapter.defaults(given)
+        generated = adapter.stored(adapter.defaults(given))
         name = adapter.integer_key
         is_counted = name is not None and given.get(name) is None
         if name is not None and is_counted:
@@ -196,7 +196,8 @@ class OverlayBackend(Backend[T], Generic[T]):
         applied = self._applied(row, changes)
         applied = self.adapter.validated(row, applied, are_set=False)
         fresh = {**row, **applied}
-        fresh = {**fresh, **self.adapter.on_update(fresh), **applied}
+        touched = self.adapter.stored(self.adapter.on_update(fresh))
+        fresh = {**fresh, **touched, **applied}
         await self.transaction.write(self.adapter, key, fresh, row)
         return fresh
 

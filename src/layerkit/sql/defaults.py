@@ -8,6 +8,8 @@ from sqlalchemy import Column
 from sqlalchemy.sql.functions import FunctionElement
 
 from layerkit.core.errors import NotSupportedError
+from layerkit.repository.fields import FieldInfo
+from layerkit.repository.limits import Limits
 
 _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP"})
 
@@ -56,6 +58,22 @@ def is_made_here(default: Any) -> bool:
     if isinstance(argument, FunctionElement):
         return str(getattr(argument, "name", "")).upper() in _NOW
     return str(argument).strip("()").upper() in _NOW
+
+
+def may_not_fit(field: FieldInfo, default: Any) -> bool:
+    """Tell whether *field* may hold otherwise what *default* of its column gives.
+
+    A function that looks at the other values of its row is left to SQLAlchemy.
+    """
+    if getattr(default, "is_callable", False):
+        is_limited = field.kind is float or field.limits != Limits()
+        return is_limited and hasattr(default.arg, "__wrapped__")
+    if not getattr(default, "is_scalar", False) or not field.accepts(default.arg):
+        return False
+    try:
+        return repr(field.held(default.arg)) != repr(default.arg)
+    except ValueError:
+        return True
 
 
 def value_of(column: Column[Any], default: Any, context: Context) -> Any:

@@ -17,7 +17,13 @@ from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
 from layerkit.repository import EntityAdapter, Operator
 from layerkit.sql.compile import is_json
 from layerkit.sql.copying import copied
-from layerkit.sql.defaults import Context, is_made_here, is_python, value_of
+from layerkit.sql.defaults import (
+    Context,
+    is_made_here,
+    is_python,
+    may_not_fit,
+    value_of,
+)
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
 from layerkit.sql.table_rules import (
@@ -104,7 +110,23 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                 "it out",
                 fields=computed,
             )
-        return kept
+        context = self._context(values)
+        made = {
+            name: value_of(column, column.default, context)
+            for name, column in self._to_fit.items()
+            if values.get(name) is None
+        }
+        return {**kept, **self.stored(made)}
+
+    @cached_property
+    def _to_fit(self) -> Mapping[str, Column[Any]]:
+        """The columns whose own defaults they may hold otherwise, or not at all."""
+        fields = self.fields
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if name != self.integer_key and may_not_fit(fields[name], column.default)
+        }
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
