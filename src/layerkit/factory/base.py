@@ -175,14 +175,21 @@ class ServiceFactory:
 
     # Using
 
-    def scope(self, values: Mapping[Any, object] | None = None) -> Scope:
+    def scope(
+        self,
+        values: Mapping[Any, object] | None = None,
+        *,
+        in_threads: bool = False,
+    ) -> Scope:
         """Return a scope, to be used as ``async with factory.scope() as scope:``.
 
         Args:
             values: Objects of this scope alone by key, such as the caller's identity;
                 they come before what is registered.
+            in_threads: True enters and leaves plain generators in threads, for those
+                that wait, such as for a database; False does it in the event loop.
         """
-        return Scope(self._current, values)
+        return Scope(self._current, values, in_threads=in_threads)
 
     @overload
     async def get(self, key: type[T]) -> T: ...
@@ -244,7 +251,8 @@ class ServiceFactory:
 
         What the caller passes goes to the first parameters; the rest are injected. So
         it serves as an event handler, a worker or a command. An error closes the scope
-        and goes on to the caller. A plain function runs in a thread.
+        and goes on to the caller. A plain function runs in a thread, and so do the
+        plain generators of its scope.
 
         Args:
             function: Its first parameter may be the caller's, such as the event; all
@@ -260,7 +268,7 @@ class ServiceFactory:
         self._calls.append(call)
 
         async def handle(*args: Any, **kwargs: Any) -> object:
-            async with self.scope() as scope:
+            async with self.scope(in_threads=not call.is_async) as scope:
                 return await run_handler(call, scope, args, kwargs)
 
         # Without __wrapped__: whoever reads the signature must see (*args, **kwargs).

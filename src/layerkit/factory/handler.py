@@ -50,6 +50,7 @@ class Call:
         self.name = describe(function if has_name else type(function))
         self.parameters = {p.name: p for p in _read(function)}
         self.signature = inspect.signature(function)
+        self.is_async = inspect.iscoroutinefunction(function)
 
     @property
     def needs(self) -> list[Need]:
@@ -94,7 +95,7 @@ async def run_handler(
             if not parameter.has_default:
                 raise
     arguments = bound.args, bound.kwargs
-    if inspect.iscoroutinefunction(call.function):
+    if call.is_async:
         return await call.function(*arguments[0], **arguments[1])
     result = await asyncio.to_thread(call.function, *arguments[0], **arguments[1])
     return await result if inspect.isawaitable(result) else result

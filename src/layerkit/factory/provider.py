@@ -84,6 +84,7 @@ class Provider:
         needed: The providers chosen for the parameters, once wired.
         call: ``make`` for these: it takes them by position, which is the fastest way.
         immediate: True where making it, with all it needs, awaits nothing.
+        enters: True where making it, with all it needs, enters a plain generator.
         is_kept: True where who asks again gets the same object.
         is_context: True where ``make`` returns a synchronous context manager.
         is_async_context: True where ``make`` returns an asynchronous one.
@@ -99,6 +100,7 @@ class Provider:
     needed: tuple["Provider", ...] = ()
     call: Callable[..., Any] = field(init=False)
     immediate: bool = True
+    enters: bool = False
     is_kept: bool = True
     is_context: bool = False
     is_async_context: bool = False

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from layerkit.core.errors import TimeoutExceededError, UsageError, WiringError
 from layerkit.factory.keys import Key, describe
 from layerkit.factory.provider import Provider
+from layerkit.factory.threads import InThread
 from layerkit.factory.wiring import Unresolved, Wiring
 
 T = TypeVar("T")
@@ -32,15 +33,20 @@ class Store:
         wiring: Who needs what.
         objects: What is there already; the store takes it over.
 
+        in_threads: True where plain generators run in threads, since they may block.
+
     Attributes:
         exits: How to close what was opened, the last one first to go.
     """
 
-    __slots__ = ("_making", "exits", "is_closed", "objects", "wiring")
+    __slots__ = ("_making", "exits", "in_threads", "is_closed", "objects", "wiring")
 
-    def __init__(self, wiring: Wiring, objects: dict[Key, Any]) -> None:
+    def __init__(
+        self, wiring: Wiring, objects: dict[Key, Any], *, in_threads: bool = False
+    ) -> None:
         self.wiring = wiring
         self.objects = objects
+        self.in_threads = in_threads
         self.is_closed = False
         self._making: dict[Key, asyncio.Event | None] = {}
         self.exits: list[Exit] = []
@@ -97,7 +103,7 @@ class Store:
         A caller that fails or is cancelled while it makes the object leaves the making
         to the next one that waits.
         """
-        if provider.immediate:
+        if provider.immediate and not (self.in_threads and provider.enters):
             return self.make_now(provider)
         if not provider.is_kept:
             return await self._make(provider)
@@ -124,8 +130,10 @@ class Store:
             for needed in provider.needed:
                 value = self.objects.get(needed.key, _ABSENT)
                 arguments.append(await self.make(needed) if value is _ABSENT else value)
-            made = provider.call(*arguments)
-            if provider.is_async_context:
+            made, is_async = provider.call(*arguments), provider.is_async_context
+            if provider.is_context and self.in_threads:
+                made, is_async = InThread(made), True
+            if is_async:
                 manager, made = made, await made.__aenter__()
                 if self.is_closed:  # meanwhile, by another task
                     await _close_and_refuse(manager, provider)
@@ -202,14 +210,19 @@ class Scope:
     share one; those that must not share a unit of work open one each.
     """
 
-    __slots__ = ("_current", "_shared", "_store", "_values")
+    __slots__ = ("_current", "_in_threads", "_shared", "_store", "_values")
 
     def __init__(
-        self, current: Callable[[], Store], values: Mapping[Key, object] | None
+        self,
+        current: Callable[[], Store],
+        values: Mapping[Key, object] | None,
+        *,
+        in_threads: bool,
     ) -> None:
         # `current` returns the store of what is shared, and raises where none is open.
         self._current = current
         self._values = values
+        self._in_threads = in_threads
         self._shared: Store | None = None
         self._store: Store | None = None
 
@@ -225,7 +238,7 @@ class Scope:
         objects = shared.objects.copy()
         if self._values:
             objects.update(self._values)
-        self._store = Store(shared.wiring, objects)
+        self._store = Store(shared.wiring, objects, in_threads=self._in_threads)
         return self
 
     async def __aexit__(
@@ -268,7 +281,7 @@ class Scope:
             made = store.objects.get(provider.key, _ABSENT)
             if made is not _ABSENT:
                 return made
-        if provider.immediate:
+        if provider.immediate and not provider.enters:
             return store.make_now(provider)
         return await store.make(provider)
 

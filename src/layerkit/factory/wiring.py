@@ -254,6 +254,9 @@ class Wiring:
         provider.immediate = provider.kind in {Kind.PLAIN, Kind.CONTEXT} and all(
             p.immediate or p.lifetime.is_shared for p in provider.needed
         )
+        provider.enters = provider.is_context or any(
+            p.enters and not p.lifetime.is_shared for p in provider.needed
+        )
         if provider.lifetime is Lifetime.SINGLETON:
             for chain in _captives(provider):
                 self._problems.append(_captive_sentence(chain))

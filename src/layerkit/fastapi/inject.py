@@ -38,7 +38,7 @@ async def open_scope(
     factory = factory_of(connection)
     values: dict[type, object] = {Response: response, BackgroundTasks: tasks}
     values |= dict.fromkeys((type(connection), HTTPConnection), connection)
-    async with factory.scope(values=values) as scope:
+    async with factory.scope(values, in_threads=True) as scope:
         yield scope
 
 
@@ -107,6 +107,7 @@ Inject = Annotated[T, _Inject(use_cache=False, scope="function")]
 
 All parameters of one request share one scope. It is closed when the route has returned
 and before the response is sent, so a commit that fails there is answered with an error.
+Plain generators of the factory are entered and left in threads.
 In a websocket only values and singletons can be had, ``ServiceFactory`` among them:
 open a ``factory.scope()`` per message. What runs after the response, such as streams
 and background tasks, opens one of its own likewise.
