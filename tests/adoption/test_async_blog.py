@@ -355,3 +355,19 @@ async def test_likes_at_once_are_all_counted_after_the_move(
         last = await client.post("/posts/first/like")
 
     assert last.json()["likes"] == TOGETHER + 1
+
+
+async def test_an_unknown_error_is_answered_in_fastapis_form_after_the_move(
+    tmp_path: Path,
+) -> None:
+    blog = BLOGS["after"](f"sqlite+aiosqlite:///{tmp_path / 'blog.db'}")
+
+    @blog.get("/fails")
+    async def fails() -> None:
+        raise RuntimeError("hunter2")
+
+    async with calling(blog) as client:
+        answer = await client.get("/fails")
+
+    assert refused(answer, 500, "Internal server error")
+    assert len(answer.headers["x-request-id"]) == 32

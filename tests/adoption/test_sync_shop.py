@@ -390,3 +390,18 @@ async def test_orders_at_once_sell_nothing_twice_after_the_move(
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses == [201] * 3 + [409] * (TOGETHER - 3)
     assert left["stock"] == 0
+
+
+async def test_an_unknown_error_is_answered_in_the_shops_form_after_the_move(
+    moved: FastAPI,
+) -> None:
+    @moved.get("/fails")
+    def fails() -> None:
+        raise RuntimeError("hunter2")
+
+    async with calling(moved) as client:
+        answer = await client.get("/fails")
+
+    message = refused(answer, 500, "internal_error")
+    assert message == "Internal server error"
+    assert len(answer.headers["x-request-id"]) == 32
