@@ -1,14 +1,19 @@
 """Applications served in the test's own loop, their lifespan included."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Engine, create_engine
+
+from tests.fastapi.seats import Base
+from tests.support.databases import fresh_database
 
 Serve: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -27,6 +32,22 @@ async def _serve(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 def serve() -> Serve:
     """Return what opens an application and yields a client to it."""
     return _serve
+
+
+@pytest.fixture(params=["pysqlite", "psycopg"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An engine of a synchronous application, with the table of the seats."""
+    if request.param == "pysqlite":
+        made = create_engine(f"sqlite:///{tmp_path / 'seats.db'}")
+        Base.metadata.create_all(made)
+        yield made
+        made.dispose()
+        return
+    with fresh_database(request.getfixturevalue("postgres_server")) as url:
+        made = create_engine(url.replace("+asyncpg", "+psycopg"), pool_size=10)
+        Base.metadata.create_all(made)
+        yield made
+        made.dispose()
 
 
 class Socket:
