@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from sqlalchemy import create_engine, text
 
 from tests.examples.serving import listening
 
@@ -19,6 +20,15 @@ async def calling(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(base_url=f"http://{address}") as client,
     ):
         yield client
+
+
+def count(url: str, table: str) -> int:
+    """Return how many rows of *table* another connection sees."""
+    engine = create_engine(url.replace("+aiosqlite", "").replace("asyncpg", "psycopg"))
+    with engine.connect() as connection:
+        found = connection.scalar(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 - a name of ours
+    engine.dispose()
+    return int(found or 0)
 
 
 class Watched:

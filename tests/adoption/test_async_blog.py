@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
-from sqlalchemy import create_engine, text
 
 from tests.adoption.async_blog.after.main import create_app as blog_after
 from tests.adoption.async_blog.before.main import create_app as blog_before
-from tests.adoption.clients import Watched, calling
+from tests.adoption.clients import Watched, calling, count
 from tests.support.databases import fresh_database
 
 BLOGS = {"before": blog_before, "after": blog_after}
@@ -40,15 +39,6 @@ async def client(blog: FastAPI) -> AsyncIterator[AsyncClient]:
     async with calling(blog) as opened:
         opened.headers.update(ACME)
         yield opened
-
-
-def count(url: str, table: str) -> int:
-    """Return how many rows another connection sees."""
-    engine = create_engine(url.replace("+aiosqlite", "").replace("asyncpg", "psycopg"))
-    with engine.connect() as connection:
-        found = connection.scalar(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 - a name of ours
-    engine.dispose()
-    return int(found or 0)
 
 
 async def author(client: AsyncClient, email: str = "ada@x.org", **headers: str) -> int:

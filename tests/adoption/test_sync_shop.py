@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient, Response
-from sqlalchemy import create_engine, text
 
-from tests.adoption.clients import Watched, calling
+from tests.adoption.clients import Watched, calling, count
 from tests.adoption.sync_shop.after.main import create_app as shop_after
 from tests.adoption.sync_shop.before.main import create_app as shop_before
 from tests.adoption.sync_shop.security import TOKEN
@@ -66,15 +65,6 @@ def refused(answer: Response, status: int, code: str, field: str | None = None) 
     [(name, message)] = error.items()
     assert name == "message"
     return str(message)
-
-
-def count(url: str, table: str) -> int:
-    """Return how many rows another connection sees."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        found = connection.scalar(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 - a name of ours
-    engine.dispose()
-    return int(found or 0)
 
 
 # Customers
