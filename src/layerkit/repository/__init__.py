@@ -6,7 +6,9 @@ from layerkit.repository.base import BaseRepository
 from layerkit.repository.bounds import OrderBy, Total
 from layerkit.repository.entities import Data, EntityAdapter
 from layerkit.repository.fields import (
+    CascadeRule,
     FieldInfo,
+    ForeignKeyRule,
     Indexed,
     Key,
     KeyTuple,
@@ -60,6 +62,7 @@ __all__ = [
     "Backend",
     "BaseRepository",
     "BlockingSessionLike",
+    "CascadeRule",
     "Comparison",
     "Data",
     "EntityAdapter",
@@ -67,6 +70,7 @@ __all__ = [
     "Field",
     "FieldInfo",
     "Fields",
+    "ForeignKeyRule",
     "Home",
     "InMemoryRepository",
     "Inc",

@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias
@@ -11,7 +11,14 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, ValidationError
-from layerkit.repository.fields import FieldInfo, UniqueRule, fits, type_name
+from layerkit.repository.fields import (
+    CascadeRule,
+    FieldInfo,
+    ForeignKeyRule,
+    UniqueRule,
+    fits,
+    type_name,
+)
 from layerkit.repository.query import ORDERING, Inc, Operator
 
 T = TypeVar("T")
@@ -84,6 +91,18 @@ class EntityAdapter(ABC, Generic[T]):
     def annotations(self) -> Iterable[Any]:
         """Return what says which classes its values are made of."""
         return [info.kind for info in self.fields.values()]
+
+    def foreign_keys(self) -> Sequence[ForeignKeyRule]:
+        """Return the foreign keys of its rows; classes of other kinds have none."""
+        return ()
+
+    def cascades(self) -> Sequence[CascadeRule]:
+        """Return what its own mapping does where an entity is deleted."""
+        return ()
+
+    def named(self, target: Sequence[Hashable]) -> tuple[str, ...] | None:  # noqa: ARG002 - for subclasses
+        """Return the fields that a rule's *target* means; None if it is another's."""
+        return None
 
     @abstractmethod
     def load(self, values: Mapping[str, object]) -> T:

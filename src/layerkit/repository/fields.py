@@ -1,18 +1,23 @@
 """Fields of entities: what they hold, and the rules that an annotation can mark."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Hashable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from layerkit.repository.limits import Limits
 from layerkit.repository.query import Inc, Specification
 
 KeyTuple: TypeAlias = tuple[Any, ...]
 """The values of an entity's key, in the order of the adapter's ``key``."""
+
+Action: TypeAlias = Literal[
+    "NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"
+]
+"""What becomes of a row whose foreign key leads to nothing, in SQL's words."""
 
 _WITH_INFINITY: Final = (float, Decimal)
 
@@ -144,6 +149,47 @@ class UniqueRule:
     name: str
     fields: tuple[str, ...]
     where: Specification | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForeignKeyRule:
+    """Name fields whose values another class must have, all of them; nulls need none.
+
+    Attributes:
+        name: What errors call it.
+        fields: Those of the class that refers.
+        target: What they refer to, one for each, as ``EntityAdapter.named`` knows it.
+        place: Where it is, for messages: ``orders.customer_id``.
+        on_delete: What becomes of a row where that which it refers to is deleted.
+        on_update: The same where that gets other values.
+        deferred: True where it is checked at the commit.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    target: tuple[Hashable, ...]
+    place: str
+    on_delete: Action = "NO ACTION"
+    on_update: Action = "NO ACTION"
+    deferred: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CascadeRule:
+    """Say what a class does to what is related to an entity of it that is deleted.
+
+    Attributes:
+        name: The relationship: ``Customer.orders``.
+        fields: Those of the class.
+        target: What has the same values in what is related, one for each, as
+            ``EntityAdapter.named`` knows it.
+        on_delete: CASCADE or SET NULL; NO ACTION where foreign keys decide.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    target: tuple[Hashable, ...]
+    on_delete: Action
 
 
 def is_same(old: object, new: object) -> bool:

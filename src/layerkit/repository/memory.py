@@ -15,6 +15,7 @@ from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.homes import OTHER_LOOP, Home
 from layerkit.repository.overlay import OverlayTransaction
 from layerkit.repository.query import Order, Specification
+from layerkit.repository.references import References
 from layerkit.repository.repository import Repository
 from layerkit.repository.tables import Layer, Row, Table
 from layerkit.repository.verbs import OverlayBackend
@@ -69,10 +70,13 @@ class MemoryDatabase(Home):
 
     Units of work see what is committed and what they have written themselves; one of
     them writes at a time. Unique rules, nullability, generated keys and defaults come
-    from the entity class. What is passed in and handed out is copied, so nobody shares
-    an object with the store. Everything is gone with the process.
+    from the entity class, and so do the foreign keys between mapped classes that each
+    have a repository made on this database. What is passed in and handed out is copied,
+    so nobody shares an object with the store. Everything is gone with the process.
 
     Args:
+        foreign_keys: False where foreign keys and what mappings do at a delete are
+            to be left out.
         lock_timeout_seconds: How long a write waits for another unit's end.
         cursor_secret: What cursors of pages are signed with; left out, each process
             makes a key of its own.
@@ -81,12 +85,15 @@ class MemoryDatabase(Home):
     def __init__(
         self,
         *,
+        foreign_keys: bool = True,
         lock_timeout_seconds: float = 5.0,
         cursor_secret: str | bytes | None = None,
     ) -> None:
         self._set_cursor_secret(cursor_secret)
         self._tables: dict[type, Table] = {}
         self._lock = WriteLock(lock_timeout_seconds)
+        self._references = References()
+        self._foreign_keys = foreign_keys
 
     async def __aenter__(self) -> Self:
         """Return the database; it has nothing to open."""
@@ -114,7 +121,11 @@ class MemoryDatabase(Home):
             lambda: (
                 self.transaction()
                 or MemoryTransaction(
-                    self, self._tables, self._lock, read_only=read_only
+                    self,
+                    self._tables,
+                    self._lock,
+                    self._references,
+                    read_only=read_only,
                 )
             ),
             events=events,
@@ -128,6 +139,8 @@ class MemoryDatabase(Home):
     def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
         adapter.check_portable()
         self._tables.setdefault(adapter.entity, Table(adapter.unique))
+        if self._foreign_keys:
+            self._references.add(adapter)
         return MemoryBackend(adapter, self)
 
 
@@ -138,6 +151,7 @@ class MemoryTransaction(OverlayTransaction):
         home: The database.
         tables: Its committed tables, by entity class.
         lock: Its write lock; taken by the first write, held to the end.
+        references: What its classes refer to.
         read_only: True where writing is refused.
     """
 
@@ -146,12 +160,14 @@ class MemoryTransaction(OverlayTransaction):
         home: object,
         tables: dict[type, Table],
         lock: WriteLock,
+        references: References,
         *,
         read_only: bool = False,
     ) -> None:
         super().__init__(home, read_only=read_only)
         self._tables = tables
         self._lock = lock
+        self._references = references
         self._locked = False
 
     @override
@@ -192,6 +208,18 @@ class MemoryTransaction(OverlayTransaction):
         if adapter.integer_key:
             table = self._tables[adapter.entity]
             table.last_id = max(table.last_id, key[0])
+        await self._references.note(self, adapter.entity, old, row)
+
+    @override
+    async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
+        old = await self.row(adapter, key)
+        await super().remove(adapter, key)
+        await self._references.note(self, adapter.entity, old, None)
+
+    @override
+    async def settle(self) -> None:
+        if self.top.lost:
+            await self._references.settle(self)
 
     @override
     async def claim(self) -> None:
@@ -213,6 +241,7 @@ class MemoryTransaction(OverlayTransaction):
 
     @override
     async def store(self, written: Layer) -> None:
+        await self._references.check(self, written.deferred)
         for entity, rows in written.rows.items():
             self._tables[entity].merge(rows)
 

@@ -92,7 +92,19 @@ class OverlayTransaction(Transaction):
         if self.read_only:
             raise UnitOfWorkError("an entity was changed in a read-only unit of work")
 
+    async def settle(self) -> None:
+        """Do what a statement leaves to its end: what refers to lost rows, say.
+
+        Raises:
+            AppException: The statement is refused.
+        """
+
     # Rows
+
+    @property
+    def top(self) -> Layer:
+        """What is being written, since the innermost savepoint."""
+        return self._layers[-1]
 
     async def row(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
         """Return the row at *key* as this transaction sees it."""
@@ -228,6 +240,7 @@ class OverlayTransaction(Transaction):
             for known, changes in checked:
                 if changes:
                     await self._write_changes(known, changes)
+            await self.settle()
         except AppException as error:
             self.doom(error)  # as a server does with a statement that failed
             raise

@@ -11,6 +11,12 @@ Row: TypeAlias = dict[str, Any]
 Holders: TypeAlias = dict[KeyTuple | None, KeyTuple]
 """Under a unique rule, the key of the row that holds a value."""
 
+Lost: TypeAlias = tuple[type, Row, Row | None]
+"""The class of a row that others may refer to, what it was, and what it is now."""
+
+Deferred: TypeAlias = tuple[Any, KeyTuple]
+"""A foreign key, and a value of it that the commit must check."""
+
 
 @dataclass(slots=True)
 class Table:
@@ -59,10 +65,14 @@ class Layer:
     Attributes:
         rows: By entity class and key; None is a deleted row.
         holders: The last writer of each unique value, which it may have given up since.
+        lost: What the end of the statement must look at.
+        deferred: What the commit must look at.
     """
 
     rows: dict[type, dict[KeyTuple, Row | None]] = field(default_factory=dict)
     holders: dict[tuple[type, UniqueRule], Holders] = field(default_factory=dict)
+    lost: list[Lost] = field(default_factory=list)
+    deferred: list[Deferred] = field(default_factory=list)
 
     def put(
         self, entity: type, key: KeyTuple, row: Row, rules: tuple[UniqueRule, ...]
@@ -78,3 +88,4 @@ class Layer:
             self.rows.setdefault(entity, {}).update(written)
         for rule, holders in above.holders.items():
             self.holders.setdefault(rule, {}).update(holders)
+        self.deferred += above.deferred

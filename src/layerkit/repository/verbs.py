@@ -44,11 +44,13 @@ class OverlayBackend(Backend[T], Generic[T]):
             before = self.transaction.rows_written
             try:
                 await self.transaction.flush()  # what the caller has changed counts
-                return await work()
+                result = await work()
+                await self.transaction.settle()
             except Exception as error:
                 if self.transaction.rows_written > before:
                     transaction.doom(error)  # it was refused in the middle of its rows
                 raise
+            return result
 
     @override
     async def create(self, entity: T) -> T:

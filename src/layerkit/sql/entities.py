@@ -1,7 +1,7 @@
 """Entities that are mapped classes, declarative or imperative."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args
@@ -14,7 +14,12 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
 
 from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
-from layerkit.repository import EntityAdapter, Operator
+from layerkit.repository import (
+    CascadeRule,
+    EntityAdapter,
+    ForeignKeyRule,
+    Operator,
+)
 from layerkit.sql.compile import is_json
 from layerkit.sql.copying import copied
 from layerkit.sql.defaults import (
@@ -26,6 +31,7 @@ from layerkit.sql.defaults import (
 )
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
+from layerkit.sql.references import cascade_rules, foreign_key_rules
 from layerkit.sql.table_rules import (
     field_info,
     item_type,
@@ -154,6 +160,19 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                 f"{self.name}.{name} holds JSON, which no two databases compare alike: "
                 "a filter knows is_null() of it; for more, write SQL of your own"
             )
+
+    @override
+    def foreign_keys(self) -> list[ForeignKeyRule]:
+        return foreign_key_rules(self.mapper, self.names)
+
+    @override
+    def cascades(self) -> list[CascadeRule]:
+        return cascade_rules(self.mapper, self.names)
+
+    @override
+    def named(self, target: Sequence[Any]) -> tuple[str, ...] | None:
+        is_own = all(column in self.names for column in target)
+        return tuple(self.names[column] for column in target) if is_own else None
 
     @override
     def annotations(self) -> list[Any]:

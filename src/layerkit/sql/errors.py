@@ -39,6 +39,7 @@ from layerkit.core.errors import (
 )
 from layerkit.core.redaction import place_of
 from layerkit.repository import adapter_for
+from layerkit.repository.references import mismatch, still_referred
 from layerkit.sql.deletes import SPREADING, on_delete, tables_of
 from layerkit.sql.dialects import Failure, server_of
 from layerkit.sql.dialects.postgresql import details_of
@@ -315,13 +316,7 @@ def _refusal(
     if failure == "unique":
         return AlreadyExistsError(constraint=constraint, fields=fields)
     if failure == "foreign_key":
-        return ConflictError(
-            f"{named or 'a reference'} does not match: what it refers to is missing, "
-            "or still referred to",
-            kind="foreign_key",
-            constraint=constraint,
-            fields=fields,
-        )
+        return mismatch(constraint, fields)
     if failure == "not_null":
         return ValidationError(f"{named or 'a field'} must not be null", fields=fields)
     return ValidationError(
@@ -334,16 +329,7 @@ def _still_referred(
 ) -> ConflictError:
     """Return what a DELETE was refused for, with the relationships that may be it."""
     named = ", ".join(_referring(adapter.mapper, constraint)) or constraint
-    error = ConflictError(
-        f"the {adapter.name} is still referred to by {named or 'another table'}: "
-        "delete what refers to it first, or have that done: by "
-        'cascade="all, delete-orphan" of the relationship, or by ondelete="CASCADE" or '
-        '"SET NULL" of the foreign key, with passive_deletes=True of the relationship',
-        kind="foreign_key",
-        constraint=constraint,
-    )
-    error.public = False  # it names tables: for logs, not for clients
-    return error
+    return still_referred(adapter.name, named, constraint)
 
 
 def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:

@@ -1,0 +1,82 @@
+"""What tables and relationships say of references, as data for homes of other kinds."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Table
+from sqlalchemy.exc import NoReferenceError
+from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
+from sqlalchemy.sql.elements import BooleanClauseList
+
+from layerkit.repository import CascadeRule, ForeignKeyRule
+from layerkit.repository.fields import Action
+from layerkit.sql.deletes import hands_over, on_delete
+
+
+def foreign_key_rules(
+    mapper: Mapper[Any], names: Mapping[ColumnElement[Any], str]
+) -> list[ForeignKeyRule]:
+    """Return the foreign keys of a class, whose columns have *names* in it.
+
+    One that refers to a table that is not defined is left out.
+    """
+    rules: list[ForeignKeyRule] = []
+    for table in (table for table in mapper.tables if isinstance(table, Table)):
+        for key in table.foreign_key_constraints:
+            columns = list(key.columns)
+            try:
+                target = tuple(element.column for element in key.elements)
+            except NoReferenceError:
+                continue
+            if all(column in names for column in columns):
+                stem = "_".join((table.name, *(column.name for column in columns)))
+                places = (f"{table.name}.{column.name}" for column in columns)
+                rules.append(
+                    ForeignKeyRule(
+                        str(key.name or f"{stem}_fkey"),  # as PostgreSQL names it
+                        tuple(names[column] for column in columns),
+                        target,
+                        ", ".join(places),
+                        on_delete=cast(Action, on_delete(key.elements[0])),
+                        on_update=cast(Action, (key.onupdate or "NO ACTION").upper()),
+                        deferred=(key.initially or "").upper() == "DEFERRED",
+                    )
+                )
+    return sorted(rules, key=lambda rule: rule.name)  # a set has no order
+
+
+def cascade_rules(
+    mapper: Mapper[Any], names: Mapping[ColumnElement[Any], str]
+) -> list[CascadeRule]:
+    """Return what the relationships of a class do at a delete where none is loaded."""
+    rules: list[CascadeRule] = []
+    for relationship in mapper.relationships:
+        pairs: list[tuple[Any, Any]] = list(relationship.synchronize_pairs)
+        if relationship.direction is RelationshipDirection.MANYTOONE:
+            pairs = [(own, other) for other, own in pairs]
+        if all(own in names for own, _ in pairs):
+            rules.append(
+                CascadeRule(
+                    str(relationship),
+                    tuple(names[own] for own, _ in pairs),
+                    tuple(other for _, other in pairs),
+                    _at_delete(relationship),
+                )
+            )
+    return rules
+
+
+def _at_delete(relationship: RelationshipProperty[Any]) -> Action:
+    """Return what the mapping does to what is related; NO ACTION where keys decide."""
+    direction, join = relationship.direction, relationship.primaryjoin
+    parts = join.clauses if isinstance(join, BooleanClauseList) else [join]
+    if len(parts) > len(relationship.synchronize_pairs):
+        return "NO ACTION"  # it is about some rows only, which nobody can tell here
+    if relationship.viewonly or relationship.passive_deletes:
+        return "NO ACTION"
+    if hands_over(relationship, enforced=True):
+        return "NO ACTION"
+    if relationship.cascade.delete or direction is RelationshipDirection.MANYTOMANY:
+        return "CASCADE"
+    is_to_one = direction is RelationshipDirection.MANYTOONE
+    return "NO ACTION" if is_to_one else "SET NULL"
