@@ -89,6 +89,19 @@ class Spread:
         """Return what becomes of rows with values that are *now* others, or gone."""
         return self.on_delete if now is None else self.on_update
 
+    def rewritten(self, row: Row, values: KeyTuple) -> Row:
+        """Return *row* of the other class with *values* of what it goes by.
+
+        Raises:
+            ValidationError: A null goes where none may be.
+        """
+        changes = dict(zip(self.others, values, strict=True))
+        self.other.check_nulls(changes)
+        fresh = {**row, **changes}
+        if self.link is None:  # as any update by the mapping
+            fresh = {**fresh, **self.other.on_update(fresh), **changes}
+        return fresh
+
 
 @dataclass(slots=True)
 class Ties:
@@ -212,6 +225,7 @@ async def _follow(
         is_refused = spread.action(now) in _REFUSING
         (refused if is_refused else followed)[value] = now
     rows = await transaction.rows(spread.other, ALL) if followed else []
+    rewritten: list[tuple[KeyTuple, Row, Row]] = []
     for key, row in rows:
         held = _value(row, spread.others)
         if held is not None and held in followed:
@@ -221,34 +235,30 @@ async def _follow(
             if becomes is None:
                 await transaction.remove(spread.other, key)
             else:
-                await _rewrite(transaction, spread, key, row, becomes)
+                rewritten.append((key, row, spread.rewritten(row, becomes)))
+    await _rewrite(transaction, spread.other, rewritten)
     return refused
 
 
 async def _rewrite(
     transaction: OverlayTransaction,
-    spread: Spread,
-    key: KeyTuple,
-    row: Row,
-    values: KeyTuple,
+    adapter: Adapter,
+    rows: Sequence[tuple[KeyTuple, Row, Row]],
 ) -> None:
-    """Give the *row* at *key*, which goes by a lost one, other *values*.
+    """Write rows over others, at another key where that has changed.
 
     Raises:
-        ValidationError: A null goes where none may be.
+        AlreadyExistsError: Another row has that key.
     """
-    other = spread.other
-    changes = dict(zip(spread.others, values, strict=True))
-    other.check_nulls(changes)
-    fresh = {**row, **changes}
-    if spread.link is None:  # as any update by the mapping
-        fresh = {**fresh, **other.on_update(fresh), **changes}
-    at = tuple(fresh[name] for name in other.key)
-    if at != key:
-        if await transaction.row(other, at) is not None:
-            transaction.refuse(other, UniqueRule("primary key", other.key))
-        await OverlayTransaction.remove(transaction, other, key)  # it only moves
-    await transaction.write(other, at, fresh, row)
+    places = [tuple(fresh[name] for name in adapter.key) for _, _, fresh in rows]
+    moved = [at != key for at, (key, _, _) in zip(places, rows, strict=True)]
+    for is_moved, (key, _, _) in zip(moved, rows, strict=True):
+        if is_moved:  # all leave before one arrives; what refers to it goes by the new
+            await OverlayTransaction.remove(transaction, adapter, key)
+    for at, is_moved, (_, row, fresh) in zip(places, moved, rows, strict=True):
+        if is_moved and await transaction.row(adapter, at) is not None:
+            transaction.refuse(adapter, UniqueRule("primary key", adapter.key))
+        await transaction.write(adapter, at, fresh, row)
 
 
 async def _check_kept(
