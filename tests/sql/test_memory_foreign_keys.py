@@ -139,9 +139,10 @@ async def test_a_unit_sees_what_a_delete_did_and_a_savepoint_undoes_it(
                         await play.rows(child_class)
                         raise KeyError
                 await play.say(children.get_by_id(1))
-                assert await children.get_by_id(1) is child
-                play.answers.append(child.parent_id)
-                child.parent_id = 2
+                same: Any = await children.get_by_id(1)
+                assert same is child
+                play.answers.append(same.parent_id)
+                same.parent_id = 2
                 await play.say(parents.delete(1))
                 await play.rows(parent_class, child_class)
                 await play.say(parents.delete(2))
