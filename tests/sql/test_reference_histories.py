@@ -165,7 +165,7 @@ class FamilyMachine(Machine):
 
     @rule(write=writes, number=ids)
     def change(self, write: tuple[str, dict[str, Any]], number: int) -> None:
-        """Change an object inside a unit; it is written later."""
+        """Change an object inside a unit."""
         name, values = write
 
         async def step(side: Side) -> None:
@@ -173,6 +173,7 @@ class FamilyMachine(Machine):
                 entity = await side.of[name].get_by_id(number)
                 for field_name, value in values.items() if entity else ():
                     setattr(entity, field_name, value)
+                await side.of[name].count()  # an outer unit would write it later
 
         self.check(f"change({number}, {write})", step)
 

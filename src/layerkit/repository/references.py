@@ -218,47 +218,37 @@ class References:
 async def _follow(
     transaction: OverlayTransaction, spread: Spread, moves: Moves
 ) -> Moves:
-    """Do what *spread* says, and return the values that nothing may refer to."""
+    """Do what *spread* says, and return the values that nothing may refer to.
+
+    Raises:
+        AlreadyExistsError: A key that follows is another row's.
+        ValidationError: A null goes where none may be.
+    """
     refused: Moves = {}
     followed: Moves = {}
     for value, now in moves.items():
         is_refused = spread.action(now) in _REFUSING
         (refused if is_refused else followed)[value] = now
-    rows = await transaction.rows(spread.other, ALL) if followed else []
-    rewritten: list[tuple[KeyTuple, Row, Row]] = []
-    for key, row in rows:
+    other, written = spread.other, []
+    for key, row in await transaction.rows(other, ALL) if followed else ():
         held = _value(row, spread.others)
         if held is not None and held in followed:
             becomes = followed[held]
             if spread.action(becomes) != "CASCADE":
                 becomes = (None,) * len(held)  # no table here has defaults of its own
             if becomes is None:
-                await transaction.remove(spread.other, key)
-            else:
-                rewritten.append((key, row, spread.rewritten(row, becomes)))
-    await _rewrite(transaction, spread.other, rewritten)
+                await transaction.remove(other, key)
+                continue
+            fresh = spread.rewritten(row, becomes)
+            at = tuple(fresh[name] for name in other.key)
+            written.append((at, at != key, fresh, row))
+            if at != key:  # all leave before one arrives, and what refers goes along
+                await OverlayTransaction.remove(transaction, other, key)
+    for at, is_moved, fresh, row in written:
+        if is_moved and await transaction.row(other, at) is not None:
+            transaction.refuse(other, UniqueRule("primary key", other.key))
+        await transaction.write(other, at, fresh, row)
     return refused
-
-
-async def _rewrite(
-    transaction: OverlayTransaction,
-    adapter: Adapter,
-    rows: Sequence[tuple[KeyTuple, Row, Row]],
-) -> None:
-    """Write rows over others, at another key where that has changed.
-
-    Raises:
-        AlreadyExistsError: Another row has that key.
-    """
-    places = [tuple(fresh[name] for name in adapter.key) for _, _, fresh in rows]
-    moved = [at != key for at, (key, _, _) in zip(places, rows, strict=True)]
-    for is_moved, (key, _, _) in zip(moved, rows, strict=True):
-        if is_moved:  # all leave before one arrives; what refers to it goes by the new
-            await OverlayTransaction.remove(transaction, adapter, key)
-    for at, is_moved, (_, row, fresh) in zip(places, moved, rows, strict=True):
-        if is_moved and await transaction.row(adapter, at) is not None:
-            transaction.refuse(adapter, UniqueRule("primary key", adapter.key))
-        await transaction.write(adapter, at, fresh, row)
 
 
 async def _check_kept(
@@ -273,7 +263,7 @@ async def _check_kept(
     if link is None or not lost:
         return
     if link.rule.deferred:
-        allowed = [v for v, now in lost.items() if spread.action(now) == "NO ACTION"]
+        allowed = {v for v, now in lost.items() if spread.action(now) == "NO ACTION"}
         transaction.top.deferred += [(link, value) for value in allowed]
         lost = {v: now for v, now in lost.items() if v not in allowed}
     if await link.dangles(transaction, lost):
