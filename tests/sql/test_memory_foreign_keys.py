@@ -611,6 +611,17 @@ class Volume(Counted):
         ForeignKey("family_parents.number", onupdate="CASCADE"), primary_key=True
     )
     place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    serial: Mapped[int | None] = mapped_column(unique=True)
+
+
+class Slip(Counted):
+    """Refer to what of a volume stays as it is."""
+
+    __tablename__ = "family_seconds"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    serial: Mapped[int | None] = mapped_column(
+        ForeignKey("family_children.serial", ondelete="CASCADE")
+    )
 
 
 class Leaf(Counted):
@@ -633,13 +644,17 @@ async def test_a_key_that_refers_moves_along(url: str) -> None:
         shelves, volumes, leaves = (play.of(e) for e in (Shelf, Volume, Leaf))
         await shelves.create_many([{"id": n, "number": n + 1} for n in (1, 2)])
         await volumes.create_many(
-            [{"shelf": n, "place": p} for n, p in ((3, 1), (2, 1), (2, 2))]
+            [
+                {"shelf": n, "place": p, "serial": 10 * n + p}
+                for n, p in ((3, 1), (2, 1), (2, 2))
+            ]
         )
+        await play.of(Slip).create({"serial": 21})
         await leaves.create_many(
             [{"id": n + p, "shelf": n, "place": p} for n, p in ((3, 1), (2, 1))]
         )
         await play.say(shelves.update_where(ALL, {"number": Inc(-1)}))
-        await play.rows(Shelf, Volume, Leaf)
+        await play.rows(Shelf, Volume, Slip, Leaf)
 
         async def undone() -> None:
             async with play.home.unit_of_work() as unit:
@@ -651,7 +666,7 @@ async def test_a_key_that_refers_moves_along(url: str) -> None:
                 await play.rows(Volume, Leaf)
 
         await undone()
-        await play.rows(Shelf, Volume, Leaf)
+        await play.rows(Shelf, Volume, Slip, Leaf)
 
     await alike(url, Counted, script)
 

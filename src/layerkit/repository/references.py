@@ -166,8 +166,7 @@ class References:
         """
         lost = every = _taken(transaction)
         while lost:  # what the mapping does goes on by itself, and comes first
-            deleted = [change for change in lost if change[2] is None]
-            for spread, moves in self._spreads(deleted, by_mapping=True):
+            for spread, moves in self._spreads(lost, by_mapping=True):
                 await _follow(transaction, spread, moves)
             lost = _taken(transaction)
             every = [*every, *lost]
