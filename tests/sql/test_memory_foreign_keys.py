@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     String,
     Table,
     UniqueConstraint,
@@ -401,6 +402,31 @@ async def test_a_child_of_two_is_deleted_once_and_nulled_for_the_other(
     await alike(url, Own, script)
 
 
+async def test_of_two_relationships_by_one_key_the_one_that_deletes_wins(
+    url: str,
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Parent(Own):
+        __tablename__ = "family_parents"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        every: Mapped[list["Child"]] = relationship()
+        owned: Mapped[list["Child"]] = relationship(cascade="all", overlaps="every")
+
+    class Child(Own):
+        __tablename__ = "family_children"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        parent_id: Mapped[int | None] = mapped_column(ForeignKey("family_parents.id"))
+
+    async def script(play: Play) -> None:
+        await play.of(Parent).create({"id": 1})
+        await play.of(Child).create({"id": 1, "parent_id": 1})
+        await play.say(play.of(Parent).delete(1))
+        await play.rows(Parent, Child)
+
+    assert await alike(url, Own, script) == [True, [], []]
+
+
 def tree(ondelete: str | None, *, deferred: bool = False) -> type[Any]:
     class Own(DeclarativeBase): ...
 
@@ -612,6 +638,7 @@ class Volume(Counted):
     )
     place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     serial: Mapped[int | None] = mapped_column(unique=True)
+    __table_args__ = (Index("family_by_place", "place", "shelf"),)  # MariaDB's need
 
 
 class Slip(Counted):

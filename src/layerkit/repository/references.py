@@ -326,7 +326,7 @@ def _ties_of(known: Sequence[Adapter]) -> dict[type, Ties]:
                 ties[owner.entity].referring.append(spread)
     for owner in known:
         for cascade in owner.cascades():
-            for other in known if cascade.on_delete not in _REFUSING else ():
+            for other in known:
                 if others := other.named(cascade.target):
                     action = cascade.on_delete
                     spread = Spread(owner, cascade.fields, other, others, action)
