@@ -20,7 +20,7 @@ from sqlalchemy.orm import (
     relationship,
 )
 
-from layerkit.core.errors import AppException
+from layerkit.core.errors import AlreadyExistsError, AppException
 from layerkit.repository import ALL, Home, Inc, MemoryDatabase, Repository, field
 from layerkit.sql import SoftDeleteMixin, VersionMixin
 from tests.sql.test_deletes import KEYS, KINDS, VERBS, family, made
@@ -617,6 +617,39 @@ async def test_what_refers_to_a_value_that_changes_goes_by_on_update(
         if onupdate != "CASCADE":
             await play.say(change({"code": None}))
         await play.rows(Parent, Child, Grandchild)
+
+    await alike(url, Own, script)
+
+
+async def test_what_a_savepoint_has_undone_leads_to_nothing(url: str) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Parent(Own):
+        __tablename__ = "family_parents"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str] = mapped_column(String(9), unique=True)
+
+    class Child(Own):
+        __tablename__ = "family_children"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str] = mapped_column(
+            String(9), ForeignKey("family_parents.code", onupdate="CASCADE")
+        )
+
+    async def script(play: Play) -> None:
+        parents, children = play.of(Parent), play.of(Child)
+        await parents.create_many([{"id": 1, "code": "a"}, {"id": 2, "code": "b"}])
+        await children.create({"id": 1, "code": "a"})
+
+        async def work() -> None:
+            async with play.home.unit_of_work() as unit:
+                with pytest.raises(AlreadyExistsError):
+                    async with unit.savepoint():
+                        await parents.update_where(ALL, {"code": "x"})
+                await parents.create({"id": 3, "code": "c"})
+
+        await play.say(work())
+        await play.rows(Parent, Child)
 
     await alike(url, Own, script)
 
