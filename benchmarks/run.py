@@ -29,12 +29,14 @@ class Benchmark:
         cases: By name, a function that does the work and returns the seconds that one
             operation took.
         conclude: Makes a closing line from the median of each case, in seconds.
+        runs: How often each case is measured.
     """
 
     title: str
     baseline: str
     cases: Mapping[str, Case]
     conclude: Callable[[Mapping[str, float]], str] | None = None
+    runs: int = RUNS
 
 
 def measure(case: Case) -> float:
@@ -43,10 +45,10 @@ def measure(case: Case) -> float:
     return result if isinstance(result, float) else asyncio.run(result)
 
 
-def report(benchmark: Benchmark, runs: int = RUNS) -> str:
-    """Measure every case *runs* times, in turns, and return the table."""
+def report(benchmark: Benchmark) -> str:
+    """Measure every case, in turns with the others, and return the table."""
     seconds: dict[str, list[float]] = {name: [] for name in benchmark.cases}
-    for _ in range(runs):
+    for _ in range(benchmark.runs):
         for name, case in benchmark.cases.items():
             seconds[name].append(measure(case))
     medians = {name: median(values) for name, values in seconds.items()}

@@ -1,0 +1,1 @@
+"""One small application, written by hand and with layerkit, for whole requests."""
