@@ -17,7 +17,7 @@ from layerkit.core.errors import (
 )
 from layerkit.core.logging import get_logger, name_of
 from layerkit.events import Event
-from layerkit.repository import BaseRepository, Home, copy_of
+from layerkit.repository import BaseRepository, Home, Repository, copy_of
 from layerkit.service.schemas import as_asked
 from layerkit.unit_of_work import (
     EventSink,
@@ -134,7 +134,8 @@ class BaseService(Generic[T, ID]):
         entity = await self.repository.get_by_id(wanted)
         if entity is None:
             raise self._not_found(wanted)
-        return await self._apply_business_rules(copy_of(entity))
+        detached = self._detach("get_by_id")
+        return await self._apply_business_rules(detached(entity))
 
     async def list_entities(self, skip: int = 0, limit: int = 100) -> list[T]:
         """Return detached copies of entities, as the business rules show them.
@@ -144,7 +145,8 @@ class BaseService(Generic[T, ID]):
             limit: The most to return, 1 to 10,000.
         """
         found = await self.repository.get_all(skip, limit)
-        return [await self._apply_business_rules(copy_of(entity)) for entity in found]
+        detached = self._detach("get_all")
+        return [await self._apply_business_rules(detached(entity)) for entity in found]
 
     async def update_entity(
         self,
@@ -302,6 +304,17 @@ class BaseService(Generic[T, ID]):
         entity = getattr(self.repository, "model_class", None) or self.entity_name
         return NotFoundError(entity=entity, entity_id=entity_id)
 
+    def _detach(self, verb: str) -> Callable[[T], T]:
+        """Return what makes of a result of *verb* one that nobody else holds.
+
+        What a home hands out outside of a unit is that already.
+        """
+        home = getattr(self.repository, "home", None)
+        is_free = isinstance(home, Home) and home.transaction() is None
+        # An override may hand out what it keeps.
+        is_own = getattr(type(self.repository), verb) is getattr(Repository, verb)
+        return _same if is_free and is_own else copy_of
+
     def _transaction(self, what: str) -> Transaction:
         home = getattr(self.repository, "home", None)
         own = home.transaction() if isinstance(home, Home) else None
@@ -314,6 +327,10 @@ class BaseService(Generic[T, ID]):
                 "service, or inside `async with self.unit_of_work():`"
             )
         return unit.transaction
+
+
+def _same(entity: T) -> T:
+    return entity
 
 
 def _expecting(version: int | None) -> dict[str, Any]:
