@@ -835,3 +835,37 @@ async def test_a_missing_table_is_named_with_what_to_do(database: Database) -> N
 
     with pytest.raises(UsageError, match=r"tickets.*create_all"):
         await tickets.count()
+
+
+def test_what_repositories_need_is_made_once_a_home_and_class(sqlite: Database) -> None:
+    class Loading(SQLRepository[Author, int]):
+        load = (selectinload(Author.books),)
+
+    first, second = (
+        Repository[Author, int](sqlite, Author),
+        SQLRepository(sqlite, Author),
+    )
+    loading, again = Loading(sqlite), Loading(sqlite)
+
+    assert first._backend is second._backend
+    assert loading._backend is again._backend
+    assert loading._backend is not first._backend
+
+
+async def test_who_listens_later_is_heard_by_repositories_made_then(
+    sqlite: Database,
+) -> None:
+    await Repository[Author, int](sqlite, Author).create_many([{"name": "Ada"}])
+    heard: list[str] = []
+
+    def note(_: object, __: object, author: Author) -> None:
+        heard.append(author.name)
+
+    event.listen(Author, "before_insert", note)
+    try:
+        await Repository[Author, int](sqlite, Author).create_many([{"name": "Bob"}])
+        await SQLRepository(sqlite, Author).create_many([{"name": "Eve"}])
+    finally:
+        event.remove(Author, "before_insert", note)
+
+    assert heard == ["Bob", "Eve"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
 
@@ -21,6 +21,8 @@ from layerkit.repository.query import (
 )
 
 T = TypeVar("T")
+
+NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Scope(Generic[T]):
@@ -49,8 +51,10 @@ class Scope(Generic[T]):
         self.where = where
         self.defaults = defaults
         self.sees_deleted = sees_deleted
-        named = {test.field for test in comparisons(where)}
-        self.fields = frozenset(named | defaults.keys())
+        self.fields = NOTHING
+        if where is not ALL or defaults:
+            named = {test.field for test in comparisons(where)}
+            self.fields = frozenset(named | defaults.keys())
         hidden = self.hides
         self.seen = where & Comparison(hidden, "null") if hidden else where
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, Self
 
 from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
 from sqlalchemy.exc import DBAPIError
@@ -87,6 +87,7 @@ class SQLBackend(Backend[T], Generic[T]):
         self._objects = Objects(home, self._queries)
         self._plain: dict[Way, bool] = {}
         self._loads_more = bool(load)
+        self._with: dict[tuple[ORMOption, ...], SQLBackend[T]] = {}
 
     @cached_property
     def _brings(self) -> list[list[str]]:
@@ -141,8 +142,18 @@ class SQLBackend(Backend[T], Generic[T]):
             return result
 
     def with_options(self, load: Sequence[ORMOption]) -> "SQLBackend[T]":
-        """Return the backend with more loader options."""
-        return SQLBackend(self._mapped, self._home, load)
+        """Return the backend with more loader options, made once for each list."""
+        if not load:
+            return self
+        found = self._with.get(key := tuple(load))
+        if found is None:
+            found = self._with[key] = SQLBackend(self._mapped, self._home, load)
+        return found.looked_at_anew()
+
+    def looked_at_anew(self) -> Self:
+        """Return this backend, which asks again who listens to the class."""
+        self._plain.clear()
+        return self
 
     def select(self, where: Specification = ALL) -> Select[T]:
         """Return a SELECT of what *where* means, with the options of every read."""

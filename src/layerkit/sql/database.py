@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapper, Session, registry, scoped_session, sessionmak
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
-from layerkit.repository import Backend, EntityAdapter, Home
+from layerkit.repository import EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.dialects import check_driver
@@ -76,7 +76,7 @@ class SQLHome(Home):
         """
 
     @override
-    def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
+    def backend(self, adapter: EntityAdapter[E]) -> SQLBackend[E]:
         if not isinstance(adapter, MappedAdapter):
             raise UsageError(
                 f"{adapter.name} is not a mapped class, so it has no table: map it "
@@ -134,6 +134,7 @@ class Database(SQLHome):
         self._owned: AsyncEngine | None = None
         self._closed = False
         self._dialects: dict[Mapper[Any] | None, Dialect] = {}
+        self._backends: dict[EntityAdapter[Any], SQLBackend[Any]] = {}
         if isinstance(target, str | URL):
             self._owned = make_engine(
                 target,
@@ -223,6 +224,13 @@ class Database(SQLHome):
         return UnitOfWork(
             lambda: self.transaction() or self._new(read_only=read_only), events=events
         )
+
+    @override
+    def backend(self, adapter: EntityAdapter[E]) -> SQLBackend[E]:
+        found = self._backends.get(adapter)
+        if found is None:
+            found = self._backends[adapter] = super().backend(adapter)
+        return found.looked_at_anew()
 
     @override
     def transaction(self) -> SQLTransaction | None:
