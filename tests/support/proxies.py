@@ -11,6 +11,11 @@ class SilentProxy:
     Args:
         host: Where the server is.
         port: Its port.
+
+    Attributes:
+        port: Where clients find it.
+        round_trips: How often a client has asked; of one client, as a whole number.
+        silence: Set once it is silent.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -19,6 +24,8 @@ class SilentProxy:
         self._writers: list[asyncio.StreamWriter] = []
         self.silence = asyncio.Event()
         self.port = 0
+        self.round_trips = 0
+        self._is_answering = True
 
     def fall_silent_at(self, words: bytes) -> None:
         """Pass nothing on any more once a client has sent *words*, these included."""
@@ -40,13 +47,19 @@ class SilentProxy:
         """Join a client to the server."""
         answers, requests = await asyncio.open_connection(*self._server)
         self._writers += [writer, requests]
-        await asyncio.gather(self._pass(reader, requests), self._pass(answers, writer))
+        await asyncio.gather(
+            self._pass(reader, requests, asks=True),
+            self._pass(answers, writer, asks=False),
+        )
 
     async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asks: bool
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                # A client of one connection asks, and waits for the answer.
+                self.round_trips += asks and self._is_answering
+                self._is_answering = not asks
                 if self._trigger and self._trigger in data:
                     self.silence.set()
                 if not self.silence.is_set():

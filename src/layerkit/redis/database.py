@@ -180,7 +180,9 @@ class RedisDatabase(Home):
                 self._planned.add(adapter.entity)
 
     @override
-    async def alone(self, verb: Callable[[], Awaitable[R]], *, writes: bool) -> R:
+    async def alone(
+        self, verb: Callable[[], Awaitable[R]], *, writes: bool, single: bool = False
+    ) -> R:
         """Run *verb* in a unit of its own, and again where another was faster.
 
         Raises:
@@ -188,13 +190,13 @@ class RedisDatabase(Home):
         """
         for attempt in range(1, _ATTEMPTS):
             try:
-                return await super().alone(verb, writes=writes)
+                return await super().alone(verb, writes=writes, single=single)
             except ConflictError as error:
                 if error.kind != "serialization":
                     raise
             most = _PAUSE_SECONDS * min(attempt, 10)
             await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - no secret
-        return await super().alone(verb, writes=writes)
+        return await super().alone(verb, writes=writes, single=single)
 
     def _new(self, *, read_only: bool) -> RedisTransaction:
         self._check_loop()

@@ -56,6 +56,11 @@ class Backend(ABC, Generic[T]):
         """True where ``create_many`` takes values, which saves building entities."""
         return False
 
+    @property
+    def reads_at_once(self) -> bool:
+        """True where a read is one statement, which brings nothing else along."""
+        return False
+
     @abstractmethod
     async def create(self, entity: T) -> T:
         """Store *entity* and fill in what was generated."""

@@ -60,10 +60,21 @@ class Home(ABC):
     def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:
         """Return what stores entities of the adapter's class in this home."""
 
-    async def alone(self, verb: Callable[[], Awaitable[R]], *, writes: bool) -> R:
+    async def alone(
+        self,
+        verb: Callable[[], Awaitable[R]],
+        *,
+        writes: bool,
+        single: bool = False,  # noqa: ARG002 - for homes that can use it
+    ) -> R:
         """Run *verb* in a unit of its own.
 
         A home whose units are told to try again at their commit repeats it here.
+
+        Args:
+            verb: What is run.
+            writes: False where it only reads.
+            single: True where it is one reading statement, which needs no transaction.
         """
         async with self.unit_of_work(read_only=not writes):
             return await verb()

@@ -3,7 +3,17 @@
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Generic, Literal, Self, get_args, get_origin, overload
+from typing import (
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    Self,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from typing_extensions import TypeVar, override
 
@@ -35,6 +45,11 @@ from layerkit.repository.scope import Scope, pinned
 from layerkit.unit_of_work import EventSink, UnitOfWork
 
 R = TypeVar("R")
+
+_SINGLE: Final = frozenset(
+    {"count", "exists", "find", "find_one", "get_all", "get_by_id"}
+)
+"""Verbs that a backend may carry out by one reading statement."""
 
 
 class Repository(BaseRepository[T, ID], Generic[T, ID]):
@@ -659,7 +674,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         transaction = self._home.transaction()
         if transaction is None:
             return await self._home.alone(
-                lambda: self._verb(name, work, writes=writes), writes=writes
+                lambda: self._verb(name, work, writes=writes),
+                writes=writes,
+                single=name in _SINGLE and self._backend.reads_at_once,
             )
         label = f"{type(self).__name__}.{name}"
         return await self._backend.run(transaction, label, work, writes=writes)

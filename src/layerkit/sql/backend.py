@@ -99,6 +99,11 @@ class SQLBackend(Backend[T], Generic[T]):
     def takes_values(self) -> bool:
         return self._is_plain("insert") and builds_plainly(self._mapped)
 
+    @property
+    @override
+    def reads_at_once(self) -> bool:
+        return not self._brings
+
     @cached_property
     def _floats(self) -> list[str]:
         return [n for n, f in self.adapter.fields.items() if f.kind is float]

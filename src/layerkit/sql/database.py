@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -21,11 +22,11 @@ from layerkit.repository import EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.dialects import check_driver
-from layerkit.sql.engine import BEGIN_OPTION, check_engine, make_engine
+from layerkit.sql.engine import Engines, check_engine, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.session import unit_of
-from layerkit.sql.transaction import REGISTRIES, SQLTransaction
+from layerkit.sql.transaction import REGISTRIES, SingleRead, SQLTransaction
 from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, OverdueError, within
 
@@ -132,6 +133,7 @@ class Database(SQLHome):
         self._set_commit_timeout(commit_timeout_seconds)
         self.registries = set()
         self._owned: AsyncEngine | None = None
+        self._engines: Engines | None = None
         self._closed = False
         self._dialects: dict[Mapper[Any] | None, Dialect] = {}
         self._backends: dict[EntityAdapter[Any], SQLBackend[Any]] = {}
@@ -144,6 +146,7 @@ class Database(SQLHome):
                 echo=echo,
             )
             target = self._owned
+            self._engines = Engines(self._owned)
         self._sessions = _session_factory(target)
         self.needs_loop = isinstance(self._sessions, async_sessionmaker)
         bind = self._sessions.kw.get("bind")
@@ -233,6 +236,14 @@ class Database(SQLHome):
         return found.looked_at_anew()
 
     @override
+    async def alone(
+        self, verb: Callable[[], Awaitable[R]], *, writes: bool, single: bool = False
+    ) -> R:
+        begin = partial(self._new, read_only=not writes, single=single)
+        async with UnitOfWork(begin):
+            return await verb()
+
+    @override
     def transaction(self) -> SQLTransaction | None:
         found = transaction_of(self)
         return found if isinstance(found, SQLTransaction) else None
@@ -244,19 +255,22 @@ class Database(SQLHome):
             self._dialects[mapper] = session.get_bind(mapper).dialect
         return self._dialects[mapper]
 
-    def _new(self, *, read_only: bool) -> SQLTransaction:
+    def _new(self, *, read_only: bool, single: bool = False) -> SQLTransaction:
         self._check_open()
+        engines = self._engines
+        alone = engines.single() if single and engines else None
 
         def make_session() -> AsyncSession:
             options: dict[str, Any] = {"expire_on_commit": False}
-            if self._owned is not None and not read_only:
-                begins = {BEGIN_OPTION: "IMMEDIATE"}
-                options["bind"] = self._owned.execution_options(**begins)
+            if engines is not None:
+                usual = engines.reading if read_only else engines.writing
+                options["bind"] = alone or usual
             made: AsyncSession | Session = self._sessions(**options)
             made.info[REGISTRIES] = self.registries
             return BlockingSession(made) if isinstance(made, Session) else made
 
-        transaction = SQLTransaction(
+        kind = SQLTransaction if alone is None else SingleRead
+        transaction = kind(
             self, make_session, read_only=read_only, needs_loop=self.needs_loop
         )
         transaction.commit_timeout_seconds = self._commit_timeout_seconds

@@ -1,13 +1,19 @@
 """Engines: which driver an address means, and SQLite set up to be used by many."""
 
 import asyncio
+import time
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool
+from sqlalchemy.pool import (
+    AsyncAdaptedQueuePool,
+    ConnectionPoolEntry,
+    Pool,
+    QueuePool,
+)
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
@@ -17,6 +23,10 @@ from layerkit.sql.dialects.mysql import MYSQL
 
 BEGIN_OPTION: Final = "layerkit_begin"
 """The execution option that says how SQLite begins: DEFERRED or IMMEDIATE."""
+
+_NO_BEGIN: Final = "NOT"
+_USED: Final = "layerkit.used"  # when a connection went back to the pool
+_IDLE_SECONDS: Final = 1.0
 
 _LIBPQ_ONLY: Final = frozenset(
     {
@@ -65,14 +75,13 @@ def make_engine(
             # One connection is one memory, so units of work take it in turns.
             given |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
             given |= {"max_overflow": 0, "pool_timeout": busy_timeout_seconds}
-    else:
-        # A server that was restarted has cut every connection in the pool.
-        given.setdefault("pool_pre_ping", True)
     if url.get_backend_name() in MYSQL.names and "init_command" not in url.query:
         given["connect_args"] = {"init_command": _STRICT}
     engine = _create(url, given)
     if url.get_backend_name() == "sqlite":
         _set_up_sqlite(engine)
+    else:
+        _ping_idle(engine)
     keep_when_cancelled(engine.dialect)
     return engine
 
@@ -183,6 +192,38 @@ def _is_in_memory(url: URL) -> bool:
     return is_named or not url.database or ":memory:" in url.database
 
 
+def _ping_idle(engine: AsyncEngine) -> None:
+    """Let a connection that was idle be asked whether it is alive, before it is used.
+
+    A server that was restarted has cut every connection in the pool. Asking costs as
+    much as a statement, so where the driver is told of the cut, one that has just
+    answered is taken at its word.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def note(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[_USED] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def ping(
+        connection: DBAPIConnection, record: ConnectionPoolEntry, _: object
+    ) -> None:
+        used = record.info.get(_USED)
+        if used is None:
+            return  # it is new
+        driver: Any = record.driver_connection
+        is_closed = getattr(driver, "is_closed", None)  # of asyncpg, which hears of it
+        if is_closed is not None:
+            if is_closed():
+                raise InvalidatePoolError
+            if time.monotonic() - used < _IDLE_SECONDS:
+                return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+
 def _set_up_sqlite(engine: AsyncEngine) -> None:
     """Check foreign keys, let readers and a writer work side by side, begin by hand.
 
@@ -199,7 +240,38 @@ def _set_up_sqlite(engine: AsyncEngine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get(BEGIN_OPTION, "DEFERRED")
+    event.listen(engine.sync_engine, "begin", _begin)
+
+
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(BEGIN_OPTION, "DEFERRED")
+    if mode != _NO_BEGIN:
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+class Engines:
+    """Hold the forms of an engine that units of work begin on, each made once.
+
+    Attributes:
+        reading: Begins as a unit that only reads does.
+        writing: Begins as one that may write does.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.reading = self.writing = engine
+        self._single: AsyncEngine | None = None
+        if engine.dialect.name == "sqlite":
+            self.writing = engine.execution_options(**{BEGIN_OPTION: "IMMEDIATE"})
+            self._single = engine.execution_options(**{BEGIN_OPTION: _NO_BEGIN})
+        elif engine.dialect.name == "postgresql":
+            self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def single(self) -> AsyncEngine | None:
+        """Return what one reading statement goes to without a transaction.
+
+        Returns:
+            None where that spares nothing, or somebody listens to what begins: it may
+            say who the caller is, for policies of rows.
+        """
+        is_heard = set(self.reading.sync_engine.dispatch.begin) - {_begin}
+        return None if is_heard else self._single

@@ -262,6 +262,19 @@ class SQLTransaction(Transaction):
             raise UnitOfWorkError("an entity was changed in a read-only unit of work")
 
 
+class SingleRead(SQLTransaction):
+    """Send one reading statement, on a connection that begins no transaction."""
+
+    @override
+    async def _commit(self) -> None:
+        self._check_read_only()
+
+    @override
+    async def _release(self) -> None:
+        with self._ending():
+            await super()._release()
+
+
 def watch(session: AsyncSession | Session) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
     info = {WATCHED: True, _KEPT: [], EXPIRED: WeakSet(), COPIES: {}}

@@ -1,0 +1,106 @@
+"""How often a verb waits for the server: counted on the way to PostgreSQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from sqlalchemy import Connection, event, make_url, text
+
+from layerkit.repository import ALL, Repository, field
+from layerkit.sql import Database
+from tests.sql.conftest import make_tables
+from tests.support.library import Author
+from tests.support.proxies import SilentProxy, silent_proxy
+
+Verb = Callable[[Repository[Author, int]], Awaitable[object]]
+
+SINGLE: dict[str, Verb] = {
+    "get_by_id": lambda authors: authors.get_by_id(1),
+    "exists": lambda authors: authors.exists(1),
+    "count": lambda authors: authors.count(),
+    "find": lambda authors: authors.find(ALL, limit=2),
+    "find_one": lambda authors: authors.find_one(field("name") == "Ada"),
+    "get_all": lambda authors: authors.get_all(),
+}
+
+
+@pytest.fixture
+async def proxy(library_postgres_url: str) -> AsyncIterator[SilentProxy]:
+    address = make_url(library_postgres_url)
+    async with silent_proxy(str(address.host), int(address.port or 5432)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def database(
+    library_postgres_url: str, proxy: SilentProxy
+) -> AsyncIterator[Database]:
+    address = make_url(library_postgres_url)
+    far = address.set(host="127.0.0.1", port=proxy.port)
+    async with Database(far, pool_size=1, max_overflow=0) as opened:
+        await make_tables(opened.engine)
+        await Repository[Author, int](opened, Author).create_many(
+            [{"name": "Ada"}, {"name": "Bob"}]
+        )
+        yield opened
+
+
+async def trips(proxy: SilentProxy, verb: Callable[[], Awaitable[object]]) -> int:
+    """Return the round trips of *verb*, once its statements are prepared."""
+    await verb()
+    before = proxy.round_trips
+    await verb()
+    return proxy.round_trips - before
+
+
+@pytest.mark.parametrize("name", SINGLE)
+async def test_a_read_of_one_statement_is_one_round_trip(
+    proxy: SilentProxy, database: Database, name: str
+) -> None:
+    authors = Repository[Author, int](database, Author)
+
+    assert await trips(proxy, lambda: SINGLE[name](authors)) == 1
+
+
+async def test_a_read_of_several_statements_is_one_transaction(
+    proxy: SilentProxy, database: Database
+) -> None:
+    authors = Repository[Author, int](database, Author)
+
+    # BEGIN, the page, the count, COMMIT
+    assert await trips(proxy, lambda: authors.paginate(size=1, total="exact")) == 4
+
+
+async def test_a_read_leaves_no_transaction_and_no_mode_behind(
+    database: Database,
+) -> None:
+    authors = Repository[Author, int](database, Author)
+    await authors.get_by_id(1)
+
+    with pytest.raises(ZeroDivisionError):
+        async with authors.unit_of_work():
+            await authors.create({"name": "Joe"})
+            raise ZeroDivisionError
+    assert await authors.count() == 2
+
+    async with database.engine.connect() as connection:
+        left = await connection.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' "
+                "AND datname = current_database()"
+            )
+        )
+    assert left == 0
+
+
+async def test_who_listens_to_what_begins_is_heard_by_each_read(
+    database: Database,
+) -> None:
+    begun: list[object] = []
+
+    @event.listens_for(database.engine.sync_engine, "begin")
+    def note(connection: Connection) -> None:
+        begun.append(connection.get_execution_options().get("isolation_level"))
+
+    await Repository[Author, int](database, Author).get_by_id(1)
+
+    assert begun == [None]
