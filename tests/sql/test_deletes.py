@@ -1,7 +1,6 @@
 """What deleting does to what refers: by the mapping's cascades, or the foreign keys."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from sqlalchemy.orm import (
 from layerkit.core.errors import ConflictError
 from layerkit.repository import ALL, Repository, field
 from layerkit.sql import Database, SQLRepository, statements
+from tests.support.alike import made
 
 Loaded = str
 Outcome = str
@@ -84,17 +84,6 @@ def outcome(kind: str, nullable: bool, ondelete: str | None, loaded: Loaded) -> 
         return {"CASCADE": "gone", "SET NULL": "null", "RESTRICT": "refused"}[ondelete]
     nulls = kind in {"plain", "backref"} or (kind == "passive" and knows)
     return "null" if nullable and nulls else "refused"
-
-
-@asynccontextmanager
-async def made(url: str, base: type[DeclarativeBase]) -> AsyncIterator[Database]:
-    async with Database(url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(base.metadata.drop_all)
-            await connection.run_sync(base.metadata.create_all)
-        yield database
-        async with database.engine.begin() as connection:
-            await connection.run_sync(base.metadata.drop_all)
 
 
 @pytest.mark.parametrize("kind", KINDS)
