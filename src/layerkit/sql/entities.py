@@ -1,6 +1,7 @@
 """Entities that are mapped classes, declarative or imperative."""
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
@@ -177,7 +178,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     @override
     def annotations(self) -> list[Any]:
         kinds = [*super().annotations(), *map(item_type, self.columns.values())]
-        named = (vars(base).get("__annotations__", {}) for base in self.entity.__mro__)
+        named = map(inspect.get_annotations, self.entity.__mro__)  # each its own
         written = [hint for hints in named for hint in hints.values()]
         return kinds + [part for hint in written for part in get_args(hint)]
 
