@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as LostConnectionError
 from typing_extensions import override
 
 from layerkit.core.errors import UnavailableError
@@ -59,7 +60,8 @@ def server() -> Iterator[Mortal]:
 @pytest.fixture
 async def letters(server: Mortal) -> AsyncIterator[RedisRepository[Letter, int]]:
     retry = Retry(NoBackoff(), 1)  # for a connection that died in the pool
-    async with Redis.from_url(server.url, retry=retry) as client:
+    lost = [LostConnectionError]  # redis-py before 6 retries what it is told to
+    async with Redis.from_url(server.url, retry=retry, retry_on_error=lost) as client:
         database = RedisDatabase(client, prefix="post")
         yield RedisRepository[Letter, int](database, Letter)
 
