@@ -1,17 +1,24 @@
 """Prints the oldest release of each dependency that pyproject.toml admits."""
 
+import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+SINCE_3_14: Final = {"pydantic": "2.12", "asyncpg": "0.31", "grimp": "3.14"}
+"""What has no wheel for Python 3.14 before these."""
 
 
-def main() -> None:
-    """Print one `name==version` for each dependency, those of all extras included."""
+def floors(python: tuple[int, ...] = sys.version_info) -> Iterator[str]:
+    """Yield one `name==version` for each dependency, those of all extras included."""
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
-    needs = [*project["dependencies"], *project["optional-dependencies"]["all"]]
-    print(*(need.replace(">=", "==") for need in needs))
+    for need in [*project["dependencies"], *project["optional-dependencies"]["all"]]:
+        name, _, floor = need.partition(">=")
+        first = SINCE_3_14.get(name) if python >= (3, 14) else None
+        yield f"{name}=={first or floor}"
 
 
 if __name__ == "__main__":
-    main()
+    print(*floors())
