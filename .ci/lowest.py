@@ -11,7 +11,7 @@ SINCE_3_14: Final = {"pydantic": "2.12", "asyncpg": "0.31", "grimp": "3.14"}
 """What has no wheel for Python 3.14 before these."""
 
 
-def floors(python: tuple[int, ...] = sys.version_info) -> Iterator[str]:
+def floors(python: tuple[int, int] = sys.version_info[:2]) -> Iterator[str]:
     """Yield one `name==version` for each dependency, those of all extras included."""
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
     for need in [*project["dependencies"], *project["optional-dependencies"]["all"]]:
