@@ -1,9 +1,11 @@
 """How often a verb waits for the server: counted on the way to PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.orm import Session
 
 from layerkit.repository import ALL, Repository, field
 from layerkit.sql import Database
@@ -104,3 +106,42 @@ async def test_who_listens_to_what_begins_is_heard_by_each_read(
     await Repository[Author, int](database, Author).get_by_id(1)
 
     assert begun == [None]
+
+
+async def test_what_a_session_sets_as_it_begins_holds_for_each_read(
+    database: Database,
+) -> None:
+    timeouts: list[object] = []
+
+    def note(_: Session, __: object, connection: Connection) -> None:
+        connection.execute(text("SET LOCAL statement_timeout = 4321"))
+        timeouts.append(connection.scalar(text("SHOW statement_timeout")))
+
+    event.listen(Session, "after_begin", note)
+    try:
+        await Repository[Author, int](database, Author).get_by_id(1)
+    finally:
+        event.remove(Session, "after_begin", note)
+
+    assert timeouts == ["4321ms"]
+
+
+async def test_what_a_connection_was_set_up_for_stays_after_a_read(
+    database: Database,
+) -> None:
+    serializable = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL "
+    async with Database(database.engine.url, pool_size=1, max_overflow=0) as strict:
+
+        @event.listens_for(strict.engine.sync_engine, "connect")
+        def set_up(connection: Any, _: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute(serializable + "SERIALIZABLE")
+            cursor.close()
+            connection.commit()
+
+        authors = Repository[Author, int](strict, Author)
+        await authors.count()
+        async with strict.unit_of_work():
+            level = await strict.session().scalar(text("SHOW transaction_isolation"))
+
+    assert level == "serializable"

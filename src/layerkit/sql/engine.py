@@ -8,6 +8,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import (
     AsyncAdaptedQueuePool,
     ConnectionPoolEntry,
@@ -27,6 +28,7 @@ BEGIN_OPTION: Final = "layerkit_begin"
 _NO_BEGIN: Final = "NOT"
 _USED: Final = "layerkit.used"  # when a connection went back to the pool
 _IDLE_SECONDS: Final = 1.0
+_KNOWN: Final = ("layerkit.", "sqlalchemy.")  # whose listeners are no stranger's
 
 _LIBPQ_ONLY: Final = frozenset(
     {
@@ -260,6 +262,7 @@ class Engines:
     def __init__(self, engine: AsyncEngine) -> None:
         self.reading = self.writing = engine
         self._single: AsyncEngine | None = None
+        self._any_session: Any = Session()  # it knows who listens to all of them
         if engine.dialect.name == "sqlite":
             self.writing = engine.execution_options(**{BEGIN_OPTION: "IMMEDIATE"})
             self._single = engine.execution_options(**{BEGIN_OPTION: _NO_BEGIN})
@@ -270,8 +273,17 @@ class Engines:
         """Return what one reading statement goes to without a transaction.
 
         Returns:
-            None where that spares nothing, or somebody listens to what begins: it may
-            say who the caller is, for policies of rows.
+            None where that spares nothing, or somebody sets up what connects or begins:
+            it may say who the caller is, for policies of rows, or how units are kept
+            apart.
         """
-        is_heard = set(self.reading.sync_engine.dispatch.begin) - {_begin}
-        return None if is_heard else self._single
+        engine: Any = self.reading.sync_engine
+        heard = (
+            *(engine.dispatch.begin, engine.pool.dispatch.connect),
+            *(engine.pool.dispatch.first_connect, engine.pool.dispatch.checkout),
+            *(engine.dispatch.set_connection_execution_options,),
+            self._any_session.dispatch.after_begin,
+        )
+        modules = (getattr(one, "__module__", "") for each in heard for one in each)
+        is_set_up = any(not module.startswith(_KNOWN) for module in modules)
+        return None if is_set_up else self._single
