@@ -9,9 +9,11 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    create_engine,
     inspect,
     make_url,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import (
@@ -551,3 +553,14 @@ def test_where_a_database_is_does_not_reach_a_client() -> None:
     assert "db.internal:5432/shop" in str(error)
     assert error.to_problem()["detail"] == "Service unavailable"
     assert error.to_dict() == {"error": "Service unavailable", "detail": {}}
+
+
+def test_a_parameter_that_nobody_gave_is_a_mistake_of_the_code() -> None:
+    engine = create_engine("sqlite://")
+
+    with engine.connect() as connection, pytest.raises(StatementError) as refused:
+        connection.execute(text("SELECT :a"))
+
+    failure = translate(refused.value)
+    assert isinstance(failure, UsageError)
+    assert "bind parameter 'a'" in str(failure)

@@ -352,8 +352,19 @@ class SQLBackend(Backend[T], Generic[T]):
     async def upsert(
         self, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
-        session, upserts = self._home.session(), self._upserts(rule, where)
-        await session.flush()
+        upserts = self._upserts(rule, where)
+        await self._home.session().flush()
+        with _sums(item.changes):
+            return await self._upsert(upserts, item, rule, where)
+
+    async def _upsert(
+        self,
+        upserts: Upserts[T],
+        item: Upsert[T],
+        rule: UniqueRule,
+        where: Specification,
+    ) -> T | None:
+        session = self._home.session()
         statement, rows = upserts.statement([item])
         if upserts.returns:
             returning = statement.values(rows[0]).returning(self._mapped.entity)
@@ -373,25 +384,36 @@ class SQLBackend(Backend[T], Generic[T]):
     async def upsert_many(
         self, items: Sequence[Upsert[T]], rule: UniqueRule, where: Specification
     ) -> bool:
-        session, upserts = self._home.session(), self._upserts(rule, where)
-        await session.flush()
+        upserts = self._upserts(rule, where)
+        await self._home.session().flush()
         for group in upserts.groups(items):
-            statement, rows = upserts.statement(group)
-            if not upserts.returns and any(map(adds, group)):
-                for item in group:
-                    if await self.upsert(item, rule, where) is None:
-                        return False
-            elif not upserts.returns:
-                await session.execute(statement.values(rows))
-                if not await all_settled(self._objects, group, rule, where):
-                    return False
-            elif where == ALL:
-                await session.execute(statement, rows)
-            else:
-                written = statement.returning(*self._queries.key)
-                if len((await session.execute(written, rows)).all()) < len(rows):
+            with _sums(group[0].changes):
+                if not await self._upsert_group(upserts, group, rule, where):
                     return False
         await self._objects.synchronize()
+        return True
+
+    async def _upsert_group(
+        self,
+        upserts: Upserts[T],
+        group: list[Upsert[T]],
+        rule: UniqueRule,
+        where: Specification,
+    ) -> bool:
+        session = self._home.session()
+        statement, rows = upserts.statement(group)
+        if not upserts.returns and any(map(adds, group)):
+            for item in group:
+                if await self.upsert(item, rule, where) is None:
+                    return False
+        elif not upserts.returns:
+            await session.execute(statement.values(rows))
+            return await all_settled(self._objects, group, rule, where)
+        elif where == ALL:
+            await session.execute(statement, rows)
+        else:
+            written = statement.returning(*self._queries.key)
+            return len((await session.execute(written, rows)).all()) == len(rows)
         return True
 
     @override

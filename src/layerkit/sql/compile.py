@@ -23,6 +23,7 @@ from sqlalchemy import (
     Numeric,
     String,
     TypeDecorator,
+    Uuid,
     and_,
     bindparam,
     cast,
@@ -41,7 +42,7 @@ from sqlalchemy.types import TypeEngine
 from layerkit.repository import Order, Specification
 from layerkit.repository.evaluate import fold_ascii
 from layerkit.repository.query import And, Comparison, Everything, Not, Operator, Or
-from layerkit.sql.forms import MYSQL, Form, form_of
+from layerkit.sql.forms import MYSQL, Form, form_of, plain_type
 
 Columns: TypeAlias = Mapping[str, Any]
 """The mapped attributes of an entity by field name."""
@@ -130,7 +131,7 @@ def _comparison(
     form = None if operator not in _OF_VALUES else form_of(column, dialect)
     if form is not None:
         return _as_read(column, form, operator, value)
-    exact = dialect in MYSQL and _is_text(value)
+    exact = _folds(column, value, dialect)
     sent = None if value is None else _sent(column, value, dialect)
     match operator:
         case "null":
@@ -200,9 +201,9 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
 
 def is_sent_whole(column: Any, value: Any, dialect: str) -> bool:
     """Tell whether ``column = value`` means just *value*, without more care."""
-    folds = dialect in MYSQL and isinstance(value, str)
     is_plain = form_of(column, dialect) is None
-    return is_plain and not folds and _sent(column, value, dialect) is value
+    is_same = is_plain and not _folds(column, value, dialect)
+    return is_same and _sent(column, value, dialect) is value
 
 
 def _float(value: Any) -> Any:
@@ -268,9 +269,14 @@ def _is_null(column: Any) -> ColumnElement[bool]:
     return found
 
 
-def _is_text(value: object) -> bool:
+def _folds(column: Any, value: object, dialect: str) -> bool:
+    """Tell whether the column's collation takes other texts for *value*.
+
+    A UUID may be given as a text and is none: MariaDB keeps it in 16 bytes.
+    """
     values = value if isinstance(value, tuple) else (value,)
-    return any(isinstance(item, str) for item in values)
+    is_text = dialect in MYSQL and any(isinstance(item, str) for item in values)
+    return is_text and not isinstance(plain_type(column.type, dialect), Uuid)
 
 
 def _bytes(value: str, column: Any) -> ColumnElement[Any]:

@@ -85,6 +85,14 @@ class SumError(OverflowError):
         self.fields = fields
 
 
+def _misfit(error: Exception) -> AppException:
+    """Return what to say of parameters that were refused before they were sent."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, InvalidRequestError):
+        return UsageError(str(cause))  # a parameter is missing: the statement is wrong
+    return ValidationError(_MISFIT)
+
+
 # The first class that fits decides, so InvalidRequestError comes after its subclasses.
 _MEANINGS: Final[
     tuple[tuple[type[Exception], Callable[[Exception], AppException]], ...]
@@ -103,7 +111,7 @@ _MEANINGS: Final[
     ),
     (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
     (InvalidRequestError, lambda error: UsageError(str(error))),
-    (StatementError, lambda _: ValidationError(_MISFIT)),
+    (StatementError, _misfit),
     (SumError, lambda error: ValidationError(str(error), fields=_fields_of(error))),
     (OverflowError, lambda _: ValidationError(_MISFIT)),
     (UnicodeError, lambda _: ValidationError(_MISFIT)),

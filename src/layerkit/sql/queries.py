@@ -42,6 +42,32 @@ T = TypeVar("T")
 _TOO_BIG: Final = 2**40
 
 
+def sum_of(
+    adapter: MappedAdapter[Any], name: str, amount: Any, dialect: str
+) -> ColumnElement[Any]:
+    """Return a sum that SQLite refuses as servers do, where it does not fit.
+
+    Args:
+        adapter: What is known of the class.
+        name: The field that *amount* is added to.
+        amount: A number, or a column of what an upsert brings.
+        dialect: The name of the database's dialect.
+    """
+    column, info = adapter.columns[name], adapter.fields[name]
+    kind, total = column.type, column + amount
+    if dialect != "sqlite":
+        return total
+    if type(kind) is Numeric:
+        total = func.round(total, scale_of(kind), type_=kind)  # it is a float there
+    ends = info.limits.ends(info.kind)
+    if ends is None:
+        return total
+    # No bytes are that many, which is an error. It goes by the row, since SQLite
+    # may work out a constant before it looks at any.
+    too_big = func.zeroblob(func.coalesce(column, 0) * 0 + _TOO_BIG)
+    return case((not_(total.between(*ends)), too_big), else_=total)
+
+
 class Queries(Generic[T]):
     """Write statements for the dialect of the open unit.
 
@@ -153,29 +179,16 @@ class Queries(Generic[T]):
 
     def update(self, changes: Mapping[str, Any]) -> Update:
         """Return an UPDATE that makes *changes* and moves the version on."""
+        dialect = self.dialect().name
         values = {
-            name: self._sum(name, value.amount) if isinstance(value, Inc) else value
+            name: sum_of(self.adapter, name, value.amount, dialect)
+            if isinstance(value, Inc)
+            else value
             for name, value in changes.items()
         }
         if self._version is not None:
             values[self._version] = self.attributes[self._version] + 1
         return update(self.adapter.entity).values(values)
-
-    def _sum(self, name: str, amount: Any) -> Any:
-        """Return a sum that SQLite refuses as servers do, where it does not fit."""
-        column, kind = self.attributes[name], self.adapter.columns[name].type
-        info, total = self.adapter.fields[name], column + amount
-        if self.dialect().name != "sqlite":
-            return total
-        if type(kind) is Numeric:
-            total = func.round(total, scale_of(kind), type_=kind)  # it is a float there
-        ends = info.limits.ends(info.kind)
-        if ends is None:
-            return total
-        # No bytes are that many, which is an error. It goes by the row, since SQLite
-        # may work out a constant before it looks at any.
-        too_big = func.zeroblob(func.coalesce(column, 0) * 0 + _TOO_BIG)
-        return case((not_(total.between(*ends)), too_big), else_=total)
 
     def adds_narrow(self, changes: Mapping[str, Any]) -> bool:
         """Tell whether a sum has fewer bytes than the column, a REAL on MariaDB say."""

@@ -31,6 +31,7 @@ from layerkit.repository.evaluate import matches
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.forms import MYSQL
 from layerkit.sql.objects import Objects
+from layerkit.sql.queries import sum_of
 
 T = TypeVar("T")
 
@@ -139,7 +140,7 @@ class Upserts(Generic[T]):
             if isinstance(value, Inc):  # each row has an amount of its own
                 column, start = adapter.columns[name], adapter.start(name)
                 added = values[column] - start if start else values[column]
-                values[column] = column + added
+                values[column] = sum_of(adapter, name, added, self._name)
         if values:
             values = adapter.touched() | values
         return values
