@@ -15,7 +15,7 @@ from sqlalchemy.orm import (
     selectinload,
 )
 
-from layerkit.core.errors import ConflictError
+from layerkit.core.errors import ConflictError, UsageError
 from layerkit.repository import ALL, Repository, field
 from layerkit.sql import Database, SQLRepository, statements
 from tests.support.alike import made
@@ -501,6 +501,29 @@ async def test_where_sqlite_checks_no_foreign_keys_the_mapping_goes_on_alone(
     await engine.dispose()
 
 
+@pytest.mark.parametrize("ondelete", ["CASCADE", None])
+@pytest.mark.parametrize("verb", ["delete", "delete_where"])
+async def test_where_sqlite_checks_no_foreign_keys_no_orphan_is_left(
+    tmp_path: Any, ondelete: str | None, verb: str
+) -> None:
+    parent_class, child_class = family("plain", False, ondelete)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'bare.db'}")
+    async with engine.begin() as connection:
+        await connection.run_sync(parent_class.metadata.create_all)
+    maker = async_sessionmaker(engine)
+    parents, children = of(maker, parent_class), of(maker, child_class)
+    await parents.create({"id": 1})
+    await children.create({"id": 1, "parent_id": 1})
+
+    with pytest.raises(ConflictError, match=r"still referred to by \w+\.children"):
+        await (parents.delete(1) if verb == "delete" else parents.delete_where(ALL))
+
+    assert (await parents.count(), await children.count()) == (1, 1)
+    await children.delete(1)
+    assert await parents.delete(1)
+    await engine.dispose()
+
+
 async def test_a_child_that_leads_elsewhere_by_default_is_read_again(
     url: str,
 ) -> None:
@@ -674,3 +697,26 @@ async def test_a_refusal_names_what_the_database_does_or_all_that_it_may_be(
     assert [first in text for text in told] == [True, both]
     assert [second in text for text in told] == [both, True]
     assert not any("gone" in text or "children" in text for text in told)
+
+
+@pytest.mark.parametrize("verb", ["delete", "delete_where"])
+async def test_rows_in_a_circle_are_refused_with_the_remedy(
+    tmp_path: Any, verb: str
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Knot(Own):
+        __tablename__ = "knots"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        up_id: Mapped[int | None] = mapped_column(ForeignKey("knots.id"))
+        ties: Mapped[list["Knot"]] = relationship()
+
+    async with made(f"sqlite:///{tmp_path / 'knots.db'}", Own) as database:
+        knots = Repository[Knot, int](database, Knot)
+        await knots.create({"id": 1, "up_id": 1})
+
+        with pytest.raises(UsageError, match="post_update=True"):
+            await (knots.delete(1) if verb == "delete" else knots.delete_where(ALL))
+
+        await knots.update(1, {"up_id": None})
+        assert await knots.delete(1)

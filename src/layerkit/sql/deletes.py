@@ -49,8 +49,8 @@ def hands_over(relationship: RelationshipProperty[Any], *, enforced: bool) -> bo
     actions = {on_delete(key) for column in columns for key in column.foreign_keys}
     if direction is RelationshipDirection.MANYTOMANY:
         return enforced and actions == {"CASCADE"}
-    is_said = enforced and "NO ACTION" not in actions
-    return is_said or not all(column.nullable for column in columns)
+    can_be_null = all(column.nullable for column in columns)
+    return enforced and ("NO ACTION" not in actions or not can_be_null)
 
 
 def relies_on_database(mapper: Mapper[Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard, cast
 
 from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
 from sqlalchemy.exc import (
+    CircularDependencyError,
     DBAPIError,
     InvalidRequestError,
     MissingGreenlet,
@@ -85,6 +86,13 @@ class SumError(OverflowError):
         self.fields = fields
 
 
+class KeptError(OverflowError):
+    """A delete that would leave orphans, on a database that checks no foreign keys.
+
+    Its text names the relationships that lead to them.
+    """
+
+
 def _misfit(error: Exception) -> AppException:
     """Return what to say of parameters that were refused before they were sent."""
     cause = getattr(error, "orig", None)
@@ -107,6 +115,14 @@ _MEANINGS: Final[
         lambda _: UsageError(
             "something was loaded outside of an awaited call: name what you need in "
             "`load`, or read it inside the unit of work"
+        ),
+    ),
+    (
+        CircularDependencyError,
+        lambda _: UsageError(
+            "the rows refer to each other in a circle, or one to itself, so that no "
+            "order of their statements is right: give the relationship "
+            "post_update=True, or set the reference to null first"
         ),
     ),
     (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
@@ -156,6 +172,8 @@ def translate(
         return _translate_driver(error, owner, url)
     if isinstance(error, OSError):
         return _unavailable("unreachable", url)
+    if isinstance(error, KeptError) and adapter is not None:
+        return still_referred(adapter.name, str(error), None)
     for kind, make in _MEANINGS:
         if isinstance(error, kind):
             return make(error)

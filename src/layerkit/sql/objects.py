@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Dialect, ScalarResult, Select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import flag_modified, instance_state
@@ -17,10 +18,11 @@ from layerkit.repository import Inc, KeyTuple, Lock
 from layerkit.sql.deletes import (
     enforces_foreign_keys,
     follow_delete,
+    hands_over,
     left_to_database,
     tables_of,
 )
-from layerkit.sql.errors import SumError
+from layerkit.sql.errors import KeptError, SumError, failure_of
 from layerkit.sql.forms import MYSQL, is_rounded
 from layerkit.sql.queries import Queries
 from layerkit.sql.refresh import EXPIRED, refresh_columns
@@ -137,7 +139,12 @@ class Objects(Generic[T]):
             session.info[EXPIRED].add(instance_state(entity))
 
     async def remove(self, found: Select[T]) -> int:
-        """Delete each object that *found* finds, and return how many."""
+        """Delete each object that *found* finds, and return how many.
+
+        Raises:
+            KeptError: What refers to it would be left, and the database looks away.
+            DBAPIError: The database refuses it.
+        """
         entities = (await self.read(found)).all()
         session, mapper = self.session, self.adapter.mapper
         enforced = await enforces_foreign_keys(session, mapper)
@@ -145,8 +152,15 @@ class Objects(Generic[T]):
             for entity in entities:
                 await session.delete(entity)
         mappers = {instance_state(entity).mapper for entity in session.deleted}
-        with left_to_database(session.sync_session, enforced=enforced):
-            await session.flush()
+        try:
+            with left_to_database(session.sync_session, enforced=enforced):
+                await session.flush()
+        except DBAPIError as error:
+            if not enforced and failure_of(error) == "not_null":
+                # What refers to it can't be set to null.
+                kept = (r for r in mapper.relationships if hands_over(r, enforced=True))
+                raise KeptError(", ".join(map(str, kept))) from error
+            raise
         await follow_delete(session, set().union(*map(tables_of, mappers)))
         return len(entities)
 

@@ -54,7 +54,8 @@ def sum_of(
         dialect: The name of the database's dialect.
     """
     column, info = adapter.columns[name], adapter.fields[name]
-    kind, total = column.type, column + amount
+    kind = column.type
+    total: ColumnElement[Any] = column + amount
     if dialect != "sqlite":
         return total
     if type(kind) is Numeric:
