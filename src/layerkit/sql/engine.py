@@ -3,6 +3,7 @@
 import asyncio
 import time
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
@@ -152,7 +153,7 @@ def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
 
 def _with_driver(address: str | URL) -> URL:
     try:
-        url = make_url(address)
+        url = make_url(_escaped(address) if isinstance(address, str) else address)
     except (ArgumentError, ValueError):
         # The cause stays out: it may quote a piece of the address.
         raise UsageError(
@@ -168,6 +169,22 @@ def _with_driver(address: str | URL) -> URL:
     if driver in {"", default}:
         require_extra(default, package=f"a {name} database", extra=str(known.extra))
     return url.set(drivername=f"{name}+{driver or default}")
+
+
+def _escaped(address: str) -> str:
+    """Return *address* with an @ or a slash of user and password as %40 and %2F.
+
+    What stands before the last @ is theirs, and nobody may have escaped it. SQLAlchemy
+    ends it at the first one, and drivers show what they take for the host.
+    """
+    head, mark, query = address.partition("?")
+    scheme, _, rest = head.partition("://")
+    owner, at, place = rest.rpartition("@")
+    if not at or scheme.startswith("sqlite"):
+        return address
+    user, colon, password = owner.partition(":")
+    owner = f"{quote(user, safe='%')}{colon}{quote(password, safe='%')}"
+    return f"{scheme}://{owner}@{place}{mark}{query}"
 
 
 def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:
