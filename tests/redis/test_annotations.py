@@ -1,0 +1,38 @@
+"""The classes that the annotations of mapped classes name."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import PickleType
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from layerkit.redis.annotations import classes_of
+from layerkit.repository import adapter_for
+
+
+@dataclass
+class Place:
+    street: str
+
+
+@dataclass
+class Owner:
+    name: str
+
+
+class Base(DeclarativeBase): ...
+
+
+class Owned:
+    owner: Mapped[Owner] = mapped_column(PickleType)
+
+
+class Shop(Owned, Base):
+    __tablename__ = "shops"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    places: Mapped[list[Place]] = mapped_column(PickleType)
+
+
+def test_classes_of_a_mapped_class_are_those_of_its_and_its_mixins_annotations() -> (
+    None
+):
+    assert classes_of(adapter_for(Shop)) == {"Place": Place, "Owner": Owner}
