@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 PROJECT = Path(__file__).parent.parent / "pyproject.toml"
-SINCE_3_14: Final = {"pydantic": "2.12", "asyncpg": "0.31", "grimp": "3.14"}
+SINCE_3_14: Final = {"pydantic": "2.12", "asyncpg": "0.31", "grimp": "3.12"}
 """What has no wheel for Python 3.14 before these."""
 
 

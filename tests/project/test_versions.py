@@ -98,7 +98,7 @@ def test_page_classifiers_and_matrix_name_the_same_pythons() -> None:
         for found in PROJECT["classifiers"]
         if found.startswith(CLASSIFIER)
     ]
-    section = PAGE.partition("\n## Python\n")[2].partition("\n## ")[0]
+    section = PAGE.partition("\n## Python\n")[2].partition("\n")[2].partition("\n")[0]
 
     assert [f"3.{minor}" for minor in classified] == MATRIX.split()
     assert re.findall(r"3\.\d+", section) == MATRIX.split()
