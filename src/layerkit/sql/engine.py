@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,12 +17,14 @@ from sqlalchemy.pool import (
     Pool,
     QueuePool,
 )
+from sqlalchemy.util import await_only
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
 from layerkit.repository.homes import check_loop
 from layerkit.sql.dialects import SERVERS, binds_to_loop, check_driver
 from layerkit.sql.dialects.mysql import MYSQL
+from layerkit.unit_of_work import shielded
 
 BEGIN_OPTION: Final = "layerkit_begin"
 """The execution option that says how SQLite begins: DEFERRED or IMMEDIATE."""
@@ -124,8 +127,14 @@ def keep_when_cancelled(dialect: Dialect) -> None:
 
 
 def _keep_connection(context: ExceptionContext) -> None:
-    if isinstance(context.original_exception, asyncio.CancelledError):
+    error = context.original_exception
+    if isinstance(error, asyncio.CancelledError):
         context.is_disconnect = False
+        # SQLAlchemy does it since 2.1; while a cursor is open, its statement is in
+        # progress, and SQLite commits no other.
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if (cursor := frame.f_locals.get("_cursor")) is not None:
+                await_only(shielded(cursor.close()))
 
 
 def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
