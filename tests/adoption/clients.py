@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, func, select
+from sqlalchemy import table as named
 
 from tests.examples.serving import listening
 
@@ -26,7 +27,8 @@ def count(url: str, table: str) -> int:
     """Return how many rows of *table* another connection sees."""
     engine = create_engine(url.replace("+aiosqlite", "").replace("asyncpg", "psycopg"))
     with engine.connect() as connection:
-        found = connection.scalar(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 - a name of ours
+        rows = select(func.count()).select_from(named(table))
+        found = connection.scalar(rows)
     engine.dispose()
     return int(found or 0)
 

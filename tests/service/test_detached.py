@@ -1,6 +1,7 @@
 """What a service hands out: nobody else holds it, and nothing is copied for nothing."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,6 +90,15 @@ async def test_what_a_session_holds_is_copied(tmp_path: Path) -> None:
 async def test_what_an_override_keeps_is_copied() -> None:
     authors = Caching(MemoryDatabase())
     service = BaseService[Author, int](authors)
+
+    assert await service.get_entity(1) is not authors.kept
+    assert (await service.list_entities())[0] is not authors.kept
+
+
+async def test_a_repository_may_have_its_verbs_as_attributes() -> None:
+    authors = Caching(MemoryDatabase())
+    verbs: Any = SimpleNamespace(get_by_id=authors.get_by_id, get_all=authors.get_all)
+    service = BaseService[Author, int](verbs)
 
     assert await service.get_entity(1) is not authors.kept
     assert (await service.list_entities())[0] is not authors.kept

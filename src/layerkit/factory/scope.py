@@ -32,7 +32,6 @@ class Store:
     Args:
         wiring: Who needs what.
         objects: What is there already; the store takes it over.
-
         in_threads: True where plain generators run in threads, since they may block.
 
     Attributes:

@@ -22,7 +22,7 @@ from layerkit.repository.query import (
 
 T = TypeVar("T")
 
-NOTHING: Final[frozenset[str]] = frozenset()
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Scope(Generic[T]):
@@ -51,7 +51,7 @@ class Scope(Generic[T]):
         self.where = where
         self.defaults = defaults
         self.sees_deleted = sees_deleted
-        self.fields = NOTHING
+        self.fields = _NOTHING
         if where is not ALL or defaults:
             named = {test.field for test in comparisons(where)}
             self.fields = frozenset(named | defaults.keys())

@@ -312,7 +312,8 @@ class BaseService(Generic[T, ID]):
         home = getattr(self.repository, "home", None)
         is_free = isinstance(home, Home) and home.transaction() is None
         # An override may hand out what it keeps.
-        is_own = getattr(type(self.repository), verb) is getattr(Repository, verb)
+        given = getattr(type(self.repository), verb, None)
+        is_own = given is getattr(Repository, verb)
         return _same if is_free and is_own else copy_of
 
     def _transaction(self, what: str) -> Transaction:

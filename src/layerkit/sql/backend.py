@@ -153,9 +153,9 @@ class SQLBackend(Backend[T], Generic[T]):
         found = self._with.get(key := tuple(load))
         if found is None:
             found = self._with[key] = SQLBackend(self._mapped, self._home, load)
-        return found.looked_at_anew()
+        return found.refreshed()
 
-    def looked_at_anew(self) -> Self:
+    def refreshed(self) -> Self:
         """Return this backend, which asks again who listens to the class."""
         self._plain.clear()
         return self

@@ -233,7 +233,7 @@ class Database(SQLHome):
         found = self._backends.get(adapter)
         if found is None:
             found = self._backends[adapter] = super().backend(adapter)
-        return found.looked_at_anew()
+        return found.refreshed()
 
     @override
     async def alone(
