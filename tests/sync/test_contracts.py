@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import inspect
-import struct
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from psycopg.types.numeric import FloatLoader
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import sessionmaker
 from typing_extensions import override
@@ -67,15 +65,6 @@ for _name, _test in inspect.getmembers(DrivenBySyncCode, inspect.iscoroutinefunc
         setattr(DrivenBySyncCode, _name, driven(_test))
 
 
-class SingleLoader(FloatLoader):
-    """Read a REAL as what it is; psycopg takes the digits that the server shows."""
-
-    @override
-    def load(self, data: Any) -> float:
-        (single,) = struct.unpack("f", struct.pack("f", super().load(data)))
-        return float(single)
-
-
 def make_engine(url: str) -> Engine:
     """Make an engine; on SQLite, one whose units take the write lock at their begin."""
     options = {"timeout": 2} if url.startswith("sqlite") else {}
@@ -89,12 +78,6 @@ def make_engine(url: str) -> Engine:
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    if engine.driver == "psycopg":
-
-        @event.listens_for(engine, "connect")
-        def read_singles(connection: Any, _: object) -> None:
-            connection.adapters.register_loader("float4", SingleLoader)
 
     return engine
 

@@ -120,6 +120,17 @@ class EntityAdapter(ABC, Generic[T]):
         """Return what every update adds that makes *values* of an entity."""
         return {}
 
+    def rewritten(
+        self, row: Mapping[str, object], changes: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """Return the whole *row* with *changes*, and with what these add.
+
+        Raises:
+            ValidationError: A field does not hold what is added.
+        """
+        fresh = {**row, **changes}
+        return {**fresh, **self.stored(self.on_update(fresh)), **changes}
+
     def validated(
         self,
         values: Mapping[str, object],  # noqa: ARG002 - for subclasses

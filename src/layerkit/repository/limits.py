@@ -10,7 +10,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from math import inf, isfinite
 from typing import Any, Final
@@ -27,7 +27,10 @@ class Limits:
         greatest: The greatest whole number.
         precision: The most digits of a decimal.
         scale: How many of them are behind the point.
+        digits: The most digits of a decimal that is kept as a float.
         single: True where a float has four bytes.
+        zoned: Whether times have a zone. A datetime becomes one of UTC, aware or naive
+            as the column is; a time of day is refused that is not as the column is.
         json: True where values are documents.
     """
 
@@ -37,7 +40,9 @@ class Limits:
     greatest: int | None = None
     precision: int | None = None
     scale: int | None = None
+    digits: int | None = None
     single: bool = False
+    zoned: bool | None = None
     json: bool = False
 
     def held(self, kind: type | None, value: Any) -> Any:
@@ -55,12 +60,20 @@ class Limits:
         """Return the least and the greatest number that the column holds."""
         if self.least is not None and self.greatest is not None:
             return self.least, self.greatest
-        if self.precision is not None and self.scale is not None:
-            past = Decimal(10 ** (self.precision - self.scale))
+        if self.whole is not None and self.scale is not None:
+            past = Decimal(10**self.whole)
             end = past - Decimal(1).scaleb(-self.scale)
             return -end, end
         most = sys.float_info.max
         return (-most, most) if kind is float else None
+
+    @property
+    def whole(self) -> int | None:
+        """How many digits a decimal has before the point at most."""
+        if self.precision is None or self.scale is None:
+            return self.digits
+        most = self.precision - self.scale
+        return most if self.digits is None else min(most, self.digits)
 
     def sought(self, kind: type | None, value: Any) -> Any:
         """Return *value* as it is compared with what the column holds.
@@ -71,9 +84,13 @@ class Limits:
             ValueError: No database takes it.
         """
         if kind is float and self.single and isinstance(value, float):
-            return _to_single(value) if abs(value) < _SINGLE_END else value
+            return to_single(value) if abs(value) < SINGLE_END else value
         keep = _SEEKERS.get(kind)
-        return value if keep is None or value is None else keep(_ANY, value)
+        return value if keep is None or value is None else keep(self, value)
+
+
+def _any_text(_: Limits, value: str) -> str:
+    return _text(_ANY, value)
 
 
 def _text(limits: Limits, value: str) -> str:
@@ -100,7 +117,7 @@ def _integer(limits: Limits, value: int) -> int:
 
 def _float(limits: Limits, value: float) -> float:
     try:
-        number = _to_single(float(value)) if limits.single else float(value)
+        number = to_single(float(value)) if limits.single else float(value)
     except OverflowError:
         number = inf
     if not isfinite(number):
@@ -110,7 +127,12 @@ def _float(limits: Limits, value: float) -> float:
     return float(_decimal(limits, Decimal(repr(number))))
 
 
-def _to_single(value: float) -> float:
+def to_single(value: float) -> float:
+    """Return the float of four bytes that is nearest to *value*.
+
+    Raises:
+        OverflowError: None is.
+    """
     (number,) = struct.unpack("f", struct.pack("f", value))
     return float(number)
 
@@ -119,26 +141,44 @@ def _decimal(limits: Limits, value: Decimal | int) -> Decimal:
     number = Decimal(value)
     if limits.scale is None:
         return number
-    whole = None if limits.precision is None else limits.precision - limits.scale
+    whole = limits.whole
     with localcontext(prec=_DIGITS):
         is_huge = number.adjusted() >= (_DIGITS - limits.scale - 1)
         if not is_huge:
             number = number.quantize(Decimal(1).scaleb(-limits.scale), ROUND_HALF_UP)
     if is_huge or (whole is not None and number and number.adjusted() >= whole):
         raise ValueError(f"must have at most {whole} digits before the point")
+    if limits.digits is not None and _count_digits(number) > limits.digits:
+        raise ValueError(
+            f"must have at most {limits.digits} digits: SQLite keeps it as a float"
+        )
     return number
+
+
+def _count_digits(number: Decimal) -> int:
+    return len("".join(map(str, number.as_tuple().digits)).strip("0"))
 
 
 def _binary(_: Limits, value: bytes | bytearray | memoryview) -> bytes:
     return bytes(value)
 
 
-def _moment(_: Limits, value: datetime) -> datetime:
+def _moment(limits: Limits, value: datetime) -> datetime:
+    moment = value
     if value.tzinfo is not None:
         try:
-            value.astimezone(UTC)
+            moment = value.astimezone(UTC)
         except OverflowError:
             raise ValueError("must be in the years 1 to 9999 of UTC") from None
+    if limits.zoned is None:
+        return value
+    return moment.replace(tzinfo=UTC if limits.zoned else None)
+
+
+def _clock(limits: Limits, value: time) -> time:
+    if limits.zoned is not None and limits.zoned != (value.tzinfo is not None):
+        needs = "must have" if limits.zoned else "must not have"
+        raise ValueError(f"{needs} a time zone")
     return value
 
 
@@ -170,7 +210,7 @@ def _check_texts(value: Any) -> None:
 
 _ANY: Final = Limits()
 _DIGITS: Final = 2_000
-_SINGLE_END: Final = 3.4e38
+SINGLE_END: Final = 3.4e38
 _KEEPERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
     str: _text,
     int: _integer,
@@ -178,7 +218,9 @@ _KEEPERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
     Decimal: _decimal,
     bytes: _binary,
     datetime: _moment,
+    time: _clock,
 }
 _SEEKERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
-    kind: _KEEPERS[kind] for kind in (str, bytes, datetime)
+    **{kind: _KEEPERS[kind] for kind in (bytes, datetime, time)},
+    str: _any_text,
 }

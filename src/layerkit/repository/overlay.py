@@ -252,8 +252,7 @@ class OverlayTransaction(Transaction):
         row, version = await self.row(adapter, key), adapter.version
         if row is None or (version and row[version] != known.row[version]):
             raise StaleDataError(kind="serialization")
-        fresh = {**row, **changes}
-        fresh = {**fresh, **adapter.on_update(fresh), **changes}
+        fresh = adapter.rewritten(row, changes)
         await self.write(adapter, key, fresh, row)
         self.writes += len(changes)
 

@@ -97,10 +97,9 @@ class Spread:
         """
         changes = dict(zip(self.others, values, strict=True))
         self.other.check_nulls(changes)
-        fresh = {**row, **changes}
         if self.link is None:  # as any update by the mapping
-            fresh = {**fresh, **self.other.on_update(fresh), **changes}
-        return fresh
+            return self.other.rewritten(row, changes)
+        return {**row, **changes}
 
 
 @dataclass(slots=True)

@@ -103,8 +103,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             )
         self.model_class = chosen
         self._home = home_of(home)
-        self._adapter: EntityAdapter[T] = adapter_for(chosen)
-        self._backend: Backend[T] = self._home.backend(self._adapter)
+        self._backend: Backend[T] = self._home.backend(adapter_for(chosen))
+        self._adapter: EntityAdapter[T] = self._backend.adapter
         self._scope: Scope[T] = Scope(self._adapter)
 
     @property

@@ -197,9 +197,7 @@ class OverlayBackend(Backend[T], Generic[T]):
             return row
         applied = self._applied(row, changes)
         applied = self.adapter.validated(row, applied, are_set=False)
-        fresh = {**row, **applied}
-        touched = self.adapter.stored(self.adapter.on_update(fresh))
-        fresh = {**fresh, **touched, **applied}
+        fresh = self.adapter.rewritten(row, applied)
         await self.transaction.write(self.adapter, key, fresh, row)
         return fresh
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from layerkit.repository import Aggregation
 from layerkit.repository.aggregates import EXACT, MAX_GROUPS, How
 from layerkit.sql.compile import Columns
-from layerkit.sql.forms import MYSQL
+from layerkit.sql.forms import MYSQL, form_of
 
 Part: TypeAlias = tuple[Sequence[ColumnElement[Any]], Callable[..., Any]]
 """What is selected, and what makes a figure of it."""
@@ -116,10 +116,15 @@ class AggregateQuery:
             column = cast(column, Double)  # else PostgreSQL adds a REAL to a REAL
         return [func.sum(column)], lambda total: self._wanted.number(name, total)
 
+    def _read(self, column: Any) -> ColumnElement[Any]:
+        """Return *column* as what is read of it, which may be stored in many forms."""
+        form = form_of(column, self._dialect)
+        return type_coerce(column if form is None else form.read, column.type)
+
     def _key(self, column: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return what shows the value of a group, and what it is grouped by."""
         if not _is_text(column):
-            return column, column
+            return self._read(column), self._read(column)
         if self._dialect in MYSQL:
             return func.min(column), _bytes(column)  # which are all the same
         if self._dialect == "sqlite":
@@ -130,7 +135,7 @@ class AggregateQuery:
         """Return the least or greatest value; of texts, by their code points."""
         find: Callable[..., Any] = getattr(func, how)
         if not _is_text(column):
-            return find(column)  # type: ignore[no-any-return] # SQLAlchemy's func is Any
+            return type_coerce(find(self._read(column)), column.type)
         if self._dialect in MYSQL:
             found = func.convert(find(_bytes(column)).op("USING")(text("utf8mb4")))
         elif self._dialect == "sqlite":

@@ -80,6 +80,7 @@ class SQLBackend(Backend[T], Generic[T]):
         home: SessionHolder,
         load: Sequence[ORMOption] = (),
     ) -> None:
+        adapter = adapter.on(home.dialect_of)
         super().__init__(adapter)
         self._mapped = adapter
         self._home = home

@@ -42,7 +42,7 @@ from sqlalchemy.types import TypeEngine
 from layerkit.repository import Order, Specification
 from layerkit.repository.evaluate import fold_ascii
 from layerkit.repository.query import And, Comparison, Everything, Not, Operator, Or
-from layerkit.sql.forms import MYSQL, Form, form_of, plain_type
+from layerkit.sql.forms import MYSQL, Form, as_float, form_of, plain_type
 
 Columns: TypeAlias = Mapping[str, Any]
 """The mapped attributes of an entity by field name."""
@@ -51,7 +51,6 @@ _FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
 _MOST_PARTS: Final = 100
 _INTEGER: Final = 2**31
 _BIG_INTEGER: Final = 2**63
-_GREATEST: Final = 10**308
 _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": operator_of.eq,
     "ne": operator_of.ne,
@@ -185,7 +184,7 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
     if isinstance(value, bool):
         kind = column.type  # else it is SQL's own TRUE, which has no order
     elif isinstance(column.type, Float):
-        values = tuple(map(_float, values))
+        values = tuple(map(as_float, values))
     elif isinstance(column.type, Integer):
         widest = max(map(abs, values), default=0)
         if dialect == "postgresql" and widest >= _INTEGER:
@@ -204,13 +203,6 @@ def is_sent_whole(column: Any, value: Any, dialect: str) -> bool:
     is_plain = form_of(column, dialect) is None
     is_same = is_plain and not _folds(column, value, dialect)
     return is_same and _sent(column, value, dialect) is value
-
-
-def _float(value: Any) -> Any:
-    """Return the float nearest to an integer; other numbers as they are."""
-    if not isinstance(value, int):
-        return value
-    return float(max(-_GREATEST, min(value, _GREATEST)))
 
 
 def _bounded(value: int) -> int | float:

@@ -1,13 +1,15 @@
 """Entities that are mapped classes, declarative or imperative."""
 
 import copy
+import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import time
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args
 
-from sqlalchemy import Column, ColumnElement
+from sqlalchemy import Column, ColumnElement, Dialect, Numeric
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper, QueryableAttribute, make_transient_to_detached
@@ -36,6 +38,7 @@ from layerkit.sql.references import cascade_rules, foreign_key_rules
 from layerkit.sql.table_rules import (
     field_info,
     item_type,
+    limits_on_sqlite,
     only_in_sql,
     unique_rules,
 )
@@ -104,6 +107,54 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         """The columns that are loaded when they are asked for."""
         return frozenset(a.key for a in self.mapper.column_attrs if a.deferred)
 
+    def on(self, dialect_of: Callable[[Mapper[Any]], Dialect]) -> "MappedAdapter[T]":
+        """Return what is known of the class where it is stored.
+
+        SQLite keeps decimals as floats, so not all digits of one that has many.
+
+        Args:
+            dialect_of: Returns the dialect of the database.
+
+        Raises:
+            NotSupportedError: A column has times of day with a zone, and only
+                PostgreSQL has such.
+        """
+        if self._zoned and dialect_of(self.mapper).name != "postgresql":
+            raise NotSupportedError(
+                f"{self.name}.{self._zoned} has a time of day with a zone, which "
+                "PostgreSQL alone keeps: use Time(), and a column for the zone"
+            )
+        found = self._on_sqlite
+        if found is not self and dialect_of(self.mapper).name == "sqlite":
+            return found
+        return self
+
+    @cached_property
+    def _zoned(self) -> str | None:
+        """A field of times of day that have a zone."""
+        held = ((n, info.kind, info.limits.zoned) for n, info in self.fields.items())
+        return next(
+            (name for name, kind, zoned in held if kind is time and zoned), None
+        )
+
+    @cached_property
+    def _on_sqlite(self) -> "MappedAdapter[T]":
+        limits = {
+            name: limits_on_sqlite(column.type, self.fields[name].limits)
+            for name, column in self.columns.items()
+            if isinstance(column.type, Numeric) and column.type.asdecimal
+        }
+        if not limits:
+            return self
+        known = copy.copy(self)
+        for name in ("_to_fit", "_to_touch"):
+            vars(known).pop(name, None)
+        known._on_sqlite = known  # noqa: SLF001 - it is one of ours
+        known.fields = dict(self.fields)
+        for name, limit in limits.items():
+            known.fields[name] = dataclasses.replace(self.fields[name], limits=limit)
+        return known
+
     def _marked(self, mark: str) -> list[str]:
         return [name for name, column in self.columns.items() if mark in column.info]
 
@@ -134,6 +185,32 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             for name, column in self.columns.items()
             if name != self.integer_key and may_not_fit(fields[name], column.default)
         }
+
+    @cached_property
+    def _to_touch(self) -> Mapping[str, Column[Any]]:
+        """The columns that may hold otherwise what an update sets them to."""
+        fields = self.fields
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if may_not_fit(fields[name], column.onupdate)
+        }
+
+    def touching(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *changes*, and what they set by themselves that SQLAlchemy would not.
+
+        Those are the values that a column holds otherwise than they are made.
+
+        Raises:
+            ValidationError: A column does not hold its value.
+        """
+        context = Context(self.name, None)
+        made = {
+            name: value_of(column, column.onupdate, context)
+            for name, column in self._to_touch.items()
+            if changes and name not in changes
+        }
+        return {**self.stored(made), **changes}
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
@@ -287,9 +364,9 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         for name, column in self.columns.items():
             default: Any = column.onupdate
             if is_python(default):
-                touched[column] = value_of(
-                    column, default, Context(f"{self.name}.{name}", None)
-                )
+                context = Context(f"{self.name}.{name}", None)
+                made = {name: value_of(column, default, context)}
+                touched[column] = self.stored(made)[name]
             elif default is not None:
                 touched[column] = default.arg
         if self.version is not None:

@@ -9,11 +9,14 @@ digits are read. The texts of a day begin alike, so an index still narrows a sea
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
+    CHAR,
     REAL,
     DateTime,
+    Dialect,
     Double,
     Float,
     Numeric,
@@ -21,16 +24,24 @@ from sqlalchemy import (
     Time,
     TypeDecorator,
     bindparam,
+    cast,
     func,
     literal_column,
     type_coerce,
 )
 from sqlalchemy.types import TypeEngine
 
+from layerkit.repository.limits import SINGLE_END, to_single
+from layerkit.sql.dialects.zones import keeps_zones
+
 MYSQL: Final = frozenset({"mysql", "mariadb"})
 _SINGLE: Final = 24
 """The most bits of a float of four bytes, in SQL."""
 
+_SHOWING: Final = frozenset({"psycopg", "psycopg2"})
+"""The drivers that read of a REAL the digits that PostgreSQL shows."""
+
+_GREATEST: Final = 10**308
 _DAY: Final = 10
 _TEMPLATES: Final[dict[type, str]] = {
     DateTime: "0000-00-00 00:00:00.000000",
@@ -73,21 +84,43 @@ def _six_digits(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def is_rounded(kind: TypeEngine[Any], dialect: str, value: object) -> bool:
-    """Tell whether MySQL may store another value in place of *value*.
+def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] | None:
+    """Return what tells whether another value is read in place of one that was stored.
 
-    Six digits are read of its FLOAT, its times have no microseconds unless they are
-    asked for, and its NUMERIC no decimals.
+    Six digits are read of MySQL's FLOAT, its times have no microseconds unless they are
+    asked for, and its NUMERIC no decimals. psycopg reads of a REAL what PostgreSQL
+    shows, and PostgreSQL fills a CHAR up with blanks. SQLite and MySQL have no times
+    with a zone.
+
+    Returns:
+        None where values are read as they were stored.
     """
-    plain = plain_type(kind, dialect)
+    plain = plain_type(kind, dialect.name)
+    if isinstance(kind, DateTime) and kind.timezone and not keeps_zones(dialect):
+        return bool
+    if dialect.name == "postgresql":
+        if is_single(plain) and dialect.driver in _SHOWING:
+            return lambda value: _shown(value) != value
+        return bool if isinstance(plain, CHAR) else None
+    return partial(_is_rounded, kind, plain) if dialect.name in MYSQL else None
+
+
+def _is_rounded(kind: TypeEngine[Any], plain: TypeEngine[Any], value: object) -> bool:
     if isinstance(value, float):
         return _is_short(plain) and _six_digits(value) != value
     if isinstance(value, Decimal):
-        is_whole = value == value.to_integral_value()
-        return type(plain) is Numeric and plain.precision is None and not is_whole
+        scale = getattr(plain, "scale", None) or 0
+        return type(plain) is Numeric and round(value, scale) != value
     part = getattr(value, "microsecond", getattr(value, "microseconds", 0))
     digits = getattr(kind, "fsp", None) or getattr(plain, "fsp", None)
     return bool(part) and digits is None
+
+
+def _shown(value: float) -> float:
+    """Return the float of the fewest digits that tell a float of four bytes apart."""
+    return next(
+        n for d in range(6, 10) if to_single(n := float(f"{value:.{d}g}")) == value
+    )
 
 
 def is_single(kind: TypeEngine[Any]) -> bool:
@@ -98,7 +131,7 @@ def is_single(kind: TypeEngine[Any]) -> bool:
     return bits is not None and bits <= _SINGLE
 
 
-def scale_of(kind: Numeric[Any]) -> int:
+def scale_of(kind: Numeric[Any] | Float[Any]) -> int:
     """Return how many decimals are read of a number that is stored as a float."""
     return int(kind._effective_decimal_return_scale)  # noqa: SLF001 - SQLAlchemy's own rule, which has no public name
 
@@ -112,10 +145,25 @@ def form_of(column: Any, dialect: str) -> Form | None:
             return _text_form(column, template)
         if isinstance(kind, Numeric) and kind.asdecimal:
             return _decimal_form(column, scale_of(kind))
+    if dialect == "postgresql" and is_single(kind):
+        return Form(column, _as_single)
     if dialect in MYSQL and _is_short(kind):
         read = func.concat(column) + literal_column("0e0", Double)
         return Form(type_coerce(read, Double), _six_digits)
     return None
+
+
+def as_float(value: Any) -> Any:
+    """Return the float nearest to an integer; other numbers as they are."""
+    if not isinstance(value, int):
+        return value
+    return float(max(-_GREATEST, min(value, _GREATEST)))
+
+
+def _as_single(value: float) -> Any:
+    """Return *value* as a REAL has it, where one does: drivers may show less of it."""
+    number = as_float(value)
+    return cast(number, REAL) if abs(number) < SINGLE_END else cast(number, Double)
 
 
 def _text_form(column: Any, template: str) -> Form:
@@ -147,4 +195,4 @@ def _decimal_form(column: Any, scale: int) -> Form:
         return Decimal(value) - step, Decimal(value) + step
 
     read = func.round(column, scale, type_=column.type)
-    return Form(read, lambda value: value, bounds)
+    return Form(read, Decimal, bounds)

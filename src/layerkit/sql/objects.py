@@ -4,7 +4,8 @@ What is changed and removed here goes through a flush, where the mapping's own r
 run: versions, validators, events, cascades.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Dialect, ScalarResult, Select
@@ -23,7 +24,7 @@ from layerkit.sql.deletes import (
     tables_of,
 )
 from layerkit.sql.errors import KeptError, SumError, failure_of
-from layerkit.sql.forms import MYSQL, is_rounded
+from layerkit.sql.forms import rounding
 from layerkit.sql.queries import Queries
 from layerkit.sql.refresh import EXPIRED, refresh_columns
 from layerkit.sql.transaction import CHECKED
@@ -95,7 +96,7 @@ class Objects(Generic[T]):
         statement = self.queries.undeferred(found, changes)
         entities = list((await self.read(statement, "wait")).all())
         for entity in entities:
-            for name, value in changes.items():
+            for name, value in self.adapter.touching(changes).items():
                 setattr(entity, name, self._worked_out(entity, name, value))
                 # Else a value that was there already would not move the version on.
                 flag_modified(entity, name)
@@ -123,16 +124,22 @@ class Objects(Generic[T]):
         except ValidationError as error:
             raise SumError((name,)) from error
 
+    @cached_property
+    def _rounded(self) -> dict[str, Callable[[Any], bool]]:
+        """What tells of each field whether another value may be read of it."""
+        columns, dialect = self.adapter.columns.items(), self.queries.dialect()
+        found = {name: rounding(column.type, dialect) for name, column in columns}
+        return {name: is_rounded for name, is_rounded in found.items() if is_rounded}
+
     def expire_rounded(self, entity: T) -> None:
-        """Let what MySQL may have rounded of *entity* be read again."""
-        adapter, dialect = self.adapter, self.queries.dialect().name
-        if dialect not in MYSQL:
+        """Let what the database may have rounded of *entity* be read again."""
+        if not self._rounded:
             return
-        held, session = adapter.held(entity), self.session.sync_session
+        held, session = self.adapter.held(entity), self.session.sync_session
         names = [
             name
-            for name, value in held.items()
-            if is_rounded(adapter.columns[name].type, dialect, value)
+            for name, is_rounded in self._rounded.items()
+            if held.get(name) is not None and is_rounded(held[name])
         ]
         if names:
             session.expire(entity, names)

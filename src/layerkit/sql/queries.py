@@ -185,7 +185,7 @@ class Queries(Generic[T]):
             name: sum_of(self.adapter, name, value.amount, dialect)
             if isinstance(value, Inc)
             else value
-            for name, value in changes.items()
+            for name, value in self.adapter.touching(changes).items()
         }
         if self._version is not None:
             values[self._version] = self.attributes[self._version] + 1

@@ -1,5 +1,7 @@
 """What the tables of a mapped class say of it: its fields and its unique rules."""
 
+import dataclasses
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    DateTime,
     Enum,
     Float,
     Index,
@@ -18,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    Time,
     UniqueConstraint,
 )
 from sqlalchemy.dialects.mysql import MEDIUMINT, TINYINT
@@ -27,7 +31,7 @@ from sqlalchemy.types import JSON, TypeDecorator
 from layerkit.repository import Comparison, FieldInfo, UniqueRule
 from layerkit.repository.limits import Limits
 from layerkit.sql.defaults import is_made_here
-from layerkit.sql.forms import is_single
+from layerkit.sql.forms import is_single, scale_of
 from layerkit.sql.mixins import LIVE
 from layerkit.sql.types import UTCDateTime, python_type
 
@@ -87,12 +91,23 @@ def _limits(kind: Any) -> Limits:
         ranges = [_range(one) for one in (kind, *others) if isinstance(one, Integer)]
         lows, highs = zip(*ranges, strict=True)
         return Limits(least=min(lows), greatest=max(highs))
+    if isinstance(kind, DateTime | Time):
+        return Limits(zoned=kind.timezone)
     if isinstance(kind, Float):
-        return Limits(single=is_single(kind))
+        scale = scale_of(kind) if kind.asdecimal else None
+        return Limits(single=is_single(kind), scale=scale)
     if isinstance(kind, Numeric):
         scale = kind.scale or 0 if kind.precision is not None else kind.scale
         return Limits(precision=kind.precision, scale=scale)
     return Limits(length=kind.length if isinstance(kind, String) else None)
+
+
+def limits_on_sqlite(kind: Numeric[Any], limits: Limits) -> Limits:
+    """Return what SQLite holds of decimals, of those that other databases hold."""
+    scale = (
+        scale_of(kind) if limits.scale is None else min(limits.scale, scale_of(kind))
+    )
+    return dataclasses.replace(limits, scale=scale, digits=sys.float_info.dig)
 
 
 def _range(kind: Integer) -> tuple[int, int]:

@@ -1,14 +1,15 @@
 """What a caller sets on objects that a session tracks, checked as an update is."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import ClauseElement
-from sqlalchemy.orm import InstanceState, QueryableAttribute
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.orm import InstanceState, QueryableAttribute, Session
+from sqlalchemy.orm.attributes import flag_modified, instance_state
 
 from layerkit.core.errors import UsageError
-from layerkit.repository import EntityAdapter
+from layerkit.repository import adapter_for
 from layerkit.repository.scope import check_confined
+from layerkit.sql.entities import MappedAdapter
 
 _CONFINED: Final = "layerkit.confined"
 """A key of an object's state: the fields that a scope has set on it."""
@@ -20,7 +21,7 @@ def confine(entity: object, fields: frozenset[str]) -> None:
     held[_CONFINED] = held.get(_CONFINED, frozenset()) | fields
 
 
-def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
+def check_changes(session: Session, entity: object) -> None:
     """Refuse what was set on a tracked entity and no update would take.
 
     Raises:
@@ -29,15 +30,18 @@ def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
         UsageError: The key was changed.
     """
     state: InstanceState[Any] = instance_state(entity)
+    adapter = cast(MappedAdapter[Any], adapter_for(type(entity)))
+    adapter = adapter.on(lambda mapper: session.get_bind(mapper).dialect)
     counts = callable(state.mapper.version_id_generator)
     confined = state.info.get(_CONFINED, frozenset())
-    changes = {}
+    changes, in_sql = {}, set()
     for name in adapter.fields.keys() & state.committed_state.keys():
         history = state.attrs[name].history
         value = history.added[0] if history.added else None
-        in_sql = isinstance(value, ClauseElement | QueryableAttribute)
         is_own = name == adapter.version and not counts
-        if history.has_changes() and not in_sql and not is_own:
+        if isinstance(value, ClauseElement | QueryableAttribute):
+            in_sql.add(name)
+        elif history.has_changes() and not is_own:
             changes[name] = value
     if changed_key := [name for name in adapter.key if name in changes]:
         raise UsageError(
@@ -47,3 +51,8 @@ def check_changes(adapter: EntityAdapter[Any], entity: object) -> None:
     for name, value in adapter.changes(changes).items():
         if value is not changes[name]:
             setattr(entity, name, value)
+    set_already = {**changes, **dict.fromkeys(in_sql)}
+    for name, value in adapter.touching(set_already).items():
+        if name not in set_already:
+            setattr(entity, name, value)
+            flag_modified(entity, name)  # else one that it has already would not count

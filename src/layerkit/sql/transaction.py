@@ -17,7 +17,6 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
-from layerkit.repository import adapter_for
 from layerkit.sql.collections import COPIES, notice_collections, remember_collections
 from layerkit.sql.dialects import check_driver
 from layerkit.sql.engine import keep_when_cancelled
@@ -307,7 +306,7 @@ def _check_changes(session: Session, _: object, __: object) -> None:
         return
     try:
         for entity in session.dirty:
-            check_changes(adapter_for(type(entity)), entity)
+            check_changes(session, entity)
     except AppException as error:
         unit.doom(error)
         raise

@@ -1,0 +1,232 @@
+"""Numbers that a server or driver reads otherwise than they were written."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import CHAR, REAL, Float, Numeric, create_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
+
+from layerkit.core.errors import ValidationError
+from layerkit.repository import ALL, Home, Inc, Repository, field
+from layerkit.sql import Database
+from layerkit.sync import run
+
+
+class Base(DeclarativeBase):
+    """Hold the table of these tests."""
+
+
+class Sum(Base):
+    """Have numbers that SQLite keeps as floats."""
+
+    __tablename__ = "digits_sums"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(default=0)
+    money: Mapped[Decimal | None] = mapped_column(Numeric(20, 2))
+    plain: Mapped[Decimal | None] = mapped_column(
+        Numeric().with_variant(Numeric(30, 10), "mysql", "mariadb")
+    )
+    loose: Mapped[Decimal | None] = mapped_column(Float(53, asdecimal=True))
+    touched: Mapped[Decimal | None] = mapped_column(
+        Numeric(8, 2), onupdate=lambda: Decimal("1.005")
+    )
+
+
+class Weight(Base):
+    """Have floats of four bytes, and a text of five characters."""
+
+    __tablename__ = "digits_weights"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(default=0)
+    real: Mapped[float | None] = mapped_column(REAL)
+    short: Mapped[float | None] = mapped_column(Float(24))
+    code: Mapped[str | None] = mapped_column(CHAR(5))
+
+
+_WEIGHTS = (0.1, 0.1, 1 / 3, 1e-20, 16777217.0, 1.5, 0.2)
+
+
+@pytest.fixture
+def sums(home: Home) -> Repository[Sum, int]:
+    return Repository[Sum, int](home, Sum)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("money", Decimal("9999999999999.99")),
+        ("money", Decimal("-123456.78")),
+        ("plain", Decimal("12345.0123456789")),
+        ("plain", Decimal(100000000000000)),
+        ("loose", Decimal("0.3")),
+    ],
+)
+async def test_a_decimal_of_fifteen_digits_is_held_by_every_home(
+    sums: Repository[Sum, int], name: str, value: Decimal
+) -> None:
+    made = await sums.create({name: value})
+    stored = await sums.get_by_id(made.id)
+
+    assert getattr(made, name) == value
+    assert getattr(stored, name) == value
+    assert await sums.count(field(name) == value) == 1
+    assert await sums.count(field(name) >= value) == 1
+    assert await sums.count(field(name) > value) == 0
+
+
+async def test_a_decimal_with_more_digits_than_sqlite_keeps_is_refused_there(
+    sums: Repository[Sum, int],
+) -> None:
+    is_sqlite = isinstance(sums.home, Database) and sums.home.dialect.name == "sqlite"
+    long = Decimal("123456789012345678.25")
+    made = await sums.create({"money": Decimal("0.01")})
+
+    if not is_sqlite:
+        assert (await sums.create({"money": long})).money == long
+        assert await sums.count(field("money") == long) == 1
+        return
+    refused = pytest.raises(ValidationError, match="money must have at most 15 digits")
+    with refused:
+        await sums.create({"money": Decimal("12345678901234.25")})
+    refused = pytest.raises(ValidationError, match="at most 15 digits before the point")
+    with refused:
+        await sums.create({"money": long})
+    with refused:
+        await sums.create_many([{"money": long}])
+    with refused:
+        await sums.update(made.id, {"money": long})
+    with refused:
+        await sums.update_where(field("n") == 0, {"money": long})
+    with refused:
+        await sums.upsert({"id": made.id, "money": long}, key="id")
+    with refused:
+        async with sums.unit_of_work():
+            held = await sums.get_by_id(made.id)
+            assert held is not None
+            held.money = long
+    with pytest.raises(ValidationError):
+        await sums.update(made.id, {"money": Inc(Decimal(10**15))})
+    assert [s.money for s in await sums.get_all()] == [Decimal("0.01")]
+
+
+@pytest.mark.parametrize("end", [10**19, -(10**19), Decimal(10**40), 10**400])
+async def test_a_decimal_is_compared_with_any_number(
+    sums: Repository[Sum, int], end: Any
+) -> None:
+    await sums.create({"money": Decimal(5), "plain": Decimal(5), "loose": Decimal(5)})
+
+    for name in ("money", "plain", "loose"):
+        assert await sums.count(field(name) > end) == (1 if end < 0 else 0)
+        assert await sums.count(field(name) <= end) == (0 if end < 0 else 1)
+        assert await sums.count(field(name).in_([end, Decimal(5)])) == 1
+
+
+async def test_digits_behind_the_last_that_is_read_are_rounded_at_once(
+    sums: Repository[Sum, int],
+) -> None:
+    made = await sums.create({"plain": Decimal("0.123456789055")})
+    stored = await sums.get_by_id(made.id)
+
+    assert stored is not None
+    assert stored.plain == made.plain
+    assert await sums.count(field("plain") == made.plain) == 1
+
+
+async def test_what_a_column_sets_at_an_update_is_rounded_as_it_holds_it(
+    sums: Repository[Sum, int],
+) -> None:
+    made = await sums.create({"n": 1})
+    changed = await sums.update(made.id, {"n": 2})
+    async with sums.unit_of_work():
+        held = await sums.get_by_id(made.id)
+        assert held is not None
+        held.n = 3
+        await sums.count()
+        tracked = held.touched
+    await sums.update_where(field("n") == 3, {"n": 4})
+
+    assert changed is not None
+    assert changed.touched == tracked == Decimal("1.01")
+    assert await sums.count(field("touched") == Decimal("1.01")) == 1
+
+
+@pytest.fixture(params=["psycopg", "psycopg2"])
+def weights(
+    request: pytest.FixtureRequest, library_postgres_url: str
+) -> Iterator[Repository[Weight, int]]:
+    """A repository on a driver that reads of a REAL the digits that are shown."""
+    _, _, place = library_postgres_url.partition("://")
+    engine = create_engine(f"postgresql+{request.param}://{place}")
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    yield Repository[Weight, int](sessionmaker(engine), Weight)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("name", ["real", "short"])
+def test_a_float_of_four_bytes_finds_its_own_row(
+    weights: Repository[Weight, int], name: str
+) -> None:
+    made = [run(weights.create({name: value})) for value in _WEIGHTS]
+    stored = run(weights.get_all())
+    held = [getattr(row, name) for row in stored]
+    by = field(name)
+
+    assert [getattr(row, name) for row in made] == held
+    assert held[0] == pytest.approx(0.1, rel=1e-7)
+    for row, value in zip(stored, held, strict=True):
+        same = [other.id for other, v in zip(stored, held, strict=True) if v == value]
+        for where in (
+            *(by == value, by.in_([value, 7.25]), by.between(value, value)),
+            *((by >= value) & ~(by > value), (by <= value) & ~(by < value)),
+        ):
+            assert [w.id for w in run(weights.find(where))] == same
+        changed = run(weights.update(row.id, {"n": 1, name: value}, when=by == value))
+        assert changed is not None
+        assert getattr(changed, name) == value
+
+
+@pytest.mark.parametrize("name", ["real", "short"])
+@pytest.mark.parametrize("falls", [False, True])
+def test_pages_by_a_float_of_four_bytes_show_each_row_once(
+    weights: Repository[Weight, int], name: str, *, falls: bool
+) -> None:
+    run(weights.create_many([{name: value} for value in _WEIGHTS]))
+    order = field(name).desc() if falls else field(name).asc()
+
+    page = run(weights.paginate(order_by=order, size=2))
+    seen = list(page.items)
+    while page.next_cursor is not None:
+        page = run(weights.paginate(order_by=order, size=2, cursor=page.next_cursor))
+        seen += page.items
+
+    expected = [w.id for w in run(weights.find(ALL, order))]
+    assert [w.id for w in seen] == expected
+    assert len(set(expected)) == len(_WEIGHTS)
+
+
+def test_a_float_of_four_bytes_is_compared_with_any_number(
+    weights: Repository[Weight, int],
+) -> None:
+    run(weights.create({"real": 0.1}))
+
+    assert run(weights.count(field("real") < 1e300)) == 1
+    assert run(weights.count(field("real") > -(10**400))) == 1
+    assert run(weights.count(field("real") == 0.1)) == 1
+    assert run(weights.count(field("real").in_([0.1, 1e300]))) == 1
+
+
+def test_a_text_that_is_filled_up_with_blanks_is_made_as_it_is_read(
+    weights: Repository[Weight, int],
+) -> None:
+    made = run(weights.create({"code": "ab"}))
+    stored = run(weights.get_by_id(made.id))
+
+    assert stored is not None
+    assert made.code == stored.code
+    assert run(weights.count(field("code") == made.code)) == 1
+    assert run(weights.count(field("code") == "ab")) == 1
