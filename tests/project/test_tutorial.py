@@ -49,6 +49,10 @@ class Shell:
                 return printed
         raise AssertionError(f"the shell has ended: {printed}")
 
+    def leave(self) -> None:
+        """End the shell, and read its last prompt, which else it could not print."""
+        self.process.communicate()
+
 
 def test_the_tutorial_can_be_followed_in_one_shell(tmp_path: Path) -> None:
     file = tmp_path / "quickstart.py"
@@ -67,6 +71,7 @@ def test_the_tutorial_can_be_followed_in_one_shell(tmp_path: Path) -> None:
 
         imported = shell.enter("_ = importlib.reload(quickstart)")
         ran = shell.enter("await quickstart.main()")
+        shell.leave()
 
     errors = (tmp_path / "errors").read_text("utf-8")
     assert "Error" not in errors, errors
