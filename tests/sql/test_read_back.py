@@ -1,6 +1,7 @@
 """What a column gives back finds its own row, and pages see each row once."""
 
 import enum
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -36,7 +37,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from typing_extensions import override
 
-from layerkit.repository import ALL, Repository, field
+from layerkit.repository import ALL, Repository, adapter_for, field
 from layerkit.sql import Database, SQLRepository, UTCDateTime
 from layerkit.sql.compile import condition
 
@@ -171,8 +172,15 @@ async def check_found(rows: Repository[Any, int], name: str, *, ordered: bool) -
         for where in tests:
             found = await rows.find(where)
             assert [other.id for other in found] == same, (where, held)
+    if not isinstance(held[0], float):  # which no groups are made by
+        groups = await rows.aggregate(by=[name])
+        assert {group.by[name]: group.count for group in groups} == Counter(held)
     if not ordered:
         return
+    is_known = adapter_for(rows.model_class).fields[name].kind is not None
+    if is_known and not isinstance(held[0], bytes | UUID | timedelta):
+        [ends] = await rows.aggregate(min=[name], max=[name])
+        assert (ends.min[name], ends.max[name]) == (min(held), max(held))
     rising = sorted(zip(held, (row.id for row in stored), strict=True))
     expected = [found for _, found in rising]
     assert await walked(rows, by.asc()) == expected
@@ -240,6 +248,7 @@ _WRITTEN = (
     "2026-03-01T12:00:05.000", "2026-03-01 12:00:05.5", "2026-03-01T12:00:05.500000",
     "2026-03-01T12:00", "2026-03-01 23:59:59.999999", "2026-03-01", "2026-03-02",
     "2026-03-01 12:00:05.000000", "2026-03-01T12:00:05.0000004",
+    "2026-03-02T01:00", "2026-03-02 05:00:00",
 )  # fmt: skip
 """One moment and its neighbours, as other programs write them."""
 
