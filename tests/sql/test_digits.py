@@ -30,6 +30,9 @@ class Sum(Base):
         Numeric().with_variant(Numeric(30, 10), "mysql", "mariadb")
     )
     loose: Mapped[Decimal | None] = mapped_column(Float(53, asdecimal=True))
+    coarse: Mapped[Decimal | None] = mapped_column(
+        Numeric(10, 4, decimal_return_scale=2)
+    )
     touched: Mapped[Decimal | None] = mapped_column(
         Numeric(8, 2), onupdate=lambda: Decimal("1.005")
     )
@@ -108,9 +111,15 @@ async def test_a_decimal_with_more_digits_than_sqlite_keeps_is_refused_there(
             held = await sums.get_by_id(made.id)
             assert held is not None
             held.money = long
-    with pytest.raises(ValidationError):
-        await sums.update(made.id, {"money": Inc(Decimal(10**15))})
     assert [s.money for s in await sums.get_all()] == [Decimal("0.01")]
+    for name, amount in (("money", 10**13), ("plain", 10**15)):
+        await sums.update(made.id, {name: Decimal(1)})
+        with pytest.raises(ValidationError):
+            await sums.update_where(ALL, {name: Inc(Decimal(amount))})
+        with pytest.raises(ValidationError):
+            await sums.update(made.id, {name: Inc(Decimal(amount))})
+        added = await sums.update(made.id, {name: Inc(Decimal(amount // 100))})
+        assert getattr(added, name) == amount // 100 + 1
 
 
 @pytest.mark.parametrize("end", [10**19, -(10**19), Decimal(10**40), 10**400])
@@ -125,15 +134,24 @@ async def test_a_decimal_is_compared_with_any_number(
         assert await sums.count(field(name).in_([end, Decimal(5)])) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("plain", Decimal("0.123456789055")),
+        ("loose", Decimal("0.123456789055")),
+        ("coarse", Decimal("1.2345")),
+    ],
+)
 async def test_digits_behind_the_last_that_is_read_are_rounded_at_once(
-    sums: Repository[Sum, int],
+    sums: Repository[Sum, int], name: str, value: Decimal
 ) -> None:
-    made = await sums.create({"plain": Decimal("0.123456789055")})
+    made = await sums.create({name: value})
     stored = await sums.get_by_id(made.id)
 
-    assert stored is not None
-    assert stored.plain == made.plain
-    assert await sums.count(field("plain") == made.plain) == 1
+    held = getattr(made, name)
+    assert getattr(stored, name) == held
+    assert held == pytest.approx(value, abs=Decimal("0.005"))
+    assert await sums.count(field(name) == held) == 1
 
 
 async def test_what_a_column_sets_at_an_update_is_rounded_as_it_holds_it(

@@ -57,11 +57,17 @@ class Limits:
         return value if keep is None else keep(self, value)
 
     def ends(self, kind: type | None) -> tuple[Any, Any] | None:
-        """Return the least and the greatest number that the column holds."""
+        """Return the least and the greatest number that a sum in the column may be.
+
+        One that is kept as a float needs its last digit behind the point as well, where
+        the column says how many these are.
+        """
         if self.least is not None and self.greatest is not None:
             return self.least, self.greatest
         if self.whole is not None and self.scale is not None:
             past = Decimal(10**self.whole)
+            if self.digits is not None and self.precision is not None:
+                past = min(past, Decimal(10) ** (self.digits - self.scale))
             end = past - Decimal(1).scaleb(-self.scale)
             return -end, end
         most = sys.float_info.max
