@@ -2,15 +2,25 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import CHAR, REAL, Float, Numeric, create_engine
+from sqlalchemy import CHAR, REAL, Float, Numeric, create_engine, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
 from layerkit.core.errors import ValidationError
-from layerkit.repository import ALL, Home, Inc, Repository, field
+from layerkit.repository import (
+    ALL,
+    Home,
+    Inc,
+    MemoryDatabase,
+    Repository,
+    adapter_for,
+    field,
+)
 from layerkit.sql import Database
+from layerkit.sql.entities import MappedAdapter
 from layerkit.sync import run
 
 
@@ -30,6 +40,7 @@ class Sum(Base):
         Numeric().with_variant(Numeric(30, 10), "mysql", "mariadb")
     )
     loose: Mapped[Decimal | None] = mapped_column(Float(53, asdecimal=True))
+    fine: Mapped[Decimal | None] = mapped_column(Numeric(22, 6))
     coarse: Mapped[Decimal | None] = mapped_column(
         Numeric(10, 4, decimal_return_scale=2)
     )
@@ -170,6 +181,123 @@ async def test_what_a_column_sets_at_an_update_is_rounded_as_it_holds_it(
     assert changed is not None
     assert changed.touched == tracked == Decimal("1.01")
     assert await sums.count(field("touched") == Decimal("1.01")) == 1
+
+
+async def test_what_changes_nothing_sets_nothing(sums: Repository[Sum, int]) -> None:
+    made = await sums.create({"n": 1})
+
+    async with sums.unit_of_work():
+        held = await sums.get_by_id(made.id)
+        assert held is not None
+        held.n = 2
+        held.n = 1
+
+    stored = await sums.get_by_id(made.id)
+    assert stored is not None
+    assert stored.touched is None
+
+
+def test_what_is_known_of_a_class_on_sqlite_comes_from_its_own_limits(
+    tmp_path: Path,
+) -> None:
+    class Own(DeclarativeBase):
+        """Hold one table."""
+
+    long = Decimal("123456789012345678.25")
+
+    class Filled(Own):
+        __tablename__ = "digits_filled"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        n: Mapped[int] = mapped_column(default=0)
+        made: Mapped[Decimal] = mapped_column(Numeric(20, 2), default=long)
+        touched: Mapped[Decimal | None] = mapped_column(Numeric(20, 2), onupdate=long)
+
+    memory = Repository[Filled, int](MemoryDatabase(), Filled)
+    known = cast("MappedAdapter[Filled]", adapter_for(Filled))
+    assert run(memory.create({"n": 1})).made == long
+    assert known.touching({"n": 1}) == {"n": 1}  # what fits is SQLAlchemy's to set
+    engine = create_engine(f"sqlite:///{tmp_path / 'filled.db'}")
+    Own.metadata.create_all(engine)
+    filled = Repository[Filled, int](sessionmaker(engine), Filled)
+
+    with pytest.raises(ValidationError, match="made must have"):
+        run(filled.create({"n": 1}))
+    made = run(filled.create({"n": 1, "made": Decimal(1)}))
+    with pytest.raises(ValidationError, match="touched must have"):
+        run(filled.update(made.id, {"n": 2}))
+    engine.dispose()
+
+
+_LONG = [
+    *("7331671.1791672", "36296590724.0336", "77653161050343.9", "8329009.14"),
+    *("0.000008033", "8804.19300776", "31886794937.565", "868660318804389"),
+]
+
+
+@pytest.mark.parametrize("name", ["plain", "fine", "loose"])
+async def test_a_decimal_of_many_digits_finds_its_own_row(
+    sums: Repository[Sum, int], name: str
+) -> None:
+    for value in _LONG:
+        made = await sums.create({name: Decimal(value)})
+        stored = await sums.get_by_id(made.id)
+
+        held = getattr(stored, name)
+        assert held == getattr(made, name)
+        if name == "plain":
+            assert held == Decimal(value)
+        by = field(name)
+        for where in (by == held, by.in_([held]), by.between(held, held)):
+            assert [row.id for row in await sums.find(where)] == [made.id]
+        assert await sums.count((by > held) & (by < held + 1)) == 0
+        assert await sums.update(made.id, {"n": 1}, when=by == held) is not None
+
+
+@pytest.mark.parametrize("name", ["plain", "fine", "money"])
+async def test_a_sum_keeps_the_digits_of_a_decimal(
+    sums: Repository[Sum, int], name: str
+) -> None:
+    for value in ("7331671.1791672", "8329009.14", "8804.19300776", "99999999.999"):
+        made = await sums.create({name: Decimal(value)})
+        before = getattr(made, name)
+        added = await sums.update(made.id, {name: Inc(Decimal(1))})
+        await sums.update_where(field("id") == made.id, {name: Inc(Decimal("0.25"))})
+
+        stored = await sums.get_by_id(made.id)
+        assert getattr(added, name) == before + 1
+        assert getattr(stored, name) == pytest.approx(before + Decimal("1.25"))
+        assert await sums.count(field(name) == getattr(stored, name)) == 1
+
+
+def test_an_engine_of_ones_own_reads_decimals_as_it_did(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'bare.db'}")
+    Base.metadata.create_all(engine)
+    sums = Repository[Sum, int](sessionmaker(engine), Sum)
+
+    for value in _LONG:
+        made = run(sums.create({"plain": Decimal(value)}))
+        stored = run(sums.get_by_id(made.id))
+        assert stored is not None
+        assert stored.plain == made.plain
+        assert run(sums.count(field("plain") == made.plain)) == 1
+        assert run(sums.count(field("plain") == Decimal(value))) == 1
+    engine.dispose()
+
+
+async def test_a_whole_number_that_another_program_wrote_keeps_its_digits(
+    sqlite: Database,
+) -> None:
+    await sqlite.create_all(Base.metadata)
+    async with sqlite.engine.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO digits_sums (id, n, money) VALUES (1, 0, :value)"),
+            {"value": 12345678901234567},
+        )
+
+    stored = await Repository[Sum, int](sqlite, Sum).get_by_id(1)
+
+    assert stored is not None
+    assert stored.money == 12345678901234567
 
 
 @pytest.fixture(params=["psycopg", "psycopg2"])

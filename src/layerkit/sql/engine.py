@@ -23,8 +23,8 @@ from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
 from layerkit.repository.homes import check_loop
 from layerkit.sql.dialects import SERVERS, binds_to_loop, check_driver
+from layerkit.sql.dialects.kinds import keep_kinds
 from layerkit.sql.dialects.mysql import MYSQL
-from layerkit.sql.dialects.zones import keep_zones
 from layerkit.unit_of_work import shielded
 
 BEGIN_OPTION: Final = "layerkit_begin"
@@ -90,7 +90,7 @@ def make_engine(
     else:
         _ping_idle(engine)
     keep_when_cancelled(engine.dialect)
-    keep_zones(engine.dialect)
+    keep_kinds(engine.dialect)
     return engine
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from sqlalchemy import (
     CHAR,
     REAL,
+    ColumnElement,
     DateTime,
     Dialect,
     Double,
@@ -32,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from layerkit.repository.limits import SINGLE_END, to_single
-from layerkit.sql.dialects.zones import keeps_zones
+from layerkit.sql.dialects.kinds import DIGITS, keeps, scale_of
 
 MYSQL: Final = frozenset({"mysql", "mariadb"})
 _SINGLE: Final = 24
@@ -90,19 +91,32 @@ def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] |
     Six digits are read of MySQL's FLOAT, its times have no microseconds unless they are
     asked for, and its NUMERIC no decimals. psycopg reads of a REAL what PostgreSQL
     shows, and PostgreSQL fills a CHAR up with blanks. SQLite and MySQL have no times
-    with a zone.
+    with a zone, and SQLite no decimals.
 
     Returns:
         None where values are read as they were stored.
     """
     plain = plain_type(kind, dialect.name)
-    if isinstance(kind, DateTime) and kind.timezone and not keeps_zones(dialect):
+    if isinstance(kind, DateTime) and kind.timezone and not keeps(DateTime, dialect):
         return bool
+    if _is_noisy(plain, dialect):
+        return partial(_has_noise, scale_of(plain))
     if dialect.name == "postgresql":
         if is_single(plain) and dialect.driver in _SHOWING:
             return lambda value: _shown(value) != value
         return bool if isinstance(plain, CHAR) else None
     return partial(_is_rounded, kind, plain) if dialect.name in MYSQL else None
+
+
+def _is_noisy(kind: TypeEngine[Any], dialect: Dialect) -> TypeGuard[Numeric[Any]]:
+    """Tell whether decimals are read of a float, and some digits that it has beyond."""
+    if not getattr(kind, "asdecimal", False):
+        return False
+    return isinstance(kind, Float) or not keeps(Numeric, dialect)
+
+
+def _has_noise(scale: int, value: Decimal) -> bool:
+    return Decimal(f"{float(value):.{scale}f}") != value
 
 
 def _is_rounded(kind: TypeEngine[Any], plain: TypeEngine[Any], value: object) -> bool:
@@ -129,11 +143,6 @@ def is_single(kind: TypeEngine[Any]) -> bool:
         return True
     bits = kind.precision if type(kind) is Float else None
     return bits is not None and bits <= _SINGLE
-
-
-def scale_of(kind: Numeric[Any] | Float[Any]) -> int:
-    """Return how many decimals are read of a number that is stored as a float."""
-    return int(kind._effective_decimal_return_scale)  # noqa: SLF001 - SQLAlchemy's own rule, which has no public name
 
 
 def form_of(column: Any, dialect: str) -> Form | None:
@@ -194,5 +203,22 @@ def _decimal_form(column: Any, scale: int) -> Form:
     def bounds(value: Any) -> tuple[Any, Any]:
         return Decimal(value) - step, Decimal(value) + step
 
-    read = func.round(column, scale, type_=column.type)
-    return Form(read, Decimal, bounds)
+    def given(value: Any) -> Any:
+        bounded = Decimal(max(-_GREATEST, min(value, _GREATEST)))
+        return to_digits(bindparam(None, bounded, column.type))
+
+    return Form(rounded(column, scale, column.type), given, bounds)
+
+
+def rounded(number: Any, scale: int, kind: Any) -> ColumnElement[Any]:
+    """Return a decimal that SQLite keeps as a float, with *scale* digits after it."""
+    return to_digits(func.round(number, scale, type_=kind))
+
+
+def to_digits(number: Any) -> ColumnElement[Any]:
+    """Return *number* with the digits that SQLite has of it, which ``round`` adds to.
+
+    A null has none.
+    """
+    shown: Any = cast(func.printf(f"%.{DIGITS}g", number), Double)
+    return type_coerce(number * 0 + shown, number.type)

@@ -34,8 +34,9 @@ from layerkit.repository import (
 )
 from layerkit.sql.aggregates import AggregateQuery
 from layerkit.sql.compile import condition, is_sent_whole, ordering
+from layerkit.sql.dialects.kinds import scale_of
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.forms import MYSQL, scale_of
+from layerkit.sql.forms import MYSQL, rounded
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ def sum_of(
     if dialect != "sqlite":
         return total
     if type(kind) is Numeric:
-        total = func.round(total, scale_of(kind), type_=kind)  # it is a float there
+        total = rounded(total, scale_of(kind), kind)  # it is a float there
     ends = info.limits.ends(info.kind)
     if ends is None:
         return total

@@ -1,7 +1,6 @@
 """What the tables of a mapped class say of it: its fields and its unique rules."""
 
 import dataclasses
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -31,7 +30,8 @@ from sqlalchemy.types import JSON, TypeDecorator
 from layerkit.repository import Comparison, FieldInfo, UniqueRule
 from layerkit.repository.limits import Limits
 from layerkit.sql.defaults import is_made_here
-from layerkit.sql.forms import is_single, scale_of
+from layerkit.sql.dialects.kinds import DIGITS, scale_of
+from layerkit.sql.forms import is_single
 from layerkit.sql.mixins import LIVE
 from layerkit.sql.types import UTCDateTime, python_type
 
@@ -107,7 +107,7 @@ def limits_on_sqlite(kind: Numeric[Any], limits: Limits) -> Limits:
     scale = (
         scale_of(kind) if limits.scale is None else min(limits.scale, scale_of(kind))
     )
-    return dataclasses.replace(limits, scale=scale, digits=sys.float_info.dig)
+    return dataclasses.replace(limits, scale=scale, digits=DIGITS)
 
 
 def _range(kind: Integer) -> tuple[int, int]:

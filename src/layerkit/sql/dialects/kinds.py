@@ -1,0 +1,117 @@
+"""Column types that a server without them keeps: times with a zone, and decimals.
+
+SQLAlchemy drops the zone there as it is given, 12:00 in Paris is read as 12:00, and
+reads of a decimal on SQLite what the float has behind its last digit. The engines that
+a Database makes keep the moment and the digits, as PostgreSQL does.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import DateTime, Dialect, Float, Numeric
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.types import TypeEngine
+from typing_extensions import override
+
+from layerkit.sql.dialects.mysql import MYSQL
+from layerkit.sql.dialects.sqlite import SQLITE
+
+DIGITS: Final = sys.float_info.dig
+"""How many digits of a decimal a float has for certain."""
+
+MOST_DIGITS: Final = 400
+"""How many digits any float has before the point, and some behind it."""
+
+
+class _InUTC(DateTime):
+    """Send aware datetimes in UTC, and read them so, where the column has a zone."""
+
+    @override
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        send = super().bind_processor(dialect)
+        if not self.timezone:
+            return send
+
+        def sent(value: Any) -> Any:
+            if isinstance(value, datetime) and value.tzinfo is not None:
+                value = value.astimezone(UTC).replace(tzinfo=None)
+            return value if send is None else send(value)
+
+        return sent
+
+    @override
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], Any] | None:
+        read = super().result_processor(dialect, coltype)
+        if not self.timezone:
+            return read
+
+        def in_utc(value: Any) -> Any:
+            found = value if read is None else read(value)
+            return found if found is None else found.replace(tzinfo=UTC)
+
+        return in_utc
+
+
+class _OnSQLite(_InUTC, sqlite.DATETIME):
+    pass
+
+
+class _OnMySQL(_InUTC, mysql.DATETIME):
+    pass
+
+
+class _Decimal(Numeric[Any]):
+    """Read the digits that a float has of a decimal."""
+
+    @override
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], Any] | None:
+        if not self.asdecimal:
+            return None  # it is a float already
+        places = Decimal(1).scaleb(-scale_of(self))
+
+        def in_digits(value: Any) -> Decimal | None:
+            if value is None:
+                return None
+            exact = isinstance(value, int)  # as SQLite keeps a whole number
+            number = Decimal(value if exact else f"{float(value):.{DIGITS}g}")
+            with localcontext(prec=MOST_DIGITS):
+                return number.quantize(places)
+
+        return in_digits
+
+
+_Kind: TypeAlias = type[TypeEngine[Any]]
+
+_ON_SQLITE: Final[Mapping[_Kind, _Kind]] = {
+    DateTime: _OnSQLite,
+    Numeric: _Decimal,
+    Float: Float,  # which is a Numeric before SQLAlchemy 2.1
+}
+_ON_MYSQL: Final[Mapping[_Kind, _Kind]] = {DateTime: _OnMySQL}
+_KINDS: Final[Mapping[str, Mapping[_Kind, _Kind]]] = {
+    **dict.fromkeys(SQLITE.names, _ON_SQLITE),
+    **dict.fromkeys(MYSQL.names, _ON_MYSQL),
+}
+
+
+def keep_kinds(dialect: Dialect) -> None:
+    """Let *dialect* keep times with a zone, and decimals."""
+    dialect.colspecs = {**dialect.colspecs, **_KINDS.get(dialect.name, {})}
+
+
+def keeps(kind: _Kind, dialect: Dialect) -> bool:
+    """Tell whether *dialect* reads values of *kind* as they were stored."""
+    own = _KINDS.get(dialect.name, {}).get(kind)
+    return own is None or dialect.colspecs.get(kind) is own
+
+
+def scale_of(kind: Numeric[Any] | Float[Any]) -> int:
+    """Return how many decimals are read of a number that is stored as a float."""
+    return int(kind._effective_decimal_return_scale)  # noqa: SLF001 - SQLAlchemy's own rule, which has no public name
