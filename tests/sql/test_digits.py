@@ -225,6 +225,9 @@ def test_what_is_known_of_a_class_on_sqlite_comes_from_its_own_limits(
     made = run(filled.create({"n": 1, "made": Decimal(1)}))
     with pytest.raises(ValidationError, match="touched must have"):
         run(filled.update(made.id, {"n": 2}))
+    changed = run(filled.update(made.id, {"touched": Decimal(2)}))
+    assert changed is not None
+    assert changed.touched == 2
     engine.dispose()
 
 
