@@ -181,6 +181,11 @@ async def test_what_a_column_sets_at_an_update_is_rounded_as_it_holds_it(
     assert changed is not None
     assert changed.touched == tracked == Decimal("1.01")
     assert await sums.count(field("touched") == Decimal("1.01")) == 1
+    other = await sums.create({"n": 1})
+    upserted = await sums.upsert({"id": other.id, "n": 5}, key="id")
+    await sums.upsert_many([{"id": other.id, "n": 6}], key="id")
+    assert upserted.touched == Decimal("1.01")
+    assert await sums.count(field("touched") == Decimal("1.01")) == 2
 
 
 async def test_what_changes_nothing_sets_nothing(sums: Repository[Sum, int]) -> None:
