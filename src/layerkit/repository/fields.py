@@ -184,12 +184,18 @@ class CascadeRule:
         target: What has the same values in what is related, one for each, as
             ``EntityAdapter.named`` knows it.
         on_delete: CASCADE or SET NULL; NO ACTION where foreign keys decide.
+        first: Where both are deleted, whose row has to go first: the entity's ``own``,
+            or the ``other``; ``either`` where the reference is set to null before, None
+            where the mapping does not say.
+        by_row: True where the mapping deletes entities in a statement each.
     """
 
     name: str
     fields: tuple[str, ...]
     target: tuple[Hashable, ...]
     on_delete: Action
+    first: Literal["own", "other", "either"] | None = None
+    by_row: bool = False
 
 
 def is_same(old: object, new: object) -> bool:

@@ -6,11 +6,13 @@ of the class first, then by the foreign keys.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from typing import Any, Final, Literal, TypeAlias
 
-from layerkit.core.errors import ConflictError
+from layerkit.core.errors import ConflictError, UsageError
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import Action, ForeignKeyRule, KeyTuple, UniqueRule
 from layerkit.repository.overlay import OverlayTransaction
@@ -20,6 +22,12 @@ from layerkit.repository.tables import Deferred, Lost, Row
 Adapter: TypeAlias = EntityAdapter[Any]
 Moves: TypeAlias = dict[KeyTuple, KeyTuple | None]
 """What values have become that others refer to; None where their row is deleted."""
+
+Node: TypeAlias = tuple[type, KeyTuple]
+"""A row, by its class and key."""
+
+Rows: TypeAlias = dict[type, dict[KeyTuple, Row]]
+"""Rows by their classes and keys."""
 
 _REFUSING: Final = frozenset({"NO ACTION", "RESTRICT"})
 
@@ -75,6 +83,8 @@ class Spread:
         on_delete: What becomes of them.
         on_update: The same where the row is there, and has other values.
         link: The foreign key that says so; None where the mapping does.
+        first: Whose row the mapping deletes first; see ``CascadeRule``.
+        by_row: True where it deletes the owner's rows in a statement each.
     """
 
     owner: Adapter
@@ -84,6 +94,15 @@ class Spread:
     on_delete: Action
     on_update: Action = "NO ACTION"
     link: Link | None = None
+    first: Literal["own", "other", "either"] | None = None
+    by_row: bool = False
+
+    @property
+    def ends(self) -> frozenset[frozenset[tuple[type, str]]]:
+        """The fields that go by each other; alike from both sides."""
+        owner, other = self.owner.entity, self.other.entity
+        pairs = zip(self.fields, self.others, strict=True)
+        return frozenset(frozenset({(owner, f), (other, o)}) for f, o in pairs)
 
     def action(self, now: KeyTuple | None) -> Action:
         """Return what becomes of rows with values that are *now* others, or gone."""
@@ -161,14 +180,18 @@ class References:
 
         Raises:
             ConflictError: Some of it has to stay.
+            UsageError: The mapping deletes rows that refer to each other in a circle.
             ValidationError: A null goes where none may be.
         """
         lost = every = _taken(transaction)
+        is_mapped = any(self._deletes_singly(*change) for change in lost)
         while lost:  # what the mapping does goes on by itself, and comes first
             for spread, moves in self._spreads(lost, by_mapping=True):
                 await _follow(transaction, spread, moves)
             lost = _taken(transaction)
             every = [*every, *lost]
+        if is_mapped:
+            self._check_order(every)
         kept: list[tuple[Spread, Moves]] = []
         while every:
             for spread, moves in self._spreads(every, by_mapping=False):
@@ -192,6 +215,46 @@ class References:
             if await link.dangles(transaction, values):
                 error = mismatch(link.rule.name, link.rule.fields)
                 raise error
+
+    def _deletes_singly(self, entity: type, _: Row, new: Row | None) -> bool:
+        """Tell whether the mapping deletes a row itself, and what goes along."""
+        ties = self.of(entity) or Ties()
+        return new is None and any(spread.by_row for spread in ties.mapped)
+
+    def _check_order(self, changes: Sequence[Lost]) -> None:
+        """Refuse rows that no order of statements, one for each row, can delete.
+
+        Raises:
+            ConflictError: A foreign key keeps a row that has to go before its own.
+            UsageError: Relationships ask for an order that leads round in a circle.
+        """
+        gone = self._gone(changes)
+        ties = [held for entity in gone if (held := self.of(entity))]
+        mapped = [spread for held in ties for spread in held.mapped]
+        earlier: dict[Node, set[Node]] = defaultdict(set)
+        for spread in mapped:
+            for own, other in _tied(spread, gone) if spread.first else ():
+                if spread.first == "own":
+                    earlier[other].add(own)
+                elif spread.first == "other":
+                    earlier[own].add(other)
+        if _circle(earlier):
+            error = circular()
+            raise error
+        nulled = {spread.ends for spread in mapped if spread.first == "either"}
+        keys = [spread for held in ties for spread in held.referring]
+        _check_keys([s for s in keys if s.ends not in nulled], gone, earlier)
+
+    def _gone(self, changes: Sequence[Lost]) -> Rows:
+        """Return the rows that are deleted, as the statement has found them."""
+        before: dict[Node, Row] = {}
+        gone: Rows = defaultdict(dict)
+        for entity, old, new in changes:
+            key = tuple(old[name] for name in self._known[entity].key)
+            found = before.setdefault((entity, key), old)
+            if new is None:
+                gone[entity][key] = found
+        return gone
 
     def _spreads(
         self, lost: Sequence[Lost], *, by_mapping: bool
@@ -267,9 +330,64 @@ async def _check_kept(
     if await link.dangles(transaction, lost):
         error = mismatch(link.rule.name)
         if None in lost.values():
-            place = _place(spread, link)
-            error = still_referred(spread.owner.name, place, link.rule.name)
+            error = _kept(spread, link)
         raise error
+
+
+def _check_keys(
+    keys: Iterable[Spread], gone: Rows, earlier: dict[Node, set[Node]]
+) -> None:
+    """Refuse to delete rows in an order, or in none, that foreign keys don't let go.
+
+    Args:
+        keys: The foreign keys.
+        gone: The rows.
+        earlier: Those that have to go before a row, for another reason.
+
+    Raises:
+        ConflictError: A row is still referred to when it has to go.
+    """
+    keeping: dict[tuple[Node, Node], tuple[Spread, Link]] = {}
+    for spread in keys:
+        link = spread.link
+        if link is None or link.rule.deferred or spread.on_delete not in _REFUSING:
+            continue
+        for own, other in _tied(spread, gone):
+            if own != other and other not in earlier[own]:
+                earlier[own].add(other)
+                keeping[other, own] = spread, link
+    steps = [keeping[s] for s in pairwise(_circle(earlier)) if s in keeping]
+    if steps:
+        error = _kept(*steps[0])
+        raise error
+
+
+def _tied(spread: Spread, rows: Rows) -> Iterator[tuple[Node, Node]]:
+    """Yield those of *rows* that go by each other, that of the owner first."""
+    owner, other = spread.owner.entity, spread.other.entity
+    held: dict[KeyTuple, list[Node]] = defaultdict(list)
+    for key, row in rows[owner].items():
+        if (value := _value(row, spread.fields)) is not None:
+            held[value].append((owner, key))
+    for key, row in rows.get(other, {}).items():
+        value = _value(row, spread.others)
+        for own in held.get(value, ()) if value is not None else ():
+            yield own, (other, key)
+
+
+def _circle(earlier: Mapping[Node, Set[Node]]) -> list[Node]:
+    """Return rows that each have to go before the next one, round; empty for none."""
+    try:
+        TopologicalSorter(earlier).prepare()
+    except CycleError as error:
+        found: list[Node] = error.args[1]
+        return found
+    return []
+
+
+def _kept(spread: Spread, link: Link) -> ConflictError:
+    place = _place(spread, link)
+    return still_referred(spread.owner.name, place, link.rule.name)
 
 
 def _place(spread: Spread, link: Link) -> str:
@@ -289,6 +407,15 @@ def mismatch(constraint: str | None, fields: Sequence[str] = ()) -> ConflictErro
         kind="foreign_key",
         constraint=constraint,
         fields=fields,
+    )
+
+
+def circular() -> UsageError:
+    """Return what to say of rows that can't be written one after the other."""
+    return UsageError(
+        "the rows refer to each other in a circle, or one to itself, so that no "
+        "order of their statements is right: give the relationship "
+        "post_update=True, or set the reference to null first"
     )
 
 
@@ -327,8 +454,15 @@ def _ties_of(known: Sequence[Adapter]) -> dict[type, Ties]:
         for cascade in owner.cascades():
             for other in known:
                 if others := other.named(cascade.target):
-                    action = cascade.on_delete
-                    spread = Spread(owner, cascade.fields, other, others, action)
+                    spread = Spread(
+                        owner,
+                        cascade.fields,
+                        other,
+                        others,
+                        cascade.on_delete,
+                        first=cascade.first,
+                        by_row=cascade.by_row,
+                    )
                     ties[owner.entity].mapped.append(spread)
         ties[owner.entity].mapped.sort(key=lambda spread: spread.on_delete)
     return {entity: held for entity, held in ties.items() if held != Ties()}

@@ -5,9 +5,9 @@ The others go object by object, through a flush; see ``objects``.
 
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
+from sqlalchemy.orm import Mapper
 
-from layerkit.sql.deletes import hands_over
+from layerkit.sql.deletes import cascades
 from layerkit.sql.entities import MappedAdapter
 
 Way: TypeAlias = Literal["insert", "update", "upsert", "delete"]
@@ -24,7 +24,7 @@ def is_plain(adapter: MappedAdapter[Any], way: Way) -> bool:
     if way == "update":
         eager = (r.lazy not in {"select", True, "raise"} for r in mapper.relationships)
         return not adapter.hears_sets and not any(eager)
-    return way != "delete" or not any(map(_cascades, mapper.relationships))
+    return way != "delete" or not any(map(cascades, mapper.relationships))
 
 
 def builds_plainly(adapter: MappedAdapter[Any]) -> bool:
@@ -39,13 +39,3 @@ def builds_plainly(adapter: MappedAdapter[Any]) -> bool:
 def _listens(mapper: Mapper[Any], what: str) -> bool:
     dispatch: Any = mapper.dispatch
     return any(getattr(dispatch, f"{when}_{what}") for when in ("before", "after"))
-
-
-def _cascades(relationship: RelationshipProperty[Any]) -> bool:
-    """Tell whether deleting an entity does something to what it is related to."""
-    if relationship.viewonly:
-        return False
-    if relationship.direction is RelationshipDirection.MANYTOONE:
-        return relationship.cascade.delete
-    is_left = hands_over(relationship, enforced=True)
-    return relationship.passive_deletes != "all" and not is_left

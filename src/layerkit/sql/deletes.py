@@ -26,7 +26,9 @@ from layerkit.sql.refresh import refresh_columns
 SPREADING: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 """What ON DELETE says where a delete is not refused."""
 
-_UNREADABLE: Final = frozenset({"dynamic", "write_only"})
+UNREADABLE: Final = frozenset({"dynamic", "write_only"})
+"""What ``relationship(lazy=...)`` says of collections that nobody sets as a whole."""
+
 _ABSENT: Final = object()
 
 
@@ -51,6 +53,16 @@ def hands_over(relationship: RelationshipProperty[Any], *, enforced: bool) -> bo
         return enforced and actions == {"CASCADE"}
     can_be_null = all(column.nullable for column in columns)
     return enforced and ("NO ACTION" not in actions or not can_be_null)
+
+
+def cascades(relationship: RelationshipProperty[Any]) -> bool:
+    """Tell whether deleting an entity does something to what it is related to."""
+    if relationship.viewonly:
+        return False
+    if relationship.direction is RelationshipDirection.MANYTOONE:
+        return relationship.cascade.delete
+    is_left = hands_over(relationship, enforced=True)
+    return relationship.passive_deletes != "all" and not is_left
 
 
 def relies_on_database(mapper: Mapper[Any]) -> bool:
@@ -83,7 +95,7 @@ def left_to_database(session: Session, *, enforced: bool) -> Iterator[None]:
             r
             for r in mapper.relationships
             if hands_over(r, enforced=enforced)
-            and not (r.viewonly or r.lazy in _UNREADABLE)
+            and not (r.viewonly or r.lazy in UNREADABLE)
         ]
         for mapper in {instance_state(entity).mapper for entity in deleted}
     }

@@ -40,7 +40,7 @@ from layerkit.core.errors import (
 )
 from layerkit.core.redaction import place_of
 from layerkit.repository import adapter_for
-from layerkit.repository.references import mismatch, still_referred
+from layerkit.repository.references import circular, mismatch, still_referred
 from layerkit.sql.deletes import SPREADING, on_delete, tables_of
 from layerkit.sql.dialects import Failure, server_of
 from layerkit.sql.dialects.postgresql import details_of
@@ -119,11 +119,7 @@ _MEANINGS: Final[
     ),
     (
         CircularDependencyError,
-        lambda _: UsageError(
-            "the rows refer to each other in a circle, or one to itself, so that no "
-            "order of their statements is right: give the relationship "
-            "post_update=True, or set the reference to null first"
-        ),
+        lambda _: circular(),
     ),
     (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
     (InvalidRequestError, lambda error: UsageError(str(error))),

@@ -1,7 +1,7 @@
 """What tables and relationships say of references, as data for homes of other kinds."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from sqlalchemy import ColumnElement, Table
 from sqlalchemy.exc import NoReferenceError
@@ -10,7 +10,10 @@ from sqlalchemy.sql.elements import BooleanClauseList
 
 from layerkit.repository import CascadeRule, ForeignKeyRule
 from layerkit.repository.fields import Action
-from layerkit.sql.deletes import hands_over, on_delete
+from layerkit.sql.deletes import UNREADABLE, cascades, hands_over, on_delete
+
+First: TypeAlias = Literal["own", "other", "either"] | None
+"""Which row goes first where both are deleted; see ``CascadeRule``."""
 
 
 def foreign_key_rules(
@@ -61,6 +64,8 @@ def cascade_rules(
                     tuple(names[own] for own, _ in pairs),
                     tuple(other for _, other in pairs),
                     _at_delete(relationship),
+                    _first(relationship),
+                    cascades(relationship),
                 )
             )
     return rules
@@ -80,3 +85,17 @@ def _at_delete(relationship: RelationshipProperty[Any]) -> Action:
         return "CASCADE"
     is_to_one = direction is RelationshipDirection.MANYTOONE
     return "NO ACTION" if is_to_one else "SET NULL"
+
+
+def _first(relationship: RelationshipProperty[Any]) -> First:
+    """Return which row a flush deletes first, of two that the relationship ties."""
+    direction, is_left = relationship.direction, hands_over(relationship, enforced=True)
+    if relationship.viewonly or direction is RelationshipDirection.MANYTOMANY:
+        return None
+    if relationship.post_update:
+        return "either"
+    # A flush knows of those that are loaded, or that `left_to_database` lists for it.
+    is_known = relationship.lazy not in UNREADABLE if is_left else True
+    if not is_known or (relationship.passive_deletes and not is_left):
+        return None
+    return "own" if direction is RelationshipDirection.MANYTOONE else "other"
