@@ -181,3 +181,92 @@ async def test_a_key_that_refers_moves_along(url: str) -> None:
         await play.rows(Shelf, Volume, Slip, Leaf)
 
     await alike(url, Counted, script)
+
+
+@pytest.mark.parametrize(
+    "verb", ["update", "update_where", "upsert", "upsert_many", "attribute"]
+)
+@pytest.mark.parametrize("onupdate", ["CASCADE", "SET NULL"])
+async def test_a_unit_holds_what_a_change_of_another_row_made_of_its_objects(
+    url: str, onupdate: str, verb: str
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Parent(Own):
+        __tablename__ = "family_parents"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str] = mapped_column(String(9), unique=True)
+
+    class Child(Own):
+        __tablename__ = "family_children"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str | None] = mapped_column(
+            String(9),
+            ForeignKey("family_parents.code", onupdate=onupdate),
+            unique=True,
+        )
+        note: Mapped[str | None] = mapped_column(String(9))
+
+    class Grandchild(Own):
+        __tablename__ = "family_firsts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str | None] = mapped_column(
+            String(9), ForeignKey("family_children.code", onupdate="CASCADE")
+        )
+
+    async def script(play: Play) -> None:
+        parents, children = play.of(Parent), play.of(Child)
+        grandchildren = play.of(Grandchild)
+
+        async def change(parent: Any, code: str) -> None:
+            item = {"id": 1, "code": code}
+            if verb == "update":
+                await parents.update(1, {"code": code})
+            elif verb == "update_where":
+                await parents.update_where(field("id") == 1, {"code": code})
+            elif verb == "upsert":
+                await parents.upsert(item, key="id")
+            elif verb == "upsert_many":
+                await parents.upsert_many([item], key="id")
+            else:
+                parent.code = code
+                await parents.count()  # which writes it before
+
+        await parents.create_many([{"id": 1, "code": "a"}, {"id": 2, "code": "b"}])
+        await children.create_many([{"id": 1, "code": "a"}, {"id": 2, "code": "b"}])
+        if onupdate == "CASCADE":
+            await grandchildren.create({"id": 1, "code": "a"})
+        async with play.home.unit_of_work():
+            parent: Any = await parents.get_by_id(1)
+            held: list[Any] = await children.get_all()
+            held += await grandchildren.get_all()
+            held[0].note = "mine"
+            await change(parent, "c")
+            play.answers.append([(one.id, one.code) for one in held])
+            assert await children.get_by_id(1) is held[0]
+            held[1].note = "mine"
+            if verb == "attribute":
+                parent.code = "d"
+            else:
+                await change(parent, "d")
+        play.answers.append([(one.id, one.code, one.id) for one in held])
+        await play.rows(Parent, Child, Grandchild)
+
+    await alike(url, Own, script)
+
+
+async def test_an_object_whose_key_has_moved_along_is_let_go(url: str) -> None:
+    async def script(play: Play) -> None:
+        shelves, volumes = play.of(Shelf), play.of(Volume)
+        await shelves.create_many([{"id": n, "number": n} for n in (1, 2)])
+        await volumes.create_many([{"shelf": n, "place": n} for n in (1, 2)])
+        async with play.home.unit_of_work():
+            first = await volumes.get_by_id((1, 1))
+            second = await volumes.get_by_id((2, 2))
+            await shelves.update(1, {"number": 3})
+            assert await volumes.get_by_id((2, 2)) is second
+            assert await volumes.get_by_id((3, 1)) is not first
+            await play.say(volumes.get_by_id((1, 1)))
+        await play.rows(Shelf, Volume)
+
+    await alike(url, Counted, script)

@@ -1,12 +1,21 @@
 """The verbs in SQL: one statement each where the mapping and the dialect allow it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Final, Generic, Self
 
-from sqlalchemy import URL, CursorResult, Delete, Select, Update, delete, insert
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    CursorResult,
+    Delete,
+    Select,
+    Update,
+    delete,
+    insert,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
@@ -49,6 +58,7 @@ from layerkit.sql.loading import (
     keep_relations,
     loaded_relations,
 )
+from layerkit.sql.moves import follow_update
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
 from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_along
@@ -310,7 +320,7 @@ class SQLBackend(Backend[T], Generic[T]):
             changed = await self._objects.change(one, changes)
             entity = changed[0] if changed else None
         if entity is not None:
-            columns = {self._mapped.columns[name] for name in changes}
+            columns = self._follow(changes)
             if stale := keep_relations(mapper, entity, loaded, columns):
                 session.expire(entity, stale)
                 await self._objects.read(queries.select_one(key))  # what `load` names
@@ -322,7 +332,9 @@ class SQLBackend(Backend[T], Generic[T]):
             return len(await self._objects.change(self.select(where), changes))
         meant = self._queries.condition(where)
         with _sums(changes):
-            return await self._execute(self._queries.update(changes).where(meant))
+            count = await self._execute(self._queries.update(changes).where(meant))
+        self._follow(changes)
+        return count
 
     @override
     async def delete(self, key: KeyTuple, where: Specification) -> bool:
@@ -356,7 +368,9 @@ class SQLBackend(Backend[T], Generic[T]):
         upserts = self._upserts(rule, where)
         await self._home.session().flush()
         with _sums(item.changes):
-            return await self._upsert(upserts, item, rule, where)
+            stored = await self._upsert(upserts, item, rule, where)
+        self._follow(item.changes)
+        return stored
 
     async def _upsert(
         self,
@@ -391,6 +405,7 @@ class SQLBackend(Backend[T], Generic[T]):
             with _sums(group[0].changes):
                 if not await self._upsert_group(upserts, group, rule, where):
                     return False
+            self._follow(group[0].changes)
         await self._objects.synchronize()
         return True
 
@@ -439,6 +454,12 @@ class SQLBackend(Backend[T], Generic[T]):
         result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
         await self._objects.synchronize()
         return result.rowcount if isinstance(result, CursorResult) else 0
+
+    def _follow(self, changes: Iterable[str]) -> set[ColumnElement[Any]]:
+        """Let what the unit holds know what *changes* lead to, and return columns."""
+        columns: set[ColumnElement[Any]] = {self._mapped.columns[n] for n in changes}
+        follow_update(self._home.session().sync_session, columns)
+        return columns
 
     def _returned(self, entity: T | None) -> T | None:
         """Return *entity*, of which no statement returns what is no column.

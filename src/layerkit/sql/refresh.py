@@ -6,7 +6,7 @@ from weakref import WeakSet
 
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstanceState, Mapper
+from sqlalchemy.orm import InstanceState, Mapper, RelationshipDirection
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -14,6 +14,9 @@ from layerkit.sql.loading import brought_along, has_all
 
 EXPIRED: Final = "layerkit.expired"
 """A key of ``session.info``: the states of objects that may have lost values."""
+
+MOVED: Final = "layerkit.moved"
+"""A key of ``session.info``: the states of objects whose rows may have changed."""
 
 _AT_ONCE: Final = 500
 
@@ -39,8 +42,16 @@ async def refresh_columns(session: AsyncSession, entities: Iterable[object]) -> 
 async def fill_expired(session: AsyncSession) -> None:
     """Read what the database has made up and did not return with its statement.
 
-    Else an object would not be readable once its unit of work has ended.
+    Else an object would not be readable once its unit of work has ended, or would show
+    what a foreign key has changed by ON UPDATE as it was.
     """
+    moved: WeakSet[InstanceState[Any]] = session.sync_session.info[MOVED]
+    if moved:
+        entities = [state.obj() for state in moved if state.persistent]
+        moved.clear()
+        await refresh_columns(session, entities)
+        for entity in entities:
+            _empty_references(entity)
     states: WeakSet[InstanceState[Any]] = session.sync_session.info[EXPIRED]
     if not states:
         return
@@ -55,6 +66,17 @@ async def fill_expired(session: AsyncSession) -> None:
     states.clear()
     for (mapper, names), by_key in groups.items():
         await _refresh(session, mapper, names, by_key)
+
+
+def _empty_references(entity: object) -> None:
+    """Let *entity* refer to nothing by foreign keys that are null now."""
+    state = instance_state(entity)
+    for relationship in state.mapper.relationships:
+        is_one = relationship.direction is RelationshipDirection.MANYTOONE
+        columns = [own for _, own in relationship.synchronize_pairs if is_one]
+        names = [state.mapper.get_property_by_column(c).key for c in columns]
+        if any(state.dict.get(name, "") is None for name in names):
+            set_committed_value(entity, relationship.key, None)
 
 
 async def load_along(

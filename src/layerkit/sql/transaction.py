@@ -27,7 +27,7 @@ from layerkit.sql.errors import (
     translate_commit,
 )
 from layerkit.sql.loading import WATCHED, explain_unloaded
-from layerkit.sql.refresh import EXPIRED, fill_expired, refresh_columns
+from layerkit.sql.refresh import EXPIRED, MOVED, fill_expired, refresh_columns
 from layerkit.sql.tracked import check_changes
 from layerkit.unit_of_work import Transaction, shielded
 from layerkit.unit_of_work.shield import OverdueError, within
@@ -276,8 +276,8 @@ class SingleRead(SQLTransaction):
 
 def watch(session: AsyncSession | Session) -> None:
     """Let the listeners here and in ``loading`` care for *session*."""
-    info = {WATCHED: True, _KEPT: [], EXPIRED: WeakSet(), COPIES: {}}
-    session.info.update(info)
+    info = {WATCHED: True, _KEPT: [], COPIES: {}}
+    session.info.update(info | {EXPIRED: WeakSet(), MOVED: WeakSet()})
     session.info.setdefault(REGISTRIES, set())
 
 
