@@ -45,6 +45,7 @@ from layerkit.sql.deletes import SPREADING, on_delete, tables_of
 from layerkit.sql.dialects import Failure, server_of
 from layerkit.sql.dialects.postgresql import details_of
 from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.loading import forbidden
 
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
@@ -122,7 +123,10 @@ _MEANINGS: Final[
         lambda _: circular(),
     ),
     (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
-    (InvalidRequestError, lambda error: UsageError(str(error))),
+    (
+        InvalidRequestError,
+        lambda error: forbidden(error) or UsageError(str(error)),
+    ),
     (StatementError, _misfit),
     (SumError, lambda error: ValidationError(str(error), fields=_fields_of(error))),
     (OverflowError, lambda _: ValidationError(_MISFIT)),

@@ -1,7 +1,8 @@
 """Which relationships are loaded, and what reading any other one does."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from typing import Any, Final
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import event
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, PassiveFlag, Session
@@ -17,6 +18,11 @@ from layerkit.core.errors import UsageError
 WATCHED: Final = "layerkit.watched"
 """A key of ``session.info``: the session is one that units of work run on."""
 
+Loader: TypeAlias = Callable[[InstanceState[Any], PassiveFlag], Any]
+
+_FORBIDDEN: Final = re.compile(r"'(\S+\.(\w+))' is not available due to ")
+"""What SQLAlchemy says where ``raiseload`` forbids to load an attribute."""
+
 _LAZY: Final = frozenset(
     {"select", True, "raise", "raise_on_sql", "noload", None, "dynamic", "write_only"}
 )
@@ -31,10 +37,12 @@ class Unloaded:
 
     Args:
         key: The name of the attribute.
+        loader: What a loader option has given to the one object.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, loader: Loader | None = None) -> None:
         self.key = key
+        self.loader = loader
 
     def __call__(self, state: InstanceState[Any], passive: PassiveFlag) -> Any:
         """Load the attribute of an object that is in a session.
@@ -51,7 +59,7 @@ class Unloaded:
                 f"session.refresh(entity, [{self.key!r}])`"
             )
         attribute: Any = state.manager[self.key].impl
-        return attribute.callable_(state, passive)
+        return (self.loader or attribute.callable_)(state, passive)
 
 
 def explain_unloaded(state: InstanceState[Any]) -> None:
@@ -59,13 +67,31 @@ def explain_unloaded(state: InstanceState[Any]) -> None:
     mapper = state.mapper
     late = [r.key for r in mapper.relationships]
     late += [column.key for column in mapper.column_attrs if column.deferred]
+    given = state.callables
     missing = {
-        key: Unloaded(key)
-        for key in late
-        if key not in state.dict and state.manager[key].impl.callable_
+        key: Unloaded(key, given.get(key))
+        for key in {*late, *given}
+        if key not in state.dict
+        and not isinstance(given.get(key), Unloaded)
+        and (key in given or state.manager[key].impl.callable_)
     }
     if missing:
-        state.callables = {**missing, **state.callables}
+        state.callables = {**given, **missing}
+
+
+def forbidden(error: Exception) -> UsageError | None:
+    """Return what to say of an attribute whose loading is forbidden, by ``raiseload``.
+
+    Returns:
+        None where *error* is another one.
+    """
+    found = _FORBIDDEN.match(str(error))
+    return found and UsageError(
+        f"{found[1]} was not loaded, and raiseload, of the mapping or of a loader "
+        "option, forbids it at the reading of the attribute: name it in `load` of the "
+        "repository or in the options of a statement, or read it after `await "
+        f"session.refresh(entity, [{found[2]!r}])`"
+    )
 
 
 def brought_along(
