@@ -1,4 +1,4 @@
-"""A server that stops answering: how long the end of a unit of work waits for it."""
+"""A server that stops answering, or cuts the connection, as a unit or a verb runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -198,3 +198,78 @@ async def test_a_unit_on_a_session_waits_for_its_commit_as_long_as_any(
 def test_a_commit_time_out_is_above_zero(seconds: float) -> None:
     with pytest.raises(UsageError, match="commit_timeout_seconds"):
         Database("sqlite://", commit_timeout_seconds=seconds)
+
+
+# Cut in the middle
+
+
+async def test_a_read_outside_of_a_unit_goes_on_where_its_connection_is_cut(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+    await authors.create({"name": "Ada"})
+    proxy.cut_at(b"count(")
+
+    assert await authors.count() == 1
+
+    proxy.cut_at(b"FROM authors")
+    assert [author.name for author in await authors.get_all()] == ["Ada"]
+
+
+async def test_a_read_is_repeated_once_only(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+    seen: list[str] = []
+
+    async def cut_again() -> None:
+        seen.append("read")
+        proxy.cut_at(b"count(")
+        await authors.count()
+
+    with pytest.raises(UnavailableError) as caught:
+        await database.alone(cut_again, writes=False)
+
+    assert (caught.value.kind, len(seen)) == ("disconnected", 2)
+
+
+async def test_a_read_that_waited_in_vain_is_not_repeated() -> None:
+    seen: list[str] = []
+
+    async def wait_in_vain() -> None:
+        seen.append("read")
+        raise UnavailableError("locked", kind="lock_timeout")
+
+    async with Database("sqlite://") as sqlite:
+        with pytest.raises(UnavailableError, match="locked"):
+            await sqlite.alone(wait_in_vain, writes=False)
+
+    assert seen == ["read"]
+
+
+async def test_a_read_in_a_unit_is_not_repeated(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+
+    with pytest.raises(UnavailableError, match="nothing is stored of the unit of work"):
+        async with database.unit_of_work():
+            await authors.create({"name": "Ada"})
+            proxy.cut_at(b"count(")
+            await authors.count()
+
+    assert await authors.count() == 0
+
+
+async def test_a_write_outside_of_a_unit_is_told_to_be_gone_where_it_was_cut(
+    database: Database, proxy: SilentProxy
+) -> None:
+    authors = Authors(database)
+    await authors.count()
+    proxy.cut_at(b"INSERT")
+
+    with pytest.raises(UnavailableError, match="or of the verb outside of one") as told:
+        await authors.create({"name": "Ada"})
+
+    assert (told.value.kind, told.value.retryable) == ("disconnected", True)
+    assert await authors.count() == 0

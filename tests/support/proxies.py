@@ -20,7 +20,7 @@ class SilentProxy:
 
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
-        self._trigger = b""
+        self._trigger = self._cut = b""
         self._writers: list[asyncio.StreamWriter] = []
         self.silence = asyncio.Event()
         self.port = 0
@@ -34,6 +34,10 @@ class SilentProxy:
     def fall_silent(self) -> None:
         """Pass nothing on any more."""
         self.silence.set()
+
+    def cut_at(self, words: bytes) -> None:
+        """Cut all connections once, when a client sends *words*."""
+        self._cut = words
 
     def speak_again(self) -> None:
         """Cut what was silent, and let new connections through."""
@@ -60,6 +64,10 @@ class SilentProxy:
                 # A client of one connection asks, and waits for the answer.
                 self.round_trips += asks and self._is_answering
                 self._is_answering = not asks
+                if self._cut and self._cut in data:
+                    self._cut = b""
+                    self.close()
+                    break
                 if self._trigger and self._trigger in data:
                     self.silence.set()
                 if not self.silence.is_set():

@@ -17,7 +17,12 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Mapper, Session, registry, scoped_session, sessionmaker
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import NotSupportedError, UnitOfWorkError, UsageError
+from layerkit.core.errors import (
+    NotSupportedError,
+    UnavailableError,
+    UnitOfWorkError,
+    UsageError,
+)
 from layerkit.repository import EntityAdapter, Home
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
@@ -240,6 +245,13 @@ class Database(SQLHome):
         self, verb: Callable[[], Awaitable[R]], *, writes: bool, single: bool = False
     ) -> R:
         begin = partial(self._new, read_only=not writes, single=single)
+        try:
+            async with UnitOfWork(begin):
+                return await verb()
+        except UnavailableError as error:
+            if writes or error.kind != "disconnected":
+                raise
+        # Of a read nothing is left to undo, and the pool has let go of what is cut.
         async with UnitOfWork(begin):
             return await verb()
 

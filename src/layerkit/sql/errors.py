@@ -298,8 +298,8 @@ def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
             )
         case "disconnected":
             text = (
-                f"the connection to {_database(url)} broke; nothing of the open unit "
-                "is stored"
+                f"the connection to {_database(url)} broke before a commit, so nothing "
+                "is stored of the unit of work, or of the verb outside of one"
             )
         case "locked":
             text = (
