@@ -94,6 +94,26 @@ def test_classes_with_constructors_of_their_own_are_documented() -> None:
     assert set(found) == {418, 409, 500, 503}
 
 
+@pytest.mark.parametrize("base", [AppException, NotFoundError])
+def test_a_class_that_makes_no_error_of_ours_is_refused(
+    base: type[AppException],
+) -> None:
+    class Bare(base):  # type: ignore[misc, valid-type] # one of two
+        def __init__(self) -> None: ...
+
+    with pytest.raises(UsageError, match=r"Bare has no .* super\(\).__init__\(message"):
+        problems(Bare)
+
+
+def test_a_class_may_have_its_status_itself() -> None:
+    class Gone(AppException):
+        status_code = 410
+
+        def __init__(self) -> None: ...
+
+    assert set(problems(Gone)) == {410}
+
+
 def test_a_class_whose_status_nothing_tells_is_refused() -> None:
     class Odd(AppException):
         def __init__(self, item: str) -> None:

@@ -62,7 +62,7 @@ def problems(*errors: type[AppException]) -> dict[int | str, dict[str, Any]]:
 
     Raises:
         UsageError: A class can't be made, nor any that it derives from but the root, so
-            its status is unknown.
+            its status is unknown; or its ``__init__`` does not call the one above.
     """
     by_status: dict[int | str, list[type[AppException]]] = {}
     for error in errors:
@@ -76,7 +76,7 @@ def _status_of(error: type[AppException]) -> int:
     One that minds blanks has the status of what it derives from.
 
     Raises:
-        UsageError: Nor can that be made.
+        UsageError: Nor can that be made, or it is made without a status.
     """
     for cls in error.__mro__[: error.__mro__.index(AppException)] or (error,):
         try:
@@ -87,6 +87,11 @@ def _status_of(error: type[AppException]) -> int:
             made = cls(*blanks, **by_name)
         except Exception:  # noqa: BLE001, S112 - whatever a constructor raises
             continue
+        if not hasattr(made, "status_code"):
+            raise UsageError(
+                f"{cls.__name__} has no status, since its __init__ does not call "
+                "super().__init__(message, status_code), as every error must"
+            )
         return int(made.status_code)
     raise UsageError(
         f"problems() makes {error.__name__} from blanks to learn its status, and "
