@@ -72,6 +72,7 @@ EXPECTED: dict[Failure, type[AppException]] = {
     "nowhere": UsageError,
     "denied": UnavailableError,
     "unconnected": UnavailableError,
+    "too_deep": ConflictError,
 }
 
 

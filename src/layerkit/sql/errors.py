@@ -225,7 +225,7 @@ def _translate_driver(
         server.subject_of(error.orig, failure) if server else (None, ())
     )
     is_delete = (error.statement or "").lstrip().upper().startswith("DELETE")
-    if failure in {"unique", "foreign_key", "not_null", "check"}:
+    if failure in {"unique", "foreign_key", "not_null", "check", "too_deep"}:
         is_kept = failure == "foreign_key" and is_delete
         return (
             _still_referred(adapter, constraint)
@@ -343,11 +343,25 @@ def _refusal(
         return AlreadyExistsError(constraint=constraint, fields=fields)
     if failure == "foreign_key":
         return mismatch(constraint, fields)
+    if failure == "too_deep":
+        return _too_deep(constraint)
     if failure == "not_null":
         return ValidationError(f"{named or 'a field'} must not be null", fields=fields)
     return ValidationError(
         f"{named or constraint or 'a rule'} is broken", fields=fields
     )
+
+
+def _too_deep(constraint: str | None) -> ConflictError:
+    error = ConflictError(
+        "MariaDB and MySQL follow ON DELETE and ON UPDATE over 15 levels of rows and "
+        "no more: delete or change the deepest rows first, or have relationships "
+        'delete them, by cascade="all, delete-orphan" without passive_deletes',
+        kind="foreign_key",
+        constraint=constraint,
+    )
+    error.public = False  # it is about the tables: for logs, not for clients
+    return error
 
 
 def _still_referred(

@@ -11,10 +11,14 @@ _QUOTED: Final = re.compile(r"['`]([^'`]+)['`]")
 _LAST_QUOTED: Final = re.compile(r"['`]([^'`]+)['`][^'`]*$")
 _CONSTRAINT: Final = re.compile(r"CONSTRAINT `([^`]+)`")
 _REFERENCE: Final = re.compile(r"FOREIGN KEY \(([^()]+)\)")
+_ENGINE: Final = 1296
+"""An error of the storage engine, whose own number is the first in the text."""
 
 
 def _codes_of(original: Any) -> Sequence[int]:
     number = original.args[0] if original.args else None
+    if number == _ENGINE and (inner := re.search(r"\d+", str(original.args[-1]))):
+        return _ENGINE * 1_000 + int(inner[0]), _ENGINE
     return (number,) if isinstance(number, int) else ()
 
 
@@ -48,7 +52,7 @@ MYSQL: Final = Server(
         1053: "disconnected", 1927: "disconnected", 2002: "unreachable",
         2003: "unreachable", 2006: "disconnected", 2013: "disconnected",
         3024: "timeout", 1969: "timeout", 1146: "missing", 1054: "missing",
-        1049: "nowhere",
+        1049: "nowhere", 3008: "too_deep", 1296_193: "too_deep",
     },
     codes_of=_codes_of,
     subject_of=_subject_of,

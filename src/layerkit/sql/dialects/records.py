@@ -8,6 +8,7 @@ Failure: TypeAlias = Literal[
     "unique", "foreign_key", "not_null", "check", "data", "serialization",
     "deadlock", "unavailable", "timeout", "aborted", "missing", "unreachable",
     "unconnected", "disconnected", "locked", "unopened", "nowhere", "denied",
+    "too_deep",
 ]  # fmt: skip
 
 Subject: TypeAlias = tuple[str | None, tuple[str, ...]]
