@@ -27,13 +27,11 @@ MOST_DIGITS: Final = 400
 
 
 class _InUTC(DateTime):
-    """Send aware datetimes in UTC, and read them so, where the column has a zone."""
+    """Send aware datetimes in UTC, and read them so where the column has a zone."""
 
     @override
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
         send = super().bind_processor(dialect)
-        if not self.timezone:
-            return send
 
         def sent(value: Any) -> Any:
             if isinstance(value, datetime) and value.tzinfo is not None:
