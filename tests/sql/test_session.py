@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
 )
 
 from layerkit.core.errors import (
@@ -18,9 +21,9 @@ from layerkit.core.errors import (
     UnitOfWorkError,
     ValidationError,
 )
-from layerkit.repository import Repository, home_of
+from layerkit.repository import MemoryDatabase, Repository, home_of
 from layerkit.service import BaseService
-from layerkit.sql import SQLRepository
+from layerkit.sql import Database, SQLRepository
 from layerkit.unit_of_work import UnitOfWork
 from tests.support.authors import (
     Authors,
@@ -541,3 +544,29 @@ async def test_a_session_of_the_callers_is_run_once(sessions: Sessions) -> None:
             await home.run(work, attempts=2)
         assert await home.run(work) == "Ada"
         assert await authors.count() == 1
+
+
+async def test_a_session_signs_cursors_with_the_secret_of_its_engine(
+    engine: AsyncEngine,
+) -> None:
+    secret = "an-open-secret-of-tests"
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    elsewhere = MemoryDatabase(cursor_secret=secret)
+    variant = AsyncSession(engine.execution_options(logging_token="x"))
+    async with Database(engine, cursor_secret=secret) as database, sessions() as own:
+        homes = (database, own, sessions, variant)
+        keys = [home_of(home).cursor_key() for home in homes]
+
+    assert set(keys) == {elsewhere.cursor_key()}
+
+
+async def test_a_session_without_a_database_signs_with_a_key_of_the_process(
+    tmp_path: Path,
+) -> None:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'own.db'}")
+    bound_by_class = AsyncSession(binds={Author: engine})
+
+    keys = [home_of(s).cursor_key() for s in (AsyncSession(engine), bound_by_class)]
+
+    assert set(keys) == {MemoryDatabase().cursor_key()}
+    await engine.dispose()

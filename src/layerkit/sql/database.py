@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, text
+from sqlalchemy.exc import UnboundExecutionError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -37,6 +38,10 @@ from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, OverdueError, w
 
 E = TypeVar("E")
 R = TypeVar("R")
+
+
+# By dialect, which an engine shares with all its variants.
+_cursor_keys: WeakKeyDictionary[Dialect, bytes] = WeakKeyDictionary()
 
 
 class SQLHome(Home):
@@ -82,6 +87,21 @@ class SQLHome(Home):
         """
 
     @override
+    def cursor_key(self) -> bytes:
+        """Return what cursors are signed with.
+
+        That is the secret; without one, the secret of a Database on the same engine, or
+        a key of this process.
+        """
+        if self._cursor_key is not None:
+            return self._cursor_key
+        try:
+            shared = _cursor_keys.get(self.dialect)
+        except UnboundExecutionError:  # it is bound by class, to several engines
+            shared = None
+        return shared or super().cursor_key()
+
+    @override
     def backend(self, adapter: EntityAdapter[E]) -> SQLBackend[E]:
         if not isinstance(adapter, MappedAdapter):
             raise UsageError(
@@ -113,7 +133,8 @@ class Database(SQLHome):
         busy_timeout_seconds: How long SQLite waits for another's write lock.
         echo: True logs every statement with its parameters.
         cursor_secret: What cursors of pages are signed with, 16 bytes or more and the
-            same in every process; left out, each process makes a key of its own.
+            same in every process; repositories on a session of the same engine sign
+            with it too. Left out, each process makes a key of its own.
         commit_timeout_seconds: How long the end of a unit of work waits for the server,
             cancelled or not; then its connection is dropped, and where the commit had
             been sent, the unit may be stored. ``close`` waits no longer either.
@@ -157,6 +178,8 @@ class Database(SQLHome):
         bind = self._sessions.kw.get("bind")
         if isinstance(bind, AsyncEngine | Engine):
             check_driver(bind.dialect)
+            if self._cursor_key is not None:
+                _cursor_keys[bind.dialect] = self._cursor_key
 
     async def __aenter__(self) -> Self:
         """Return the database; it connects when it is first used."""
