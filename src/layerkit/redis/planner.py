@@ -8,6 +8,7 @@ from layerkit.core.errors import NotSupportedError
 from layerkit.redis.layout import Layout
 from layerkit.repository import And, Comparison, Or, Order, Specification, comparisons
 from layerkit.repository.fields import KeyTuple
+from layerkit.repository.filters import parts_of, spelled_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def source_of(where: Specification, layout: Layout) -> Source | None:
         case Comparison():
             return _best((where,), layout)
         case And():
-            return _best(_flat(where), layout)
+            return _best(parts_of(where), layout)
         case Or(parts):
             sources = [source_of(part, layout) for part in parts]
             found = tuple(source for source in sources if source is not None)
@@ -141,12 +142,6 @@ def check_walk(where: Specification, orders: Sequence[Order], layout: Layout) ->
         )
 
 
-def _flat(where: Specification) -> tuple[Specification, ...]:
-    if isinstance(where, And):
-        return tuple(leaf for part in where.parts for leaf in _flat(part))
-    return (where,)
-
-
 def _best(parts: Sequence[Specification], layout: Layout) -> Source | None:
     """Return the cheapest source for what all *parts* accept."""
     found = [_pinned(parts, layout)]
@@ -168,8 +163,7 @@ def _best(parts: Sequence[Specification], layout: Layout) -> Source | None:
 def _pinned(parts: Sequence[Specification], layout: Layout) -> Source | None:
     """Return the one key, or holder of a unique value, that *parts* spell out."""
     adapter = layout.adapter
-    tests = [part for part in parts if isinstance(part, Comparison)]
-    given = {test.field: test.value for test in tests if test.operator == "eq"}
+    given = spelled_out(parts)
 
     def values(names: tuple[str, ...]) -> KeyTuple | None:
         return tuple(given[n] for n in names) if given.keys() >= set(names) else None
@@ -177,7 +171,7 @@ def _pinned(parts: Sequence[Specification], layout: Layout) -> Source | None:
     if (key := values(adapter.key)) is not None:
         return Members(frozenset({layout.member(key)}))
     for rule in adapter.unique:
-        holds = rule.where is None or set(_flat(rule.where)) <= set(parts)
+        holds = rule.where is None or set(parts_of(rule.where)) <= set(parts)
         if holds and (value := values(rule.fields)) is not None:
             return Holders((layout.unique(rule, value),))
     return None

@@ -13,7 +13,7 @@ from layerkit.redis.planner import check_walk, direction_of, source_of, span_of
 from layerkit.redis.server import COMMIT, RAISE, Server
 from layerkit.redis.steps import Kind, Seen, Steps, digest_of, mark_of
 from layerkit.repository import EntityAdapter, Order, Specification, UniqueRule
-from layerkit.repository.evaluate import matches
+from layerkit.repository.evaluate import truth_of
 from layerkit.repository.fields import KeyTuple
 from layerkit.repository.overlay import OverlayTransaction
 from layerkit.repository.tables import Layer, Row
@@ -93,9 +93,10 @@ class RedisTransaction(OverlayTransaction):
             chunks = chunked(sorted(inside, reverse=direction < 0), limit)
         enough = limit if direction or not orders else None
         found: list[tuple[KeyTuple, Row]] = []
+        is_meant = truth_of(where)
         async for chunk in chunks:
             rows = await self._fetch(kind, chunk)
-            found += [(key, row) for key, row in rows if matches(where, row)]
+            found += [(key, row) for key, row in rows if is_meant(row)]
             if enough is not None and len(found) >= enough:
                 break
         return found

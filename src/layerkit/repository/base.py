@@ -21,7 +21,7 @@ from layerkit.repository.bounds import (
     given_list,
     orders_of,
 )
-from layerkit.repository.evaluate import matches, sorted_by
+from layerkit.repository.evaluate import sorted_by, truth_of
 from layerkit.repository.options import OPTIONS, refusing
 from layerkit.repository.page import Page
 from layerkit.repository.query import ALL, Order, Specification, comparisons
@@ -382,11 +382,11 @@ class BaseRepository(ABC, Generic[T, ID]):
         """Yield what *where* means, page by page until an empty one."""
         check_where(where)
         seen = 0
-        names = {test.field for test in comparisons(where)}
+        names, is_meant = {test.field for test in comparisons(where)}, truth_of(where)
         while batch := await self.get_all(seen, _BATCH):
             seen += len(batch)
             for entity in batch:
-                if matches(where, {name: _attribute(entity, name) for name in names}):
+                if is_meant({name: _attribute(entity, name) for name in names}):
                     yield entity
 
     def _lacks(self, what: str) -> NotSupportedError:

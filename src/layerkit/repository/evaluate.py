@@ -1,7 +1,9 @@
 """Specifications and orders over values in memory, with SQL's three-valued logic."""
 
+import heapq
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -20,6 +22,9 @@ from layerkit.repository.query import (
 
 Values: TypeAlias = Mapping[str, Any]
 """An entity's values by field name."""
+
+Truth: TypeAlias = Callable[[Values], bool | None]
+"""Tells whether values are meant; None where that is unknown."""
 
 _FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -48,77 +53,132 @@ _SEARCHES: Final = frozenset(_TESTS) - ORDERING - {"eq", "ne"}
 
 def matches(where: Specification, values: Values) -> bool:
     """Tell whether *values* are surely meant by *where*; unknown counts as no."""
-    return _truth(where, values) is True
+    return truth_of(where)(values) is True
 
 
-def _truth(where: Specification, values: Values) -> bool | None:
-    """Return True, False, or None for unknown, as SQL:2016 part 2, 6.39 has it.
+def truth_of(where: Specification) -> Truth:
+    """Return *where* as a function of an entity's values.
+
+    It returns True, False, or None for unknown, as SQL:2016 part 2, 6.39 has it, and
+    raises UsageError where a value has no order, or is no text to be searched.
 
     Raises:
         TypeError: *where* is of a class that no operator of ours makes.
-        UsageError: A value has no order, or is no text to be searched.
     """
     match where:
         case Comparison(name, operator, wanted):
-            return _compare(name, values[name], operator, wanted)
+            return _test(name, operator, wanted)
         case And(parts):
-            truths = [_truth(part, values) for part in parts]
-            if False in truths:
-                return False
-            return None if None in truths else True
+            return _joined([truth_of(part) for part in parts], decides=False)
         case Or(parts):
-            truths = [_truth(part, values) for part in parts]
-            if True in truths:
-                return True
-            return None if None in truths else False
+            return _joined([truth_of(part) for part in parts], decides=True)
         case Not(part):
-            truth = _truth(part, values)
-            return None if truth is None else not truth
+            return _negated(truth_of(part))
         case Everything():
-            return True
+            return lambda _: True
     raise TypeError(f"not a specification: {where!r}")
 
 
-def _compare(name: str, value: Any, operator: Operator, wanted: Any) -> bool | None:
+def _joined(parts: Sequence[Truth], *, decides: bool) -> Truth:
+    """Return what tells whether one of *parts* is what *decides*."""
+
+    def truth(values: Values) -> bool | None:
+        is_known = True
+        for part in parts:
+            found = part(values)
+            if found is decides:
+                return decides
+            is_known = is_known and found is not None
+        return not decides if is_known else None
+
+    return truth
+
+
+def _negated(part: Truth) -> Truth:
+    def truth(values: Values) -> bool | None:
+        found = part(values)
+        return None if found is None else not found
+
+    return truth
+
+
+def _test(name: str, operator: Operator, wanted: Any) -> Truth:
     if operator == "null":
-        return value is None
-    if operator == "in" and not wanted:
-        return False  # an empty list has nothing that a null could equal
-    if value is None:
-        return None
+        return lambda values: values[name] is None
     if operator == "in":
-        return value in wanted
-    if operator in _SEARCHES and not isinstance(value, str):
-        raise UsageError(
-            f"{name} holds a {type(value).__name__}, which has no text to be searched"
+        # An empty list has nothing that a null could equal.
+        return lambda values: (
+            None if wanted and values[name] is None else values[name] in wanted
         )
-    try:
-        if isinstance(value, datetime) and isinstance(wanted, datetime):
-            _ = value < wanted  # == alone takes one without a zone for another moment
-        return _TESTS[operator](value, wanted)
-    except TypeError as error:
-        raise UsageError(
-            f"{name} holds values without an order: {error}",
-            value=wanted,
-            expected=f"in an order with what {name} holds",
-        ) from error
+    test, is_search = _TESTS[operator], operator in _SEARCHES
+    is_moment = isinstance(wanted, datetime)
+
+    def truth(values: Values) -> bool | None:
+        value = values[name]
+        if value is None:
+            return None
+        if is_search and not isinstance(value, str):
+            raise UsageError(
+                f"{name} holds a {type(value).__name__}, which has no text to be "
+                "searched"
+            )
+        try:
+            if is_moment and isinstance(value, datetime):
+                _ = value < wanted  # == takes one without a zone for another moment
+            return test(value, wanted)
+        except TypeError as error:
+            raise UsageError(
+                f"{name} holds values without an order: {error}",
+                value=wanted,
+                expected=f"in an order with what {name} holds",
+            ) from error
+
+    return truth
 
 
-def sorted_by(rows: Iterable[Values], orders: Sequence[Order]) -> list[Values]:
+def sorted_by(
+    rows: Iterable[Values], orders: Sequence[Order], limit: int | None = None
+) -> list[Values]:
     """Return *rows* sorted by *orders*, the first of them deciding first.
+
+    Args:
+        rows: The values of entities.
+        orders: What they are sorted by.
+        limit: How many are enough, the first ones; None for all.
 
     Raises:
         UsageError: Values of a field have no order among each other.
     """
     result = list(rows)
+    if orders and limit is not None:
+        result = _may_be_first(result, orders[0], limit)
     for order in reversed(orders):  # the sort is stable, so the last key goes first
         nulls = [row for row in result if row[order.field] is None]
         filled = [row for row in result if row[order.field] is not None]
-        try:
+        with _refused(order.field):
             filled.sort(key=lambda row: row[order.field], reverse=order.descending)
-        except TypeError as error:
-            raise UsageError(
-                f"{order.field} holds values without an order: {error}"
-            ) from error
         result = nulls + filled if order.nulls_first else filled + nulls
-    return result
+    return result[:limit]
+
+
+def _may_be_first(rows: list[Values], order: Order, limit: int) -> list[Values]:
+    """Return those of *rows* that may be among the first *limit* by *order*."""
+    name, falls = order.field, order.descending
+    values = [value for row in rows if (value := row[name]) is not None]
+    if not limit or limit >= len(values):
+        return rows
+    with _refused(name):
+        last = (heapq.nlargest if falls else heapq.nsmallest)(limit, values)[-1]
+    return [
+        row
+        for row in rows
+        if (value := row[name]) is None or (value >= last if falls else value <= last)
+    ]
+
+
+@contextmanager
+def _refused(name: str) -> Iterator[None]:
+    try:
+        yield
+    except TypeError as error:
+        raise UsageError(f"{name} holds values without an order: {error}") from error

@@ -86,6 +86,19 @@ def completed(adapter: EntityAdapter[Any], order_by: OrderBy) -> tuple[Order, ..
     return tuple(orders.values())
 
 
+def parts_of(where: Specification) -> tuple[Specification, ...]:
+    """Return what must all hold where *where* does."""
+    if isinstance(where, And):
+        return tuple(part for each in where.parts for part in parts_of(each))
+    return (where,)
+
+
+def spelled_out(parts: Sequence[Specification]) -> dict[str, Any]:
+    """Return by field the one value that an entity has where all of *parts* hold."""
+    tests = (part for part in parts if isinstance(part, Comparison))
+    return {test.field: test.value for test in tests if test.operator == "eq"}
+
+
 def among(adapter: EntityAdapter[Any], keys: Sequence[KeyTuple]) -> Specification:
     """Return the filter for the entities that have one of *keys*."""
     names = adapter.key

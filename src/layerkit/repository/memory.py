@@ -138,7 +138,7 @@ class MemoryDatabase(Home):
     @override
     def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
         adapter.check_portable()
-        self._tables.setdefault(adapter.entity, Table(adapter.unique))
+        self._tables.setdefault(adapter.entity, Table(adapter))
         if self._foreign_keys:
             self._references.add(adapter)
         return MemoryBackend(adapter, self)
@@ -182,7 +182,9 @@ class MemoryTransaction(OverlayTransaction):
         orders: Sequence[Order],
         limit: int | None,
     ) -> Iterable[tuple[KeyTuple, Row]]:
-        return self._tables[adapter.entity].rows.items()
+        table = self._tables[adapter.entity]
+        keys = table.candidates(where)
+        return ((key, table.rows[key]) for key in keys if key in table.rows)
 
     @override
     async def stored_holder(

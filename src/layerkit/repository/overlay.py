@@ -19,7 +19,7 @@ from layerkit.core.errors import (
     UnitOfWorkError,
 )
 from layerkit.repository.entities import EntityAdapter
-from layerkit.repository.evaluate import matches
+from layerkit.repository.evaluate import truth_of
 from layerkit.repository.fields import KeyTuple, UniqueRule
 from layerkit.repository.query import Order, Specification
 from layerkit.repository.tables import Layer, Row, unique_value
@@ -138,7 +138,8 @@ class OverlayTransaction(Transaction):
         stored = await self.stored_rows(adapter, where, orders, enough)
         under = ((key, row) for key, row in stored if key not in written)
         over = ((key, row) for key, row in written.items() if row is not None)
-        return [(k, row) for k, row in chain(under, over) if matches(where, row)]
+        is_meant = truth_of(where)
+        return [(k, row) for k, row in chain(under, over) if is_meant(row)]
 
     async def holder(
         self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple

@@ -1,11 +1,16 @@
 """Tables in memory: committed rows, the layers written over them, unique values."""
 
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from layerkit.core.errors import ValidationError
+from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.evaluate import matches
 from layerkit.repository.fields import KeyTuple, UniqueRule
+from layerkit.repository.filters import parts_of, spelled_out
+from layerkit.repository.query import Specification
 
 Row: TypeAlias = dict[str, Any]
 Holders: TypeAlias = dict[KeyTuple | None, KeyTuple]
@@ -22,10 +27,39 @@ Deferred: TypeAlias = tuple[Any, KeyTuple]
 class Table:
     """Hold the committed rows of one entity class, and who holds each unique value."""
 
-    unique: tuple[UniqueRule, ...]
+    adapter: EntityAdapter[Any]
     rows: dict[KeyTuple, Row] = field(default_factory=dict)
     holders: dict[UniqueRule, Holders] = field(default_factory=dict)
+    index: dict[str, dict[object, dict[KeyTuple, None]]] = field(default_factory=dict)
     last_id: int = 0
+
+    def __post_init__(self) -> None:
+        """Make an index of each field that is marked for it."""
+        for name, info in self.adapter.fields.items():
+            if info.indexed and _has_hash(info.kind):
+                self.index[name] = {}
+
+    @property
+    def unique(self) -> tuple[UniqueRule, ...]:
+        """The unique rules of the class."""
+        return self.adapter.unique
+
+    def candidates(self, where: Specification) -> Collection[KeyTuple]:
+        """Return the keys of all rows that *where* can mean, and maybe of others."""
+        parts = parts_of(where)
+        given = {n: v for n, v in spelled_out(parts).items() if _is_findable(v)}
+        if given.keys() >= set(self.adapter.key):
+            return [tuple(given[name] for name in self.adapter.key)]
+        for rule in self.unique:
+            applies = rule.where is None or all(
+                p in parts for p in parts_of(rule.where)
+            )
+            if applies and given.keys() >= set(rule.fields):
+                value = tuple(given[name] for name in rule.fields)
+                holder = self.holders.get(rule, {}).get(value)
+                return [] if holder is None else [holder]
+        found = (self.index[n].get(v, {}) for n, v in given.items() if n in self.index)
+        return next(found, self.rows)
 
     def merge(self, written: dict[KeyTuple, Row | None]) -> None:
         """Take over what a transaction has written; None removes a row."""
@@ -33,11 +67,27 @@ class Table:
             if (old := self.rows.pop(key, None)) is not None:
                 for rule in self.unique:
                     self.holders.setdefault(rule, {}).pop(unique_value(old, rule), None)
+                for name, keys in self.index.items():
+                    del keys[old[name]][key]
         for key, row in written.items():
             if row is not None:
                 self.rows[key] = row
                 for rule in self.unique:
                     self.holders.setdefault(rule, {})[unique_value(row, rule)] = key
+                for name, keys in self.index.items():
+                    keys.setdefault(row[name], {})[key] = None
+
+
+def _has_hash(kind: type | None) -> bool:
+    return kind is not None and issubclass(kind, Hashable)
+
+
+def _is_findable(value: object) -> bool:
+    """Tell whether what equals *value* has its hash, and can be compared with it.
+
+    A datetime without a zone is no other moment than one with it, but an error.
+    """
+    return not isinstance(value, datetime | list | dict | set)
 
 
 def unique_value(row: Row, rule: UniqueRule) -> KeyTuple | None:

@@ -86,11 +86,11 @@ class OverlayBackend(Backend[T], Generic[T]):
     ) -> list[T]:
         await self.lock(lock)
         found = await self.transaction.rows(self.adapter, where, orders, skip + limit)
-        rows = sorted_by((row for _, row in found), orders)
+        rows = sorted_by((row for _, row in found), orders, skip + limit)
         keys = self.adapter.key
         return [
             self._entity(tuple(row[name] for name in keys), dict(row), lock)
-            for row in rows[skip : skip + limit]
+            for row in rows[skip:]
         ]
 
     @override
