@@ -4,7 +4,10 @@ import asyncio
 import gc
 import logging
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context, copy_context
+from threading import Thread
 from typing import ClassVar
 
 import pytest
@@ -415,3 +418,31 @@ def test_an_engine_is_refused_with_the_session_factory() -> None:
         AuthorRepository(engine)  # type: ignore[arg-type] # a mistake on purpose
     with pytest.raises(UsageError, match=r"sessionmaker\(engine\)"):
         Database(engine)  # type: ignore[arg-type] # a mistake on purpose
+
+
+def test_who_uses_the_session_of_an_open_unit_is_told_what_it_is() -> None:
+    authors = AuthorRepository(Session(create_engine("sqlite://")))
+    told: list[str] = []
+
+    def count() -> None:
+        with pytest.raises(UnitOfWorkError) as refused:
+            run(authors.count())
+        told.append(str(refused.value).partition(":")[0])
+
+    def elsewhere(work: Callable[[], None]) -> None:
+        thread = Thread(target=work)
+        thread.start()
+        thread.join()
+
+    with unit_of_work(authors):
+        inside = copy_context()
+        elsewhere(count)
+        Context().run(count)
+    elsewhere(lambda: inside.run(count))
+
+    verb = "AuthorRepository.count from"
+    assert told == [
+        f"{verb} another thread than the open unit's",
+        f"{verb} another context than the open unit's",
+        f"{verb} a thread that outlived its unit of work",
+    ]

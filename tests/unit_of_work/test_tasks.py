@@ -1,7 +1,7 @@
 """Who may use a unit: one flow of control, told by context and not by task."""
 
 import asyncio
-from contextvars import copy_context
+from contextvars import Context, copy_context
 
 import pytest
 
@@ -85,6 +85,22 @@ async def test_task_that_knows_nothing_of_the_unit_is_refused(
             await verb
         with pytest.raises(UnitOfWorkError, match=r"unit_of_work\(\) from another"):
             await entry
+
+
+@pytest.mark.defect("R40")
+async def test_a_loop_in_another_thread_is_refused_as_one(
+    session: SharedTransaction,
+) -> None:
+    def read() -> None:
+        asyncio.run(session.read())
+
+    async with session.unit_of_work():
+        inside = copy_context()
+        with pytest.raises(UnitOfWorkError, match="read from another thread than"):
+            await asyncio.to_thread(Context().run, read)
+
+    with pytest.raises(UnitOfWorkError, match="read from a thread that outlived its"):
+        await asyncio.to_thread(inside.run, read)
 
 
 @pytest.mark.defect("R40")

@@ -50,8 +50,8 @@ class UnitOfWork(Block):
         """Join the open unit of the home, or begin one.
 
         Raises:
-            UnitOfWorkError: The block was entered before, another task holds the unit,
-                or an earlier error has doomed it.
+            UnitOfWorkError: The block was entered before, another task or thread holds
+                the unit, or an earlier error has doomed it.
             UsageError: The open unit has another sink.
         """
         if self.transaction is not None:

@@ -7,6 +7,7 @@ steps that are its own; who commits, and when, is settled here for all of them.
 import asyncio
 import contextlib
 import inspect
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -30,8 +31,8 @@ Hook: TypeAlias = Callable[[], object]
 logger = get_logger("layerkit.unit_of_work")
 
 _ONE_TASK = (
-    "a unit of work belongs to one flow of control. Give each task a unit, or a "
-    "session, of its own, or await one call before the next"
+    "a unit of work belongs to one flow of control. Give each task and thread a unit, "
+    "or a session, of its own, or let one call end before the next"
 )
 
 _ASYNC_DRIVER = (
@@ -48,7 +49,14 @@ class Block:
         self.transaction: Transaction | None = None
         self.is_open = False
         self.entered_by: asyncio.Task[object] | None = None
+        self.thread = 0
         self.changes_before = 0
+
+    def told_apart(self) -> str:
+        """Return what a caller that is not inside comes from another one of."""
+        if self.thread != threading.get_ident():
+            return "thread"
+        return "context" if is_driving() else "task"  # one thread has no other task
 
 
 # The blocks that this context has entered, oldest first. Contexts are copied into
@@ -153,15 +161,17 @@ class Transaction(ABC):
             UnitOfWorkError: It does not, or a verb is running.
         """
         carried = _entered.get()
-        if self.blocks:
-            if self.blocks[-1] not in carried:
-                raise UnitOfWorkError(
-                    f"{action} from another task than the open unit's: {_ONE_TASK}"
-                )
-        elif any(self._is_outlived(block) for block in carried):
+        if self.blocks and self.blocks[-1] not in carried:
+            other = self.blocks[-1].told_apart()
             raise UnitOfWorkError(
-                f"{action} from a task that outlived its unit of work: {_ONE_TASK}"
+                f"{action} from another {other} than the open unit's: {_ONE_TASK}"
             )
+        for block in carried if not self.blocks else ():
+            if self._is_outlived(block):
+                raise UnitOfWorkError(
+                    f"{action} from a {block.told_apart()} that outlived its unit of "
+                    f"work: {_ONE_TASK}"
+                )
         if self._running is not None:
             raise UnitOfWorkError(f"{action} while {self._running} runs: {_ONE_TASK}")
 
@@ -224,7 +234,7 @@ class Transaction(ABC):
         if self.sink is None:
             self.sink = sink
         block.transaction, block.is_open = self, True
-        block.entered_by = asyncio.current_task()
+        block.entered_by, block.thread = asyncio.current_task(), threading.get_ident()
         block.changes_before = self.writes + self.unwritten()
         self.blocks.append(block)
         carry(block)
