@@ -1,5 +1,7 @@
 """The mixins on all kinds of mapped classes, and what is refused with them."""
 
+import inspect
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, assert_type
 from uuid import UUID
@@ -13,7 +15,7 @@ from sqlalchemy.orm import (
     mapped_column,
 )
 
-from layerkit import AlreadyExistsError, MemoryDatabase, Repository, UsageError
+from layerkit import ALL, AlreadyExistsError, MemoryDatabase, Repository, UsageError
 from layerkit.repository import adapter_for
 from layerkit.sql import (
     Database,
@@ -178,3 +180,67 @@ def test_mapper_arguments_of_a_base_that_the_version_hides_are_refused() -> None
         adapter_for(Lost)
     kept: Any = adapter_for(Kept)
     assert (kept.version, kept.mapper.eager_defaults) == ("version", True)
+
+
+# A deleted_at without the mixin
+
+
+class Own(DeclarativeBase):
+    """Hold the tables of classes with a ``deleted_at`` of their own."""
+
+
+class Plain(Own):
+    __tablename__ = "own_plain"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    deleted_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class Marked(Own):
+    __tablename__ = "own_marked"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    deleted_at: Mapped[datetime | None] = mapped_column(
+        UTCDateTime, info={"layerkit.deleted": True, "layerkit.stamp": True}
+    )
+
+
+@dataclass
+class Texted:
+    """Have a field of the name that says nothing of a time."""
+
+    id: int
+    deleted_at: str | None = None
+
+
+@pytest.mark.parametrize("entity", [Plain, Texted])
+async def test_a_field_of_the_name_alone_is_told_how_to_hide_rows(
+    entity: type[Any],
+) -> None:
+    repository = Repository[Any, int](MemoryDatabase(), entity)
+    await repository.create({"id": 1})
+
+    for ask in (repository.with_deleted, lambda: repository.restore(1)):
+        with pytest.raises(UsageError) as refused:
+            answer = ask()
+            await answer if inspect.isawaitable(answer) else answer
+        told = str(refused.value)
+        assert f"the deleted_at of {entity.__name__} is a field like any other" in told
+        assert "put SoftDeleteMixin of layerkit.sql in its place" in told
+        assert "`datetime | None`" in told
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_a_column_that_is_marked_hides_rows(url: str, is_stored: bool) -> None:
+    async with Database(url) as database:
+        await database.create_all(Own.metadata)
+        home = database if is_stored else MemoryDatabase()
+        repository = Repository[Any, int](home, Marked)
+        await repository.with_deleted().delete_where(ALL)
+        await repository.create({"id": 1})
+
+        assert await repository.delete(1) is True
+
+        assert await repository.count() == 0
+        assert await repository.with_deleted().count() == 1
+        restored = await repository.restore(1)
+        assert restored is not None
+        assert restored.deleted_at is None

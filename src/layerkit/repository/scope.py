@@ -109,10 +109,20 @@ class Scope(Generic[T]):
         Raises:
             UsageError: The entity has no ``deleted_at``.
         """
+        name = self.adapter.name
+        if self.adapter.deleted is None and "deleted_at" in self.adapter.fields:
+            raise UsageError(
+                f"{verb}() needs soft deletion, and the deleted_at of {name} is a "
+                "field like any other: on a mapped class, put SoftDeleteMixin of "
+                "layerkit.sql in its place, or mark its column with "
+                'info={"layerkit.deleted": True, "layerkit.stamp": True}; elsewhere, '
+                "annotate it as `datetime | None`"
+            )
         if self.adapter.deleted is None:
             raise UsageError(
-                f"{verb}() needs soft deletion: give {self.adapter.name} "
-                "SoftDeleteMixin, or a field `deleted_at: datetime | None`"
+                f"{verb}() needs soft deletion: give {name} SoftDeleteMixin of "
+                "layerkit.sql where it is mapped, or else a field "
+                "`deleted_at: datetime | None`"
             )
         return Scope(self.adapter, self.where, self.defaults, sees_deleted=True)
 
