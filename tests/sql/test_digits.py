@@ -6,16 +6,29 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import CHAR, REAL, Float, Numeric, create_engine, text
+from sqlalchemy import (
+    CHAR,
+    REAL,
+    Double,
+    Float,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    String,
+    create_engine,
+    text,
+)
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-from layerkit.core.errors import ValidationError
+from layerkit.core.errors import ConflictError, ValidationError
 from layerkit.repository import (
     ALL,
     Home,
     Inc,
     MemoryDatabase,
     Repository,
+    Specification,
     adapter_for,
     field,
 )
@@ -306,6 +319,187 @@ async def test_a_whole_number_that_another_program_wrote_keeps_its_digits(
 
     assert stored is not None
     assert stored.money == 12345678901234567
+
+
+_NEAR = Decimal("1.0000000000000001")
+
+
+@pytest.mark.parametrize("value", [_NEAR, Decimal("1.001"), Decimal("0.999")])
+async def test_a_decimal_with_more_digits_than_the_column_is_compared_as_it_is(
+    sums: Repository[Sum, int], value: Decimal
+) -> None:
+    for money in (0, 1, 2, None):
+        await sums.create({"money": money})
+    by, below = field("money"), value < 1
+
+    async def found(where: Specification) -> list[Decimal | None]:
+        return [row.money for row in await sums.find(where)]
+
+    assert await found(by == value) == []
+    assert await found(~(by == value)) == [0, 1, 2]
+    assert await found(by != value) == [0, 1, 2]
+    assert await found(by.in_([value])) == []
+    assert await found(~by.in_([value])) == [0, 1, 2]
+    assert await found(by.in_([value, 2])) == [2]
+    for where in (by > value, by >= value):
+        assert await found(where) == ([1, 2] if below else [2])
+    for where in (by < value, by <= value):
+        assert await found(where) == ([0] if below else [0, 1])
+    one = (await sums.find(by == 1))[0]
+    with pytest.raises(ConflictError):
+        await sums.update(one.id, {"n": 1}, when=by == value)
+
+
+@pytest.mark.parametrize("name", ["money", "plain", "fine"])
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_decimals_of_any_size_are_compared(
+    sums: Repository[Sum, int], name: str, sign: int
+) -> None:
+    await sums.create({name: 0})
+    by = field(name)
+
+    for huge in (Decimal("1E+999999"), Decimal("1E+2001"), Decimal("1E+70")):
+        assert await sums.count(by == sign * huge) == 0
+        assert await sums.count(by < sign * huge) == (sign > 0)
+        assert await sums.count(by >= sign * huge) == (sign < 0)
+        assert await sums.count(by.in_([sign * huge, 0])) == 1
+    tiny = sign * Decimal("1E-400")
+    if name != "plain":
+        assert await sums.count(by == tiny) == 0
+        assert await sums.count(by < tiny) == (sign > 0)
+        assert await sums.count(by > tiny) == (sign < 0)
+
+
+async def test_halves_that_another_program_wrote_are_found_and_in_order(
+    sqlite: Database,
+) -> None:
+    await sqlite.create_all(Base.metadata)
+    sums = Repository[Sum, int](sqlite, Sum)
+    async with sqlite.engine.begin() as connection:
+        for half in (1.005, 2.005, 2.675, 1.115, 0.125, -1.005, 8.345):
+            values = {"m": half, "l": half + 0.00000000012345}
+            await connection.execute(
+                text("INSERT INTO digits_sums (n, money, loose) VALUES (0, :m, :l)"),
+                values,
+            )
+
+    stored = await sums.get_all()
+    for name in ("money", "loose"):
+        for row in stored:
+            held = getattr(row, name)
+            assert row.id in [r.id for r in await sums.find(field(name) == held)]
+            assert (
+                await sums.count((field(name) >= held) & (field("id") == row.id)) == 1
+            )
+        walked = [
+            r.id async for r in sums.stream(order_by=field(name).desc(), batch_size=2)
+        ]
+        assert sorted(walked) == [row.id for row in stored]
+
+
+class Single(Base):
+    """Have floats of four bytes, which some servers keep in eight."""
+
+    __tablename__ = "digits_singles"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(String(9), unique=True)
+    real: Mapped[float | None] = mapped_column(REAL)
+    whole: Mapped[int | None] = mapped_column(SmallInteger)
+    double: Mapped[float | None] = mapped_column(Double)
+
+
+async def test_a_float_of_four_bytes_that_another_program_wrote_finds_its_own_row(
+    home: Home,
+) -> None:
+    if not isinstance(home, Database):
+        return
+    singles = Repository[Single, int](home, Single)
+    numbers = (0.1, 0.3, 1 / 3, 1e-20, 2.5, -0.7, 16777217.0)
+    async with home.engine.begin() as connection:
+        for at, number in enumerate(numbers):
+            await connection.execute(
+                text("INSERT INTO digits_singles (code, real) VALUES (:c, :r)")
+                if home.dialect.name != "mysql"
+                else text("INSERT INTO digits_singles (code, `real`) VALUES (:c, :r)"),
+                {"c": str(at), "r": number},
+            )
+
+    by, stored = field("real"), await singles.get_all()
+    for row in stored:
+        for where in (
+            *(by == row.real, by.in_([row.real]), by.between(row.real, row.real)),
+            (by >= row.real) & ~(by > row.real),
+        ):
+            assert [r.id for r in await singles.find(where)] == [row.id]
+        changed = await singles.update(row.id, {"whole": 1}, when=by == row.real)
+        assert changed is not None
+    for order in (by.asc(), by.desc()):
+        walked = [r.id async for r in singles.stream(order_by=order, batch_size=2)]
+        assert sorted(walked) == [row.id for row in stored]
+
+
+async def test_sums_of_floats_of_four_bytes_are_alike_by_every_verb(
+    home: Home,
+) -> None:
+    singles = Repository[Single, int](home, Single)
+    for _ in range(3):
+        await singles.upsert({"code": "u", "real": Inc(0.1)}, key="code")
+        await singles.upsert_many([{"code": "m", "real": Inc(0.1)}], key="code")
+    await singles.create({"code": "w", "real": 0.1})
+    for _ in range(2):
+        await singles.update_where(field("code") == "w", {"real": Inc(0.1)})
+
+    sums = [row.real for row in await singles.get_all()]
+    assert sums == [0.30000001192092896] * 3
+    assert await singles.count(field("real") == sums[0]) == 3
+
+
+async def test_numbers_are_compared_as_the_column_has_them(home: Home) -> None:
+    singles = Repository[Single, int](home, Single)
+    await singles.create(
+        {"code": "a", "double": 2.0**53, "real": 16777216.0, "whole": 2**15 - 1}
+    )
+
+    assert await singles.count(field("double") == 2**53 + 1) == 1
+    assert await singles.count(field("real") == 16777217) == 1
+    for beyond in (40_000, 2**31, 2**63, 2**70):
+        assert await singles.count(field("whole") == beyond) == 0
+        assert await singles.count(field("whole").in_([beyond, 2**15 - 1])) == 1
+        assert await singles.count(field("whole") < beyond) == 1
+        assert await singles.count(field("whole") > -beyond) == 1
+
+
+class Blank(Base):
+    """Have a text and bytes that servers fill up or cut."""
+
+    __tablename__ = "digits_blanks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(default=0)
+    code: Mapped[str | None] = mapped_column(CHAR(5))
+    blob: Mapped[bytes | None] = mapped_column(
+        LargeBinary(4).with_variant(mysql.BINARY(4), "mysql", "mariadb")
+    )
+
+
+@pytest.mark.parametrize("code", ["ab", "ab ", "abcde"])
+async def test_what_a_server_fills_up_or_cuts_is_made_as_it_is_read(
+    home: Home, code: str
+) -> None:
+    blanks = Repository[Blank, int](home, Blank)
+
+    made = await blanks.create({"code": code, "blob": b"a"})
+    changed = await blanks.update(made.id, {"code": code, "blob": b"b"})
+    stored = await blanks.get_by_id(made.id)
+
+    assert changed is not None
+    assert stored is not None
+    assert stored.code == changed.code == made.code
+    assert stored.blob == changed.blob
+    assert len(made.blob or b"") == len(stored.blob or b"")
+    found = (field("code") == stored.code) & (field("blob") == stored.blob)
+    assert await blanks.count(found) == 1
 
 
 @pytest.fixture(params=["psycopg", "psycopg2"])

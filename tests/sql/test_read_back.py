@@ -253,6 +253,30 @@ _WRITTEN = (
 """One moment and its neighbours, as other programs write them."""
 
 
+_OFFSETS = (
+    "2026-03-01 12:00:05+00:00", "2026-03-01 14:00:05+02:00", "2026-03-01 12:00:05",
+    "2026-03-02T01:30:00.250000+05:30", "2026-03-01 20:00:00", "2026-03-01T20:00:00Z",
+    "2026-03-01 23:30:00.000001-03:00", "2026-03-02 02:30:00.000001",
+    "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999",
+)  # fmt: skip
+"""Moments with the offset of a zone, which are another day's in UTC, and without."""
+
+
+@pytest.mark.parametrize("name", ["moment", "aware", "utc", "zoned"])
+async def test_a_moment_that_was_written_with_an_offset_is_found_and_in_order(
+    sqlite: Database, name: str
+) -> None:
+    rows = await table_of(sqlite, _CLASSES[name])
+    async with sqlite.engine.begin() as connection:
+        for value in _OFFSETS:
+            await connection.execute(_insert(name), {"v": value})
+
+    first, second, third, *_ = await rows.get_all()
+    assert first.value == second.value == third.value
+    await check_found(rows, "value", ordered=True)
+    await check_guards(rows, "value")
+
+
 @pytest.mark.parametrize("name", ["moment", "aware", "utc", "zoned", "clock"])
 async def test_a_time_that_another_program_wrote_is_found_and_in_order(
     sqlite: Database, name: str

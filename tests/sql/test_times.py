@@ -1,6 +1,6 @@
 """Times with and without a zone: one rule for each kind of column, on every home."""
 
-from datetime import UTC, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
 from layerkit.core.errors import NotSupportedError, ValidationError
-from layerkit.repository import Home, Repository, field
+from layerkit.repository import Home, Repository, Specification, field
 from layerkit.sql import Database, UTCDateTime
 from layerkit.sync import run
 
@@ -161,6 +161,80 @@ async def test_a_moment_beyond_the_years_of_utc_is_refused(
         await visits.create({name: first})
     with pytest.raises(ValidationError, match=name):
         await visits.count(field(name) > first)
+
+
+class Term(Base):
+    """Begin and end some time, or never."""
+
+    __tablename__ = "times_terms"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date | None]
+    at: Mapped[datetime | None] = mapped_column(
+        DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+    )
+    utc: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+_ENDS = {
+    "day": (date(2026, 3, 1), date.min, date.max),
+    "at": (_NAIVE, datetime.min, datetime.max),  # noqa: DTZ901 - naive, as the column
+    "utc": tuple(m.replace(tzinfo=UTC) for m in (_NAIVE, datetime.min, datetime.max)),  # noqa: DTZ901
+}
+
+
+async def check_ends(terms: Repository[Term, int], name: str) -> None:
+    """Look for now, the first and the last time, which stand in rows 1, 2 and 3."""
+    by, (now, first, last) = field(name), _ENDS[name]
+
+    async def found(where: Specification) -> list[int]:
+        return [term.id for term in await terms.find(where)]
+
+    for number, value in ((1, now), (2, first), (3, last)):
+        assert await found(by == value) == [number]
+        assert await found(by.in_([value])) == [number]
+        assert await found(~(by == value)) == [n for n in (1, 2, 3) if n != number]
+        assert await found(by != value) == [n for n in (1, 2, 3) if n != number]
+        held = await terms.get_by_id(number)
+        assert getattr(held, name) == value
+        assert await terms.update(number, {}, when=by == value) is not None
+    assert await found(by.in_([now, last])) == [1, 3]
+    assert await found(by.in_([first, last])) == [2, 3]
+    assert await found(by > last) == await found(by < first) == []
+    assert await found(~(by > last)) == await found(~(by < first)) == [1, 2, 3]
+    assert await found(by <= last) == await found(by >= first) == [1, 2, 3]
+    assert await found(by >= last) == [3]
+    assert await found(by <= first) == [2]
+    assert await found(by < last) == [1, 2]
+    assert await found(by > first) == [1, 3]
+    for order, expected in ((by.asc(), [2, 1, 3]), (by.desc(), [3, 1, 2])):
+        known = terms.stream(~by.is_null(), order_by=order, batch_size=1)
+        assert [term.id async for term in known] == expected
+
+
+@pytest.mark.parametrize("name", _ENDS)
+async def test_the_first_and_the_last_time_are_found(home: Home, name: str) -> None:
+    terms = Repository[Term, int](home, Term)
+    await terms.create_many([{name: value} for value in _ENDS[name]])
+    await terms.create({name: None})
+
+    await check_ends(terms, name)
+
+
+@pytest.mark.parametrize("name", _ENDS)
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_the_first_and_the_last_time_that_others_wrote_are_found(
+    library_postgres_url: str, name: str, driver: str
+) -> None:
+    _, _, place = library_postgres_url.partition("://")
+    async with Database(f"postgresql+{driver}://{place}") as database:
+        async with database.engine.begin() as connection:
+            await connection.run_sync(Base.metadata.drop_all)
+            await connection.run_sync(Base.metadata.create_all)
+            for value in (*map(str, _ENDS[name]), None):
+                written = f"INSERT INTO times_terms ({name}) VALUES ({value!r})"  # noqa: S608 - a test's own
+                await connection.execute(text(written.replace("None", "NULL")))
+        await check_ends(Repository[Term, int](database, Term), name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

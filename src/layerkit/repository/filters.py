@@ -1,12 +1,13 @@
 """Filters and orders as callers give them, checked against the entity and completed."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.bounds import OrderBy, check_where, orders_of
 from layerkit.repository.entities import EntityAdapter
-from layerkit.repository.fields import KeyTuple
+from layerkit.repository.fields import FieldInfo, KeyTuple
 from layerkit.repository.query import (
     And,
     Choices,
@@ -56,16 +57,44 @@ def checked(adapter: EntityAdapter[Any], where: Specification) -> Specification:
 def _sought(adapter: EntityAdapter[Any], where: Specification) -> Specification:
     """Return *where* with each value as it is compared with what the field holds."""
     match where:
-        case Comparison(name, operator, tuple(values)):
+        case Comparison(name, _, tuple(values)):
             chosen = Choices(adapter.sought(name, value) for value in values)
-            return Comparison(name, operator, chosen)
+            return _among_digits(adapter.fields[name], name, chosen)
         case Comparison(name, operator, value):
-            return Comparison(name, operator, adapter.sought(name, value))
+            found = Comparison(name, operator, adapter.sought(name, value))
+            return _by_digits(adapter.fields[name], found)
         case And(parts) | Or(parts):
             return type(where)(tuple(_sought(adapter, part) for part in parts))
         case Not(part):
             return Not(_sought(adapter, part))
     return where
+
+
+def _by_digits(info: FieldInfo, test: Comparison) -> Specification:
+    """Return *test* with a decimal that has no more digits than the field.
+
+    Databases round what has more, or cut it off, and would find what is near.
+    """
+    name, operator, value = test.field, test.operator, test.value
+    if not (info.kind is Decimal and isinstance(value, int | Decimal)):
+        return test
+    floor = info.limits.floor(value)
+    if floor == value:
+        return test
+    below, above = Comparison(name, "le", floor), Comparison(name, "gt", floor)
+    if operator in {"eq", "ne"}:
+        return And((below, above)) if operator == "eq" else Or((below, above))
+    return above if operator in {"gt", "ge"} else below
+
+
+def _among_digits(info: FieldInfo, name: str, values: Choices) -> Specification:
+    """Return the test by those of *values* that the field can hold."""
+    if info.kind is not Decimal:
+        return Comparison(name, "in", values)
+    held = Choices(value for value in values if info.limits.floor(value) == value)
+    if values and not held:
+        return _by_digits(info, Comparison(name, "eq", values[0]))
+    return Comparison(name, "in", held)
 
 
 def completed(adapter: EntityAdapter[Any], order_by: OrderBy) -> tuple[Order, ...]:

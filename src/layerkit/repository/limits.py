@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from decimal import ROUND_HALF_UP, Decimal, localcontext
+from decimal import MAX_EMAX, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
 from math import inf, isfinite
 from typing import Any, Final
 
@@ -89,10 +89,18 @@ class Limits:
         Raises:
             ValueError: No database takes it.
         """
-        if kind is float and self.single and isinstance(value, float):
-            return to_single(value) if abs(value) < SINGLE_END else value
         keep = _SEEKERS.get(kind)
         return value if keep is None or value is None else keep(self, value)
+
+    def floor(self, value: Decimal | int) -> Decimal:
+        """Return *value* or the next decimal below it, in the scale of the column."""
+        number = Decimal(value)
+        if number.adjusted() > _DIGITS:
+            return Decimal((number.is_signed(), (1,), _DIGITS))
+        if self.scale is None:
+            return number
+        with localcontext(prec=2 * _DIGITS, Emin=-MAX_EMAX, Emax=MAX_EMAX):
+            return number.quantize(Decimal(1).scaleb(-self.scale), ROUND_FLOOR)
 
 
 def _any_text(_: Limits, value: str) -> str:
@@ -131,6 +139,14 @@ def _float(limits: Limits, value: float) -> float:
     if limits.scale is None:
         return number
     return float(_decimal(limits, Decimal(repr(number))))
+
+
+def _sought_float(limits: Limits, value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        return value
+    return to_single(number) if limits.single and abs(number) < SINGLE_END else number
 
 
 def to_single(value: float) -> float:
@@ -229,4 +245,5 @@ _KEEPERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
 _SEEKERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
     **{kind: _KEEPERS[kind] for kind in (bytes, datetime, time)},
     str: _any_text,
+    float: _sought_float,
 }

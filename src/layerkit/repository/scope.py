@@ -74,8 +74,9 @@ class Scope(Generic[T]):
             UsageError: A default is None or of no field, contradicts this scope, or
                 *where* is no filter of the entity, or compares with nothing.
         """
-        where = checked(self.adapter, where)
-        stamped = {**pinned(where), **(defaults or {})}
+        given, where = where, checked(self.adapter, where)
+        # A decimal that the column rounds is equal to nothing once it is checked.
+        stamped = {**pinned(given), **pinned(where), **(defaults or {})}
         for name, value in stamped.items():
             self.adapter.check_value(name, value)
             held = self.adapter.stored({name: value})[name]

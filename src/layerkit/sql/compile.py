@@ -9,6 +9,7 @@ import operator as operator_of
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
@@ -47,10 +48,20 @@ from layerkit.sql.forms import MYSQL, Form, as_float, form_of, plain_type
 Columns: TypeAlias = Mapping[str, Any]
 """The mapped attributes of an entity by field name."""
 
+_ENDS: Final[Mapping[Any, bool]] = {
+    **{date.min: False, date.max: True},
+    **{datetime.min: False, datetime.max: True},  # noqa: DTZ901 - of every zone
+}
+"""The ends of all times, and whether one is the last."""
+
 _FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
 _MOST_PARTS: Final = 100
-_INTEGER: Final = 2**31
+_SMALL_INTEGER: Final = 2**15
 _BIG_INTEGER: Final = 2**63
+_MOST: Final = Decimal(10**66)
+"""More than any decimal of MariaDB and MySQL, which take longer ones for floats."""
+
+_WIDER: Final = ((2**31, Integer), (_BIG_INTEGER, BigInteger))
 _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": operator_of.eq,
     "ne": operator_of.ne,
@@ -130,6 +141,8 @@ def _comparison(
     form = None if operator not in _OF_VALUES else form_of(column, dialect)
     if form is not None:
         return _as_read(column, form, operator, value)
+    if dialect == "postgresql" and (rest := _without_ends(value)) is not None:
+        return _with_ends(column, operator, value, rest)
     exact = _folds(column, value, dialect)
     sent = None if value is None else _sent(column, value, dialect)
     match operator:
@@ -151,6 +164,44 @@ def _comparison(
         case _:
             result = _search(column, operator, value, dialect)
     return result
+
+
+def _without_ends(value: Any) -> list[Any] | None:
+    """Return those of *value* that are no end of all times; None where none is one."""
+    values = value if isinstance(value, tuple) else (value,)
+    rest = [one for one in values if not (isinstance(one, date) and _is_end(one))]
+    return rest if len(rest) < len(values) else None
+
+
+def _is_end(value: date) -> bool:
+    return _naive(value) in _ENDS
+
+
+def _naive(value: date) -> date:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _with_ends(
+    column: Any, operator: Operator, value: Any, rest: list[Any]
+) -> ColumnElement[bool]:
+    """Compare with the first or the last time that Python has.
+
+    asyncpg takes these for infinities, and reads infinities as them.
+    """
+    if operator == "in":
+        ends = [_with_ends(column, "eq", v, []) for v in value if v not in rest]
+        return or_(column.in_(rest), *ends) if rest else or_(*ends)
+    end = cast(literal(value.isoformat(), String), column.type)
+    is_last = _ENDS[_naive(value)]
+    there: ColumnElement[bool] = column >= end if is_last else column <= end
+    if operator in {"eq", "ne"}:
+        return there if operator == "eq" else not_(there)
+    if operator == ("ge" if is_last else "le"):
+        return there
+    if operator == ("lt" if is_last else "gt"):
+        return not_(there)
+    is_all = operator == ("le" if is_last else "ge")
+    return or_(there, not_(there)) if is_all else and_(there, not_(there))
 
 
 def _as_read(
@@ -187,10 +238,13 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
         values = tuple(map(as_float, values))
     elif isinstance(column.type, Integer):
         widest = max(map(abs, values), default=0)
-        if dialect == "postgresql" and widest >= _INTEGER:
-            kind = BigInteger() if widest < _BIG_INTEGER else Numeric()
+        if dialect == "postgresql" and widest >= _SMALL_INTEGER:
+            found = (kind for end, kind in _WIDER if widest < end)
+            kind = next(found, Numeric)()
         elif dialect == "sqlite" and widest >= _BIG_INTEGER:
             values = tuple(map(_bounded, values))
+    elif isinstance(column.type, Numeric) and dialect in MYSQL:
+        values = tuple(max(-_MOST, min(v, _MOST)) for v in values)
     elif isinstance(column.type, Numeric) and dialect == "postgresql":
         kind = Numeric()
         values = tuple(Decimal(str(v)) if isinstance(v, float) else v for v in values)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final, TypeGuard
 
 from sqlalchemy import (
+    BINARY,
     CHAR,
     REAL,
     ColumnElement,
@@ -25,8 +26,10 @@ from sqlalchemy import (
     Time,
     TypeDecorator,
     bindparam,
+    case,
     cast,
     func,
+    literal,
     literal_column,
     type_coerce,
 )
@@ -42,8 +45,12 @@ _SINGLE: Final = 24
 _SHOWING: Final = frozenset({"psycopg", "psycopg2"})
 """The drivers that read of a REAL the digits that PostgreSQL shows."""
 
+_SPLITTER: Final = 2.0**29 + 1
+_STEP: Final = 2.0**-23
 _GREATEST: Final = 10**308
 _DAY: Final = 10
+_OFFSET: Final = "*:*[+-][0-9][0-9]:[0-9][0-9]"
+_OFFSET_LENGTH: Final = 6
 _TEMPLATES: Final[dict[type, str]] = {
     DateTime: "0000-00-00 00:00:00.000000",
     Time: "00:00:00.000000",
@@ -108,7 +115,9 @@ def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] |
     return partial(_is_rounded, kind, plain) if dialect.name in MYSQL else None
 
 
-def _is_noisy(kind: TypeEngine[Any], dialect: Dialect) -> TypeGuard[Numeric[Any]]:
+def _is_noisy(
+    kind: TypeEngine[Any], dialect: Dialect
+) -> TypeGuard[Numeric[Any] | Float[Any]]:
     """Tell whether decimals are read of a float, and some digits that it has beyond."""
     if not getattr(kind, "asdecimal", False):
         return False
@@ -122,6 +131,10 @@ def _has_noise(scale: int, value: Decimal) -> bool:
 def _is_rounded(kind: TypeEngine[Any], plain: TypeEngine[Any], value: object) -> bool:
     if isinstance(value, float):
         return _is_short(plain) and _six_digits(value) != value
+    if isinstance(value, str):
+        return isinstance(plain, CHAR) and value.endswith(" ")
+    if isinstance(value, bytes):
+        return isinstance(plain, BINARY) and len(value) != plain.length
     if isinstance(value, Decimal):
         scale = getattr(plain, "scale", None) or 0
         return type(plain) is Numeric and round(value, scale) != value
@@ -152,10 +165,13 @@ def form_of(column: Any, dialect: str) -> Form | None:
         template = next((t for k, t in _TEMPLATES.items() if isinstance(kind, k)), None)
         if template is not None:
             return _text_form(column, template)
-        if isinstance(kind, Numeric) and kind.asdecimal:
+        if isinstance(kind, Numeric | Float) and kind.asdecimal:
             return _decimal_form(column, scale_of(kind))
-    if dialect == "postgresql" and is_single(kind):
-        return Form(column, _as_single)
+    if is_single(kind):
+        if dialect == "postgresql":
+            return Form(column, _as_single)
+        if not (dialect in MYSQL and _is_short(kind)):
+            return Form(as_single(column), _narrowed, _single_bounds)
     if dialect in MYSQL and _is_short(kind):
         read = func.concat(column) + literal_column("0e0", Double)
         return Form(type_coerce(read, Double), _six_digits)
@@ -169,10 +185,26 @@ def as_float(value: Any) -> Any:
     return float(max(-_GREATEST, min(value, _GREATEST)))
 
 
+def _narrowed(value: Any) -> Any:
+    number = as_float(value)
+    return to_single(number) if abs(number) < SINGLE_END else number
+
+
 def _as_single(value: float) -> Any:
     """Return *value* as a REAL has it, where one does: drivers may show less of it."""
     number = as_float(value)
     return cast(number, REAL) if abs(number) < SINGLE_END else cast(number, Double)
+
+
+def as_single(number: Any) -> ColumnElement[Any]:
+    """Return a number of eight bytes rounded to four, by Veltkamp's splitting."""
+    split = number * literal(_SPLITTER, Double())
+    return type_coerce(split - (split - number), Double())
+
+
+def _single_bounds(value: float) -> tuple[float, float]:
+    step = abs(value) * _STEP
+    return value - step, value + step
 
 
 def _text_form(column: Any, template: str) -> Form:
@@ -187,13 +219,28 @@ def _text_form(column: Any, template: str) -> Form:
         return bindparam(None, value, column.type)
 
     def bounds(value: Any) -> tuple[Any, Any]:
+        # One that is written with the offset of a zone may have another day's text.
         day = func.substr(sent(value), 1, _DAY, type_=String)
-        return day, day + "~"
+        low, high = (
+            func.coalesce(func.date(day, step, type_=String), day)
+            for step in ("-1 day", "+1 day")
+        )
+        return low, high + "~"
 
     stored = type_coerce(column, String)
     has_day = len(template) > len(_TEMPLATES[Time])
-    given = bounds if has_day else None
-    return Form(filled(stored), lambda value: filled(sent(value)), given)
+    if not has_day:
+        return Form(filled(stored), lambda value: filled(sent(value)))
+    return Form(filled(_in_utc(stored)), lambda value: filled(sent(value)), bounds)
+
+
+def _in_utc(stored: Any) -> ColumnElement[Any]:
+    """Return the text of a time in UTC, which may end with the offset of a zone."""
+    has_offset = stored.op("GLOB")(_OFFSET)
+    point, end = func.instr(stored, "."), func.length(stored) - _OFFSET_LENGTH
+    parts = case((point > 0, func.substr(stored, point, end - point + 1)), else_="")
+    moment = func.strftime("%Y-%m-%d %H:%M:%S", stored, type_=String).op("||")(parts)
+    return type_coerce(case((has_offset, moment), else_=stored), String)
 
 
 def _decimal_form(column: Any, scale: int) -> Form:

@@ -36,7 +36,7 @@ from layerkit.sql.aggregates import AggregateQuery
 from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.dialects.kinds import scale_of
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.forms import MYSQL, rounded
+from layerkit.sql.forms import MYSQL, as_single, rounded
 
 T = TypeVar("T")
 
@@ -57,6 +57,8 @@ def sum_of(
     column, info = adapter.columns[name], adapter.fields[name]
     kind = column.type
     total: ColumnElement[Any] = column + amount
+    if info.limits.single and dialect != "postgresql":
+        total = as_single(total)  # it has eight bytes there, or is worked out in them
     if dialect != "sqlite":
         return total
     if type(kind) is Numeric:

@@ -8,7 +8,7 @@ a Database makes keep the moment and the digits, as PostgreSQL does.
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import DateTime, Dialect, Float, Numeric
@@ -45,12 +45,16 @@ class _InUTC(DateTime):
         self, dialect: Dialect, coltype: object
     ) -> Callable[[Any], Any] | None:
         read = super().result_processor(dialect, coltype)
-        if not self.timezone:
-            return read
+        zone = UTC if self.timezone else None
+        if read is None and zone is None:
+            return None
 
         def in_utc(value: Any) -> Any:
             found = value if read is None else read(value)
-            return found if found is None else found.replace(tzinfo=UTC)
+            if found is None or found.tzinfo is zone:
+                return found
+            moment = found.astimezone(UTC) if found.tzinfo is not None else found
+            return moment.replace(tzinfo=zone)
 
         return in_utc
 
@@ -80,7 +84,7 @@ class _Decimal(Numeric[Any]):
             exact = isinstance(value, int)  # as SQLite keeps a whole number
             number = Decimal(value if exact else f"{float(value):.{DIGITS}g}")
             with localcontext(prec=MOST_DIGITS):
-                return number.quantize(places)
+                return number.quantize(places, ROUND_HALF_UP)
 
         return in_digits
 
