@@ -15,7 +15,7 @@ from layerkit.redis import RedisDatabase
 from layerkit.repository import Home, MemoryDatabase
 from layerkit.sql import Database
 from tests.support.authors import Sessions
-from tests.support.databases import fresh_database
+from tests.support.databases import fresh_database, new_tables
 from tests.support.library import Base
 
 
@@ -43,9 +43,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def make_tables(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(engine, Base.metadata)
 
 
 @pytest.fixture
@@ -71,9 +69,7 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     if request.param != "sqlite":
         url = request.getfixturevalue(f"library_{request.param}_url")
     async with Database(url) as opened:
-        async with opened.engine.begin() as connection:
-            await connection.run_sync(request.module.Base.metadata.drop_all)
-            await connection.run_sync(request.module.Base.metadata.create_all)
+        await new_tables(opened.engine, request.module.Base.metadata)
         yield opened
 
 

@@ -14,6 +14,7 @@ from layerkit.repository import adapter_for
 from layerkit.repository.aggregates import asked, checked
 from layerkit.sql import Database, statements
 from layerkit.sql.aggregates import AggregateQuery
+from tests.support.databases import new_tables
 
 Size = Literal["small", "big"]
 
@@ -47,9 +48,7 @@ class Things(Repository[Thing, int]): ...
 @pytest.fixture
 async def things(url: str) -> AsyncIterator[Things]:
     async with Database(url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.drop_all)
-            await connection.run_sync(Base.metadata.create_all)
+        await new_tables(database.engine, Base.metadata)
         yield Things(database)
 
 

@@ -23,6 +23,7 @@ from layerkit.core.errors import (
 )
 from layerkit.repository import ALL, Inc, Repository, field
 from layerkit.sql import Database, SQLRepository
+from tests.support.databases import forget_tables
 from tests.support.library import (
     Author,
     Book,
@@ -829,6 +830,7 @@ async def test_a_value_that_does_not_fit_is_bad_data_and_is_not_shown(
 
 
 async def test_a_missing_table_is_named_with_what_to_do(database: Database) -> None:
+    forget_tables(database.engine)
     async with database.engine.begin() as connection:
         await connection.run_sync(Ticket.__table__.drop)  # type: ignore[attr-defined] # a Table
     tickets = Repository[Ticket, str](database, Ticket)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import (
 
 from layerkit.repository import ALL, Inc, Repository, field
 from layerkit.sql import Database, SQLRepository, UUIDKeyMixin, statements
+from tests.support.databases import new_tables
 
 
 class Base(DeclarativeBase):
@@ -137,9 +138,7 @@ BUDGETS = {
 async def parts(url: str) -> AsyncIterator[Parts]:
     """Sixty parts, numbered from 1."""
     async with Database(url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.drop_all)
-            await connection.run_sync(Base.metadata.create_all)
+        await new_tables(database.engine, Base.metadata)
         parts = Parts(database)
         await parts.create_many({"code": f"c{n}", "qty": n} for n in range(1, 61))
         yield parts

@@ -14,6 +14,7 @@ from typing_extensions import override
 from layerkit.core.errors import ConflictError, UnitOfWorkError
 from layerkit.repository import MemoryDatabase, Repository, field
 from layerkit.sql import Database, VersionMixin, statements
+from tests.support.databases import new_tables
 
 
 class Base(DeclarativeBase):
@@ -56,9 +57,7 @@ async def baskets(
         yield Repository[Basket, int](MemoryDatabase(), Basket)
         return
     async with Database(url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.drop_all)
-            await connection.run_sync(Base.metadata.create_all)
+        await new_tables(database.engine, Base.metadata)
         yield Repository[Basket, int](database, Basket)
 
 

@@ -30,6 +30,7 @@ from layerkit.repository import (
     field,
 )
 from layerkit.sql import Database, SQLRepository
+from tests.support.databases import new_tables
 
 
 class Base(DeclarativeBase):
@@ -83,9 +84,7 @@ class Address(Base):
 async def open_tables(url: str) -> AsyncIterator[Database]:
     """Open a database with the tables, empty."""
     async with Database(url) as opened:
-        async with opened.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.drop_all)
-            await connection.run_sync(Base.metadata.create_all)
+        await new_tables(opened.engine, Base.metadata)
         yield opened
 
 

@@ -25,6 +25,7 @@ from tests.support.authors import (
     Sessions,
     names,
 )
+from tests.support.databases import forget_tables
 
 # R7: how it commits
 
@@ -121,6 +122,7 @@ async def test_a_commit_that_fails_late_is_translated_and_runs_no_hook(
 ) -> None:
     engine = create_async_engine(library_postgres_url)
     await make_tables(engine)
+    forget_tables(engine)
     async with engine.begin() as connection:
         await connection.execute(
             text(

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from typing_extensions import override
 
 from layerkit.repository import Repository
 from layerkit.sql import Database, SQLRepository
 from layerkit.testing.contracts import OpenRepository, ReadRaw, UnitOfWorkContract
-from tests.support.databases import fresh_database
+from tests.support.databases import fresh_database, new_tables
 from tests.support.entities import (
     Base,
     MappedItem,
@@ -35,12 +35,6 @@ def shared_postgres_url(postgres_server: str) -> Iterator[str]:
 def shared_mysql_url(mysql_server: str) -> Iterator[str]:
     with fresh_database(mysql_server) as url:
         yield url
-
-
-async def new_tables(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
 
 
 class TestSQLite(UnitOfWorkContract):
@@ -74,7 +68,7 @@ class TestSQLite(UnitOfWorkContract):
         @asynccontextmanager
         async def open_database(entity: type[Any]) -> AsyncIterator[Any]:
             async with Database(url) as database:
-                await new_tables(database.engine)
+                await new_tables(database.engine, Base.metadata)
                 yield Repository(database, entity)
 
         return open_database
@@ -101,7 +95,7 @@ class TestSessionFactoryOfOnesOwn(TestPostgreSQL):
         @asynccontextmanager
         async def open_sessions(entity: type[Any]) -> AsyncIterator[Any]:
             engine = create_async_engine(url)
-            await new_tables(engine)
+            await new_tables(engine, Base.metadata)
             yield SQLRepository(async_sessionmaker(engine), entity)
             await engine.dispose()
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import (
 
 from layerkit import ALL, NotSupportedError, Repository, field
 from layerkit.sql import Database, SQLRepository
+from tests.support.databases import new_tables
 
 
 class Base(DeclarativeBase):
@@ -43,9 +44,7 @@ class Animals(SQLRepository[Animal, int]):
 
 @pytest.fixture
 async def animals(database: Database) -> Animals:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(database.engine, Base.metadata)
     return Animals(database)
 
 

@@ -47,6 +47,7 @@ from layerkit.repository import (
 )
 from layerkit.sql import Database, UTCDateTime
 from layerkit.sql.forms import MYSQL
+from tests.support.databases import new_tables
 from tests.support.entities import MappedReading
 
 
@@ -591,9 +592,7 @@ async def test_a_sum_of_decimals_without_a_scale_is_read_as_it_is_found(
 async def test_what_a_server_refuses_for_another_reason_is_not_put_down_to_a_sum(
     database: Database,
 ) -> None:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(database.engine, Base.metadata)
     rows = Repository[Rounded, int](database, Rounded)
     await rows.create_many([{"id": 801, "mark": 1}, {"id": 802, "mark": 2}])
 

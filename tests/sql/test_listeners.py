@@ -7,6 +7,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from layerkit import ALL, NotSupportedError, Repository, field
 from layerkit.sql import Database
+from tests.support.databases import new_tables
 
 
 class Base(DeclarativeBase):
@@ -39,9 +40,7 @@ class Plain(Base):
 
 @pytest.fixture
 async def tables(engine: AsyncEngine) -> AsyncEngine:
-    async with engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(engine, Base.metadata)
     return engine
 
 

@@ -32,6 +32,7 @@ from layerkit.core.errors import UsageError
 from layerkit.repository import ALL, Inc, field
 from layerkit.sql import Database, SQLRepository, statements
 from layerkit.sql.loading import WATCHED
+from tests.support.databases import new_tables
 
 
 class Base(AsyncAttrs, DeclarativeBase):
@@ -79,9 +80,7 @@ Sessions = async_sessionmaker[AsyncSession]
 async def loading(url: str) -> AsyncIterator[Database]:
     """A user with two tokens."""
     async with Database(url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.drop_all)
-            await connection.run_sync(Base.metadata.create_all)
+        await new_tables(database.engine, Base.metadata)
         tokens = [Token(text="a"), Token(text="b")]
         await Users(database).create(User(name="Ada", bio="long", tokens=tokens))
         yield database

@@ -16,6 +16,7 @@ from sqlalchemy.orm import (
 
 from layerkit import ALL, Repository, ValidationError
 from layerkit.sql import Database
+from tests.support.databases import new_tables
 from tests.support.statements import sent
 
 
@@ -47,9 +48,7 @@ class Note(Base):
 
 @pytest.fixture
 async def crates(database: Database) -> Repository[Crate, int]:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(database.engine, Base.metadata)
     return Repository[Crate, int](database, Crate)
 
 

@@ -26,6 +26,7 @@ from layerkit.sql import (
     VersionMixin,
     unique_live,
 )
+from tests.support.databases import new_tables
 
 
 class Records(DeclarativeBase):
@@ -65,9 +66,7 @@ class Card(UUIDKeyMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Classes)
 
 async def fresh(database: Database) -> None:
     for base in (Records, Classes):
-        async with database.engine.begin() as connection:
-            await connection.run_sync(base.metadata.drop_all)
-            await connection.run_sync(base.metadata.create_all)
+        await new_tables(database.engine, base.metadata)
 
 
 def test_the_fields_of_mixins_are_typed() -> None:

@@ -40,6 +40,7 @@ from typing_extensions import override
 from layerkit.repository import ALL, Repository, adapter_for, field
 from layerkit.sql import Database, SQLRepository, UTCDateTime
 from layerkit.sql.compile import condition
+from tests.support.databases import new_tables
 
 
 class Colour(enum.Enum):
@@ -153,9 +154,7 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 async def table_of(database: Database, entity: type[Any]) -> Repository[Any, int]:
     """Return a repository of that class, its table empty."""
-    async with database.engine.begin() as connection:
-        await connection.run_sync(entity.metadata.drop_all)
-        await connection.run_sync(entity.metadata.create_all)
+    await new_tables(database.engine, entity.metadata)
     return Repository[Any, int](database, entity)
 
 

@@ -20,6 +20,7 @@ from layerkit import (
     UnitOfWorkError,
 )
 from layerkit.sql import Database
+from tests.support.databases import new_tables
 from tests.support.entities import Base, MappedItem
 from tests.support.library import Versioned
 from tests.support.servers import PostgresServer, find_postgres, unavailable
@@ -29,9 +30,7 @@ class Items(Repository[MappedItem, int]): ...
 
 
 async def filled(database: Database) -> Items:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(database.engine, Base.metadata)
     items = Items(database)
     await items.create_many([{"name": "a", "qty": 0}, {"name": "b", "qty": 0}])
     return items

@@ -1,6 +1,6 @@
 """Changes of loaded entities: written before reads, and checked like any update."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from layerkit.core.errors import (
 from layerkit.repository import ALL, MemoryDatabase, Repository, field
 from layerkit.sql import Database
 from tests.support.authors import Authors, Sessions
+from tests.support.databases import new_tables
 from tests.support.library import Author, Book, Loan, Versioned
 
 
@@ -49,13 +50,9 @@ class Sheet(Base):
 
 
 @pytest.fixture
-async def sheets(database: Database) -> AsyncIterator[Repository[Sheet, int]]:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
-    yield Repository[Sheet, int](database, Sheet)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
+async def sheets(database: Database) -> Repository[Sheet, int]:
+    await new_tables(database.engine, Base.metadata)
+    return Repository[Sheet, int](database, Sheet)
 
 
 # Written before other statements

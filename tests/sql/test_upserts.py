@@ -14,6 +14,7 @@ from layerkit import ALL, AlreadyExistsError, Inc, NotSupportedError, Repository
 from layerkit.repository import UniqueRule, Upsert, adapter_for
 from layerkit.sql import Database, MappedAdapter
 from layerkit.sql.upserts import Upserts
+from tests.support.databases import new_tables
 from tests.support.entities import Base, MappedRecord
 
 CODE = adapter_for(MappedRecord).unique[0]
@@ -157,9 +158,7 @@ async def test_an_upsert_that_adds_starts_from_the_default_of_the_column(
     url: str,
 ) -> None:
     async with Database(url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(Counters.metadata.drop_all)
-            await connection.run_sync(Counters.metadata.create_all)
+        await new_tables(database.engine, Counters.metadata)
         counters = Repository[Counter, int](database, Counter)
         names = ("plain", "scalar", "called", "served", "quoted", "cents")
         hit: dict[str, Any] = {"name": "a"} | dict.fromkeys(names, Inc(2))
@@ -218,9 +217,7 @@ async def test_a_lock_on_sqlite_is_one_on_everything(sqlite: Database) -> None:
 async def test_locked_rows_are_waited_for_or_left_out(database: Database) -> None:
     if database.engine.dialect.name == "sqlite":
         return  # see above
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(database.engine, Base.metadata)
     records = Repository[MappedRecord, int](database, MappedRecord)
     await records.create_many([{"code": "a"}, {"code": "b"}])
 

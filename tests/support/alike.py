@@ -9,6 +9,7 @@ from sqlalchemy.orm import DeclarativeBase
 from layerkit.core.errors import AppException
 from layerkit.repository import Home, MemoryDatabase, Repository
 from layerkit.sql import Database
+from tests.support.databases import new_tables
 
 Answer: TypeAlias = object
 Script: TypeAlias = Callable[["Play"], Awaitable[None]]
@@ -72,10 +73,7 @@ async def alike(url: str, base: type[DeclarativeBase], script: Script) -> list[A
 
 @asynccontextmanager
 async def made(url: str, base: type[DeclarativeBase]) -> AsyncIterator[Database]:
+    """Open a database with the tables of *base*, empty."""
     async with Database(url) as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(base.metadata.drop_all)
-            await connection.run_sync(base.metadata.create_all)
+        await new_tables(database.engine, base.metadata)
         yield database
-        async with database.engine.begin() as connection:
-            await connection.run_sync(base.metadata.drop_all)

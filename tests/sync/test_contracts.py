@@ -23,7 +23,7 @@ from typing_extensions import override
 from layerkit.repository import Repository
 from layerkit.sync import run
 from layerkit.testing.contracts import OpenRepository, ReadRaw, UnitOfWorkContract
-from tests.support.databases import fresh_database
+from tests.support.databases import fresh_database, new_tables_in_sync
 from tests.support.entities import (
     Base,
     MappedItem,
@@ -116,8 +116,7 @@ class TestSQLite(DrivenBySyncCode):
         @asynccontextmanager
         async def open_sessions(entity: type[Any]) -> AsyncIterator[Any]:
             engine = make_engine(url)
-            Base.metadata.drop_all(engine)
-            Base.metadata.create_all(engine)
+            new_tables_in_sync(engine, Base.metadata)
             yield Repository(sessionmaker(engine), entity)
             engine.dispose()
 

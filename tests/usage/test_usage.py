@@ -34,6 +34,7 @@ from layerkit.testing.contracts import (
     OpenRepository,
     RepositoryContract,
 )
+from tests.support.databases import new_tables
 from tests.support.entities import MappedItem, MappedRecord, MappedSale, MappedSeat
 from tests.usage.shop import (
     Base,
@@ -239,9 +240,7 @@ class MineRepository(Repository[Any, Any]):
 @asynccontextmanager
 async def open_mine(path: Path, entity: type[Any]) -> AsyncIterator[Any]:
     async with Database(f"sqlite:///{path / 'mine.db'}") as database:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(MappedItem.metadata.drop_all)
-            await connection.run_sync(MappedItem.metadata.create_all)
+        await new_tables(database.engine, MappedItem.metadata)
         yield MineRepository(database, entity)
 
 
