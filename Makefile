@@ -22,7 +22,7 @@ demo: $(READY)  ## serve an example: PORT=, EXAMPLE=; CHECK=1 acts as its client
 	$(PY) examples/demo.py
 
 test: $(READY)  ## run the tests with the coverage gate; ARGS= goes to pytest
-	$(PY) -m pytest --cov -n auto --dist loadfile $(ARGS)
+	$(PY) -m pytest --cov -n auto --dist loadscope $(ARGS)
 
 check: $(READY)  ## run everything that must pass before a change lands
 	$(PY) -m ruff format --check
@@ -51,7 +51,7 @@ lowest:  ## run the tests on the oldest dependencies that pyproject.toml admits
 	.venv-lowest/bin/python -m pip install -q -r requirements/lowest.txt $$(.venv-lowest/bin/python .ci/lowest.py)
 	.venv-lowest/bin/python -m pip check
 	.venv-lowest/bin/python -m pip freeze --exclude-editable | paste -sd " " -
-	.venv-lowest/bin/python -m pytest -n auto --dist loadfile $(ARGS)
+	.venv-lowest/bin/python -m pytest -n auto --dist loadscope $(ARGS)
 
 docs: $(READY)  ## build the docs into docs/_build, warnings as errors
 	$(PY) -m sphinx -n -W --keep-going -q docs docs/_build

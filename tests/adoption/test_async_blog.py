@@ -14,6 +14,8 @@ from tests.adoption.async_blog.before.main import create_app as blog_before
 from tests.adoption.clients import Watched, calling, count
 from tests.support.databases import fresh_database
 
+pytestmark = pytest.mark.unmeasured
+
 BLOGS = {"before": blog_before, "after": blog_after}
 ACME, GLOBEX = {"X-Tenant": "acme"}, {"X-Tenant": "globex"}
 TOGETHER = 8

@@ -15,6 +15,8 @@ from tests.adoption.sync_shop.security import TOKEN
 from tests.examples.serving import listening
 from tests.support.databases import fresh_database
 
+pytestmark = pytest.mark.unmeasured
+
 SHOPS = {"before": shop_before, "after": shop_after}
 STAFF = {"X-Token": TOKEN}
 TOGETHER = 8

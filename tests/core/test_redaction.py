@@ -285,6 +285,7 @@ ROUNDS = 30
 BETWEEN = 6  # four times the text take code that is linear 4 times as long, or 16
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("part", ADVERSARIAL)
 def test_four_times_the_text_take_four_times_the_time(part: str) -> None:
     short, long = (part * (size // len(part)) for size in (15_000, 60_000))

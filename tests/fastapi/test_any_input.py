@@ -34,8 +34,11 @@ from layerkit.fastapi import (
     listing,
 )
 from layerkit.sql import Database, UTCDateTime
+from tests.support.profiles import examples
 
-EXAMPLES = 400
+pytestmark = pytest.mark.unmeasured
+
+EXAMPLES = examples(150, full=400)
 
 
 class Base(DeclarativeBase): ...

@@ -82,12 +82,16 @@ class PydanticItem(BaseModel):
     id: int | None = None
 
 
+@pytest.mark.unmeasured
 class TestPydanticModelsInRedis(TestDataclassesInRedis):
     decode_responses: ClassVar[bool] = True
+    examples: ClassVar[int] = 8
     entity: ClassVar[type[Any]] = PydanticItem
 
 
+@pytest.mark.unmeasured
 class TestMappedClassesInRedis(TestDataclassesInRedis):
+    examples: ClassVar[int] = 8
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat

@@ -26,7 +26,6 @@ async def open_in_memory(entity: type[Any]) -> AsyncIterator[Any]:
 
 
 class TestDataclassesInMemory(UnitOfWorkContract):
-    examples: ClassVar[int] = 60  # memory is fast
     reading: ClassVar[type[Any] | None] = Reading
 
     @pytest.fixture
@@ -42,6 +41,7 @@ class PydanticItem(BaseModel):
     id: int | None = None
 
 
+@pytest.mark.unmeasured
 class TestPydanticModelsInMemory(TestDataclassesInMemory):
     entity: ClassVar[type[Any]] = PydanticItem
 
@@ -54,10 +54,13 @@ class SlottedItem:
     id: int | None = None
 
 
+@pytest.mark.unmeasured
 class TestSlottedDataclassesInMemory(TestDataclassesInMemory):
+    examples: ClassVar[int] = 60  # memory is fast
     entity: ClassVar[type[Any]] = SlottedItem
 
 
+@pytest.mark.unmeasured
 class TestMappedClassesInMemory(TestDataclassesInMemory):
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord

@@ -143,6 +143,7 @@ def sqlite_oracle() -> Iterator[Oracle]:
     oracle.close()
 
 
+@pytest.mark.unmeasured
 @pytest.mark.defect("R4")
 @pytest.mark.defect("R17")
 @pytest.mark.defect("R21")
@@ -174,6 +175,7 @@ def mysql_oracle(mysql_url: str) -> Iterator[Oracle]:
     oracle.close()
 
 
+@pytest.mark.unmeasured
 def test_memory_and_postgresql_agree(postgres_oracle: Oracle) -> None:
     @given(values=rows, where=specifications, order_by=orders)
     def agree(
@@ -188,6 +190,7 @@ def test_memory_and_postgresql_agree(postgres_oracle: Oracle) -> None:
     agree()
 
 
+@pytest.mark.unmeasured
 def test_memory_and_mariadb_agree(mysql_oracle: Oracle) -> None:
     @given(values=rows, where=exact)
     def agree(values: list[dict[str, Any]], where: Specification) -> None:

@@ -116,6 +116,7 @@ def test_all_is_neutral_to_and() -> None:
     assert ALL & ALL == ALL
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("combine", [operator.and_, operator.or_])
 def test_filters_are_combined_flat(
     combine: Callable[[Specification, Specification], Specification],

@@ -18,6 +18,8 @@ from tests.sql.conftest import make_tables
 from tests.support.authors import Authors, Sessions, names
 from tests.support.library import Author
 
+pytestmark = pytest.mark.unmeasured
+
 Round: TypeAlias = Callable[[int], Coroutine[Any, Any, None]]
 
 

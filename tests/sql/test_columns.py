@@ -115,6 +115,7 @@ async def names(home: Home, where: Specification, *order: Any) -> str:
     return "".join(sample.name for sample in found)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.defect("R23", "R24")
 @pytest.mark.parametrize("by", ["id", "is_open", "price", "weight", "text"])
 async def test_pages_and_streams_go_by_columns_of_every_kind(

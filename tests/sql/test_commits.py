@@ -153,6 +153,7 @@ async def test_a_commit_that_fails_late_is_translated_and_runs_no_hook(
     await engine.dispose()
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("turns", range(0, 40, 3))
 async def test_a_cancelled_unit_is_stored_with_its_hooks_or_not_at_all(
     engine: AsyncEngine, sessions: Sessions, turns: int

@@ -74,7 +74,10 @@ class TestSQLite(UnitOfWorkContract):
         return open_database
 
 
+@pytest.mark.unmeasured
 class TestPostgreSQL(TestSQLite):
+    examples: ClassVar[int] = 8
+
     @pytest.fixture
     @override
     def url(self, shared_postgres_url: str) -> str:
@@ -82,6 +85,8 @@ class TestPostgreSQL(TestSQLite):
 
 
 class TestMariaDB(TestSQLite):
+    examples: ClassVar[int] = 8
+
     @pytest.fixture
     @override
     def url(self, shared_mysql_url: str) -> str:

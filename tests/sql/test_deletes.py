@@ -19,6 +19,7 @@ from layerkit.core.errors import ConflictError, UsageError
 from layerkit.repository import ALL, Repository, field
 from layerkit.sql import Database, SQLRepository, statements
 from tests.support.alike import made
+from tests.support.profiles import on_servers
 
 Loaded = str
 Outcome = str
@@ -86,11 +87,14 @@ def outcome(kind: str, nullable: bool, ondelete: str | None, loaded: Loaded) -> 
     return "null" if nullable and nulls else "refused"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("nullable", "ondelete"), KEYS)
+@pytest.mark.unmeasured
+@pytest.mark.parametrize(
+    ("url", "kind", "key"), on_servers(KINDS, KEYS), indirect=["url"], ids=str
+)
 async def test_a_delete_does_what_the_mapping_and_the_tables_say(
-    url: str, kind: str, nullable: bool, ondelete: str | None
+    url: str, kind: str, key: tuple[bool, str | None]
 ) -> None:
+    nullable, ondelete = key
     parent_class, child_class = family(kind, nullable, ondelete)
     is_listed = hasattr(parent_class, "children")
 

@@ -26,6 +26,8 @@ from tests.support.authors import (
 )
 from tests.support.library import Book
 
+pytestmark = pytest.mark.unmeasured
+
 # R8: one flow of control
 
 

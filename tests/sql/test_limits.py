@@ -192,6 +192,7 @@ _KEPT: list[tuple[str, Any, Any]] = [
 ]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("name", "value", "kept"),
     _KEPT,

@@ -133,6 +133,7 @@ VERBS: list[Verb] = [by_get, by_find, by_update, by_upsert, by_own_select, by_lo
 # Nothing of ours stays on objects
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("is_loaded_before", [True, False])
 async def test_what_a_verb_has_read_loads_as_the_mapping_says_on_a_callers_session(
@@ -406,6 +407,7 @@ CREATING = [
 ]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("verb", CREATING)
 @pytest.mark.parametrize("in_unit", [True, False])
 async def test_what_the_mapping_loads_eagerly_is_there_after_each_verb(

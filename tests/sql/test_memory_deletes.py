@@ -10,17 +10,22 @@ from layerkit.repository import ALL, field
 from layerkit.sql import VersionMixin
 from tests.sql.test_deletes import KEYS, KINDS, VERBS, family
 from tests.support.alike import Play, alike
+from tests.support.profiles import on_servers
 
 # Deleting what is referred to
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
-    ("nullable", "ondelete"), [*KEYS, (False, "SET NULL"), (True, "NO ACTION")]
+    ("url", "kind", "key"),
+    on_servers(KINDS, [*KEYS, (False, "SET NULL"), (True, "NO ACTION")]),
+    indirect=["url"],
+    ids=str,
 )
 async def test_a_delete_leaves_the_rows_and_errors_that_databases_leave(
-    url: str, kind: str, nullable: bool, ondelete: str | None
+    url: str, kind: str, key: tuple[bool, str | None]
 ) -> None:
+    nullable, ondelete = key
     if url.startswith("mysql") and (nullable, ondelete) == (False, "SET NULL"):
         pytest.skip("MariaDB refuses the table")
     parent_class, child_class = family(kind, nullable, ondelete)
@@ -226,6 +231,7 @@ class Note(Shapes):
 EVERYTHING = (Blog, Post, Comment, Banner, Label, Tagging, Note)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("entity", [Blog, Post, Label, Banner, Comment])
 async def test_a_delete_goes_on_over_any_number_of_classes(

@@ -9,10 +9,17 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from layerkit.core.errors import AlreadyExistsError
 from layerkit.repository import ALL, Inc, field
 from tests.support.alike import Play, alike
+from tests.support.profiles import on_servers
 
 
-@pytest.mark.parametrize("verb", ["update", "update_where", "attribute"])
-@pytest.mark.parametrize("onupdate", [None, "CASCADE", "SET NULL", "RESTRICT"])
+@pytest.mark.parametrize(
+    ("url", "onupdate", "verb"),
+    on_servers(
+        [None, "CASCADE", "SET NULL", "RESTRICT"],
+        ["update", "update_where", "attribute"],
+    ),
+    indirect=["url"],
+)
 async def test_what_refers_to_a_value_that_changes_goes_by_on_update(
     url: str, onupdate: str | None, verb: str
 ) -> None:

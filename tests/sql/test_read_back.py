@@ -207,6 +207,7 @@ async def walked(rows: Repository[Any, int], order: Any) -> list[int]:
     return seen
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", _KINDS)
 async def test_a_value_of_any_column_finds_its_own_row(
     database: Database, name: str
@@ -219,6 +220,7 @@ async def test_a_value_of_any_column_finds_its_own_row(
     await check_guards(rows, "value")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "name", [c.key for c in Stamped.__table__.columns if c.key not in ("id", "n")]
 )

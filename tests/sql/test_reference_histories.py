@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
@@ -15,6 +16,7 @@ from layerkit.repository import ALL, Home, MemoryDatabase, Repository, field
 from layerkit.sql import Database
 from layerkit.testing.contracts.entities import Capabilities
 from layerkit.testing.contracts.machine import Failed, Machine
+from tests.support.profiles import examples
 
 
 class Base(DeclarativeBase):
@@ -219,11 +221,12 @@ class FamilyMachine(Machine):
             super().teardown()
 
 
+@pytest.mark.unmeasured
 def test_memory_and_sqlite_go_through_the_same_histories() -> None:
     run_state_machine_as_test(
         FamilyMachine,
         settings=settings(
-            max_examples=60,
+            max_examples=examples(30, full=300),
             stateful_step_count=20,
             phases=[
                 Phase.reuse,

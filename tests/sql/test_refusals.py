@@ -128,6 +128,7 @@ async def in_a_units_run(authors: Authors, work: Work) -> None:
 PLACES = [in_a_unit, in_an_inner_unit, in_a_savepoint, in_a_service, in_a_units_run]
 
 
+@pytest.mark.unmeasured
 async def test_no_error_of_a_driver_leaves_a_unit(
     engine: AsyncEngine, authors: Authors
 ) -> None:

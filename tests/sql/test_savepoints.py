@@ -125,6 +125,7 @@ async def test_a_transaction_that_the_caller_ends_inside_a_savepoint_is_reported
                 await session.rollback()
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("turns", range(0, 40, 3))
 async def test_a_cancelled_savepoint_leaves_a_unit_that_can_go_on(
     engine: AsyncEngine, sessions: Sessions, turns: int

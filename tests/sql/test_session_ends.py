@@ -59,6 +59,7 @@ async def test_hooks_inside_a_savepoint_of_the_callers_go_with_it(
         assert await names(session.bind) == ["kept"]  # type: ignore[arg-type] # an engine
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("how", ["commit", "rollback", "close"])
 @pytest.mark.parametrize("whose", ["ours", "theirs"])
 async def test_a_session_that_is_ended_inside_a_unit_dooms_it(

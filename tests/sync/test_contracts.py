@@ -37,6 +37,7 @@ from tests.support.entities import (
 class DrivenBySyncCode(UnitOfWorkContract):
     """Have every test of the contract as a plain function that drives it."""
 
+    examples: ClassVar[int] = 8
     entity: ClassVar[type[Any]] = MappedItem
     record: ClassVar[type[Any]] = MappedRecord
     seat: ClassVar[type[Any]] = MappedSeat
@@ -136,6 +137,7 @@ def shared_mysql_url(mysql_server: str) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.unmeasured
 class TestPsycopg(TestSQLite):
     known_failures: ClassVar[Mapping[str, str]] = {}
 

@@ -59,6 +59,7 @@ def certify(
     )
 
 
+@pytest.mark.unmeasured
 def test_a_backend_passes_with_one_fixture(pytester: pytest.Pytester) -> None:
     result = certify(pytester)
 
@@ -198,6 +199,7 @@ def test_a_broken_backend_fails_by_a_test_that_names_the_fault(
     result.stdout.fnmatch_lines([f"FAILED *{named_by}*"])
 
 
+@pytest.mark.unmeasured
 def test_random_histories_find_a_broken_backend(pytester: pytest.Pytester) -> None:
     code, _ = FAULTS["off-by-one page"]
     result = certify(pytester, code, "-k", "test_random_histories_end")
@@ -205,6 +207,7 @@ def test_random_histories_find_a_broken_backend(pytester: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["*the backend says*the reference*"])
 
 
+@pytest.mark.unmeasured
 def test_random_histories_leave_out_what_a_backend_lacks(
     pytester: pytest.Pytester,
 ) -> None:

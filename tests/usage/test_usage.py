@@ -244,6 +244,7 @@ async def open_mine(path: Path, entity: type[Any]) -> AsyncIterator[Any]:
         yield MineRepository(database, entity)
 
 
+@pytest.mark.unmeasured
 class TestMine(RepositoryContract):
     """Certify a backend of one's own; this one has no transactions to offer."""
 
