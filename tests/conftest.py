@@ -6,10 +6,9 @@ LAYERKIT_TEST_POSTGRES_URL, LAYERKIT_TEST_REDIS_URL, LAYERKIT_TEST_MYSQL_URL.
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from coverage import Coverage
 from hypothesis import settings
 
 import tests.support.defects  # noqa: F401 - marks tests of the contracts
@@ -35,21 +34,6 @@ def pytest_collection_modifyitems(
         out = [i for i in items if "mysql_server" in getattr(i, "fixturenames", ())]
         items[:] = [item for item in items if item not in set(out)]
         config.hook.pytest_deselected(items=out)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure no coverage in a test marked `unmeasured`, which takes half as long."""
-    stopped: list[Coverage] = []
-    if item.get_closest_marker("unmeasured") is not None:
-        while measured := Coverage.current():  # a worker of xdist has two
-            measured.stop()
-            stopped.append(measured)
-    try:
-        return (yield)
-    finally:
-        for measured in reversed(stopped):
-            measured.start()
 
 
 def pytest_report_header() -> str:
