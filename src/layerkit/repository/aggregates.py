@@ -166,8 +166,9 @@ def checked(adapter: EntityAdapter[Any], wanted: Aggregation) -> Aggregation:
         UsageError: An unknown field, or one that homes would answer each in its way.
     """
     for name in wanted.by:
-        kind = adapter.info(name).kind or object
-        if not issubclass(kind, Enum):
+        info = adapter.info(name)
+        kind = info.kind or object
+        if not issubclass(kind, Enum) and info.limits.choices is None:
             adapter.check_order(name)
         if issubclass(kind, float):
             _refuse_field(adapter, name, "is rounded by databases: group by another")

@@ -86,11 +86,14 @@ class FieldInfo:
     def is_ordered(self) -> bool:
         """True where every backend sorts the values alike, or their class is open.
 
-        A member of an Enum goes by its name on one server and by its place on another.
+        A member of an Enum goes by its name on one server and by its place on another,
+        be it of a class or one of a column's texts.
         """
         kind = self.kind
         if kind is None:
             return True
+        if self.limits.choices is not None:
+            return False
         is_mixed = issubclass(kind, Mapping | list | Set | Enum)
         return not is_mixed and any("__lt__" in vars(c) for c in kind.__mro__[:-1])
 
@@ -218,4 +221,6 @@ def type_name(info: FieldInfo) -> str:
         return "datetime with a time zone"
     if info.kind in _WITH_INFINITY:
         return f"finite {info.kind.__name__}"
+    if info.limits.choices is not None:
+        return "str of an Enum"
     return "anything" if info.kind is None else info.kind.__name__

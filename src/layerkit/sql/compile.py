@@ -18,11 +18,13 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
+    Enum,
     Float,
     Integer,
     LargeBinary,
     Numeric,
     String,
+    Text,
     TypeDecorator,
     Uuid,
     and_,
@@ -62,6 +64,7 @@ _MOST: Final = Decimal(10**66)
 """More than any decimal of MariaDB and MySQL, which take longer ones for floats."""
 
 _WIDER: Final = ((2**31, Integer), (_BIG_INTEGER, BigInteger))
+_EQUALITY: Final = frozenset({"eq", "ne", "in"})
 _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": operator_of.eq,
     "ne": operator_of.ne,
@@ -129,12 +132,28 @@ def ordering(
             rank = column.is_(None)
             terms.append(rank.desc() if order.nulls_first else rank.asc())
         form = form_of(column, dialect)
-        term = column if form is None else form.read
+        term = _as_text(column, dialect) if form is None else form.read
         terms.append(term.desc() if order.descending else term.asc())
     return terms
 
 
 def _comparison(
+    column: Any, operator: Operator, value: Any, dialect: str
+) -> ColumnElement[bool]:
+    """Compare *column*, an Enum of texts with none that is not among them."""
+    result: ColumnElement[bool]
+    texts = _texts(column, dialect) if operator in _EQUALITY else None
+    if texts is not None:
+        given = value if operator == "in" else (value,)
+        known = tuple(text for text in given if text in texts)
+        if given and not known:  # which is no row; of a null it is unknown
+            result = column == column if operator == "ne" else column != column  # noqa: PLR0124 - SQL's
+            return result
+        value = known if operator == "in" else value
+    return _compared(column, operator, value, dialect)
+
+
+def _compared(
     column: Any, operator: Operator, value: Any, dialect: str
 ) -> ColumnElement[bool]:
     result: ColumnElement[bool]
@@ -160,7 +179,10 @@ def _comparison(
                 result &= cast(column, LargeBinary) == _bytes(value, column)
             result = result if operator == "eq" else not_(result)
         case "lt" | "le" | "gt" | "ge":
-            result = _OF_VALUES[operator](column, sent)
+            subject = _as_text(column, dialect)
+            if subject is not column:  # the key, which a stream goes by
+                sent = cast(literal(value, column.type), Text)
+            result = _OF_VALUES[operator](subject, sent)
         case _:
             result = _search(column, operator, value, dialect)
     return result
@@ -202,6 +224,30 @@ def _with_ends(
         return not_(there)
     is_all = operator == ("le" if is_last else "ge")
     return or_(there, not_(there)) if is_all else and_(there, not_(there))
+
+
+def _texts(column: Any, dialect: str) -> Sequence[str] | None:
+    """Return the only texts that an Enum without a class is compared with."""
+    if isinstance(column.type, TypeDecorator):
+        return None
+    kind = plain_type(column.type, dialect)
+    if not isinstance(kind, Enum) or kind.enum_class is not None:
+        return None
+    return kind.enums if kind.validate_strings or _is_native(kind, dialect) else None
+
+
+def _is_native(kind: TypeEngine[Any], dialect: str) -> bool:
+    """Tell whether a server has a type of its own for *kind*, an Enum.
+
+    That type sorts by the place of a member, and PostgreSQL's is not searched.
+    """
+    return isinstance(kind, Enum) and kind.native_enum and dialect != "sqlite"
+
+
+def _as_text(column: Any, dialect: str) -> Any:
+    """Return *column*, or the text of it where it is an Enum of the server's own."""
+    is_native = _is_native(plain_type(column.type, dialect), dialect)
+    return cast(column, Text) if is_native else column
 
 
 def _as_read(
@@ -255,7 +301,9 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
 def is_sent_whole(column: Any, value: Any, dialect: str) -> bool:
     """Tell whether ``column = value`` means just *value*, without more care."""
     is_plain = form_of(column, dialect) is None
-    is_same = is_plain and not _folds(column, value, dialect)
+    texts = _texts(column, dialect)
+    is_known = texts is None or value in texts
+    is_same = is_plain and is_known and not _folds(column, value, dialect)
     return is_same and _sent(column, value, dialect) is value
 
 
@@ -272,7 +320,7 @@ def _search(
     found: ColumnElement[bool]
     subject: Any
     # What is stored is searched: a type of the user's own knows no pieces of values.
-    column = type_coerce(column, String)
+    column = type_coerce(_as_text(column, dialect), String)
     folds = operator.startswith("i")
     place = operator.removeprefix("i")
     if not text:
