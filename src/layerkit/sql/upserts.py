@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.dml import Insert
 
-from layerkit.core.errors import NotSupportedError
+from layerkit.core.errors import AlreadyExistsError, NotSupportedError
 from layerkit.repository import Inc, Specification, UniqueRule, Upsert
 from layerkit.repository.evaluate import matches
 from layerkit.sql.entities import MappedAdapter
@@ -152,7 +152,11 @@ async def all_settled(
     rule: UniqueRule,
     where: Specification,
 ) -> bool:
-    """Make sure that all are stored; look again at those that seem not to be."""
+    """Make sure that all are stored; look again at those that seem not to be.
+
+    Raises:
+        AlreadyExistsError: As for ``settle``.
+    """
     queries = objects.queries
     columns = [queries.attributes[n] for n in (*rule.fields, *items[0].changes)]
     rows = [objects.adapter.inserted(item.entity) for item in items]
@@ -162,11 +166,16 @@ async def all_settled(
     )
     seen = where if rule.where is None else where & rule.where
     statement = select(*columns).where(held, queries.condition(seen))
-    found = {tuple(row) for row in await objects.session.execute(statement)}
+    width = len(rule.fields)
+    found = {  # what else a row holds may have no hash, as JSON
+        tuple(row[:width]): tuple(row[width:])
+        for row in await objects.session.execute(statement)
+    }
     for item, row in zip(items, rows, strict=True):
-        wanted = *(row[name] for name in rule.fields), *item.changes.values()
-        is_stored = wanted in found
-        if not is_stored and await settle(objects, item, rule, where) is None:
+        stored = found.get(tuple(row[name] for name in rule.fields))
+        if stored == tuple(item.changes.values()):
+            continue
+        if await settle(objects, item, rule, where, is_last=False) is None:
             return False
     return True
 
@@ -178,6 +187,7 @@ async def settle(
     where: Specification,
     *,
     is_changed: bool = False,
+    is_last: bool = True,
 ) -> T | None:
     """Make sure that the entity of an upsert that returns nothing is stored.
 
@@ -190,6 +200,11 @@ async def settle(
         rule: What decides whether it is there already.
         where: Which of those that are there may be changed.
         is_changed: True where the statement has surely changed a row.
+        is_last: False where the statement has gone on to others, which may have given
+            free what was in the way of this one.
+
+    Raises:
+        AlreadyExistsError: One after it has.
     """
     adapter, queries = objects.adapter, objects.queries
     held = adapter.inserted(item.entity)
@@ -198,6 +213,8 @@ async def settle(
     stored = (await objects.read(found, "wait")).one_or_none()
     if stored is None:
         await objects.session.execute(insert(adapter.entity).values(held))
+        if not is_last:  # each is stored before the next, as by other databases
+            raise AlreadyExistsError(fields=_may_be_taken(adapter, held, rule))
         return (await objects.read(found)).one_or_none()
     if not matches(where, adapter.values(stored)):
         return None
@@ -211,6 +228,15 @@ async def settle(
     if not is_changed and any(getattr(stored, n) != v for n, v in wanted.items()):
         return (await objects.change(found, item.changes))[0]
     return stored
+
+
+def _may_be_taken(
+    adapter: MappedAdapter[Any], held: Mapping[str, Any], meant: UniqueRule
+) -> Iterator[str]:
+    """Yield the fields of other unique rules than *meant* that *held* has values of."""
+    for rule in adapter.unique:
+        if rule != meant and None not in map(held.get, rule.fields):
+            yield from rule.fields
 
 
 def adds(item: Upsert[Any]) -> bool:
