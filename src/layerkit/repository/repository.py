@@ -374,7 +374,12 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 found = await self._backend.find(
                     seen & among(self._adapter, chunk), orders, 0, len(chunk)
                 )
-                by_key |= {place(entity, orders): entity for entity in found}
+                read = {place(entity, orders): entity for entity in found}
+                by_key |= read
+                if not read.keys() <= set(chunk):  # the home spells some otherwise
+                    for key in set(chunk) - read.keys():
+                        entity = await self._backend.get(key, seen)
+                        by_key |= {} if entity is None else {key: entity}
             return [by_key[key] for key in keys if key in by_key]
 
         return await self._tracked("get_many", work)

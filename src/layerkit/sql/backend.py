@@ -194,6 +194,7 @@ class SQLBackend(Backend[T], Generic[T]):
             raise AlreadyExistsError(fields=self.adapter.key)
         session.add(entity)
         await self._flush_whole([entity])
+        await self._objects.read_key(entity)
         self._objects.expire_rounded(entity)
         return entity
 
@@ -234,6 +235,9 @@ class SQLBackend(Backend[T], Generic[T]):
         else:
             session.add_all(entities)
             await self._flush_whole(entities)
+        for entity in entities:
+            await self._objects.read_key(entity)
+            self._objects.expire_rounded(entity)
         return list(entities)
 
     @override

@@ -32,6 +32,7 @@ from layerkit.sql.defaults import (
     may_not_fit,
     value_of,
 )
+from layerkit.sql.forms import form_of
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
 from layerkit.sql.references import cascade_rules, foreign_key_rules
@@ -117,8 +118,16 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
         Raises:
             NotSupportedError: A column has times of day with a zone, and only
-                PostgreSQL has such.
+                PostgreSQL has such; or the key is a float that a server keeps in four
+                bytes.
         """
+        for name in self.key:
+            is_float = self.fields[name].kind is float
+            if is_float and form_of(self.columns[name], dialect_of(self.mapper).name):
+                raise NotSupportedError(
+                    f"{self.name}.{name} is a key of floats of four bytes, which are "
+                    "read otherwise than they are compared: use Double()"
+                )
         if self._zoned and dialect_of(self.mapper).name != "postgresql":
             raise NotSupportedError(
                 f"{self.name}.{self._zoned} has a time of day with a zone, which "

@@ -8,11 +8,15 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Dialect, ScalarResult, Select
+from sqlalchemy import Dialect, ScalarResult, Select, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.attributes import flag_modified, instance_state
+from sqlalchemy.orm.attributes import (
+    flag_modified,
+    instance_state,
+    set_committed_value,
+)
 
 from layerkit.core.errors import NotSupportedError, ValidationError
 from layerkit.repository import Inc, KeyTuple, Lock
@@ -139,11 +143,32 @@ class Objects(Generic[T]):
         names = [
             name
             for name, is_rounded in self._rounded.items()
-            if held.get(name) is not None and is_rounded(held[name])
+            if name not in self.adapter.key  # by which it is read again
+            and held.get(name) is not None
+            and is_rounded(held[name])
         ]
         if names:
             session.expire(entity, names)
             session.info[EXPIRED].add(instance_state(entity))
+
+    async def read_key(self, entity: T) -> None:
+        """Let a new *entity* go by its key as it is read: PostgreSQL's CHAR has blanks.
+
+        Else the session would hold another object of the same row beside it.
+        """
+        names, rounded = self.adapter.key, self._rounded
+        given = tuple(getattr(entity, name) for name in names)
+        pairs = zip(names, given, strict=True)
+        if not any(name in rounded and rounded[name](value) for name, value in pairs):
+            return
+        statement = select(*self.queries.key).where(self.queries.has_key(given))
+        found = (await self.session.execute(statement)).one_or_none()
+        if found is None or tuple(found) == given:
+            return
+        for name, value in zip(names, found, strict=True):
+            set_committed_value(entity, name, value)
+        session = self.session.sync_session
+        session._register_persistent({instance_state(entity)})  # noqa: SLF001 - what a flush that moves a key calls; it has no public name
 
     async def remove(self, found: Select[T]) -> int:
         """Delete each object that *found* finds, and return how many.

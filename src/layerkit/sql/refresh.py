@@ -97,21 +97,22 @@ async def load_along(
             lacking.setdefault(mapper, {})[state.identity or ()] = entity
     for mapper, by_key in lacking.items():
         reading = select(mapper.class_).options(*options)
-        for meant in _parts(mapper, list(by_key)):
-            (await session.scalars(reading.where(meant))).unique().all()
+        for keys in _parts(list(by_key)):
+            meant = reading.where(_among(mapper, keys))
+            (await session.scalars(meant)).unique().all()
 
 
-def _parts(
-    mapper: Mapper[Any], keys: Sequence[tuple[Any, ...]]
-) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that rows have one of *keys*, so many at once."""
+def _parts(keys: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Yield *keys*, so many at once."""
     for start in range(0, len(keys), _AT_ONCE):
-        yield or_(
-            *(
-                and_(*(c == v for c, v in zip(mapper.primary_key, key, strict=True)))
-                for key in keys[start : start + _AT_ONCE]
-            )
-        )
+        yield keys[start : start + _AT_ONCE]
+
+
+def _among(mapper: Mapper[Any], keys: Sequence[tuple[Any, ...]]) -> ColumnElement[bool]:
+    """Return the condition that a row has one of *keys*."""
+    columns = mapper.primary_key
+    pairs = (zip(columns, key, strict=True) for key in keys)
+    return or_(*(and_(*(column == value for column, value in one)) for one in pairs))
 
 
 async def _refresh(
@@ -120,15 +121,27 @@ async def _refresh(
     """Read *names* of the entities in *by_key*, and take out what is found."""
     width = len(mapper.primary_key)
     columns = [getattr(mapper.class_, name) for name in names]
-    for meant in _parts(mapper, list(by_key)):
-        statement = select(*mapper.primary_key, *columns).where(meant)
-        for row in await session.execute(statement):
+    reading = select(*mapper.primary_key, *columns)
+    for keys in _parts(list(by_key)):
+        is_strange = False
+        for row in await session.execute(reading.where(_among(mapper, keys))):
             entity = by_key.pop(tuple(row[:width]), None)
-            for name, value in zip(names, row[width:], strict=True):
-                set_committed_value(entity, name, value)
-            state = instance_state(entity)
-            # Types that track changes inside a value, MutableDict say, take it in here.
-            state.manager.dispatch.refresh(state, None, names)
+            is_strange = is_strange or entity is None
+            if entity is not None:
+                _take_in(entity, names, row[width:])
+        for key in keys if is_strange else ():  # read otherwise than it was given
+            if key in by_key:
+                found = await session.execute(reading.where(_among(mapper, [key])))
+                for row in found:
+                    _take_in(by_key.pop(key), names, row[width:])
+
+
+def _take_in(entity: object, names: Sequence[str], values: Sequence[Any]) -> None:
+    for name, value in zip(names, values, strict=True):
+        set_committed_value(entity, name, value)
+    state = instance_state(entity)
+    # Types that track changes inside a value, MutableDict say, take it in here.
+    state.manager.dispatch.refresh(state, None, names)
 
 
 def forget(session: AsyncSession, entities: Iterable[object]) -> None:
