@@ -15,6 +15,8 @@ from decimal import MAX_EMAX, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
 from math import inf, isfinite
 from typing import Any, Final
 
+from layerkit.repository.nesting import CONTAINERS, check_depth
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -51,6 +53,8 @@ class Limits:
         Raises:
             ValueError: It holds no such value; the text says why.
         """
+        if isinstance(value, CONTAINERS):
+            check_depth(value)
         if self.json:
             return _document(value)
         keep = _KEEPERS.get(kind) if value is not None else None
@@ -213,7 +217,7 @@ def _document(value: Any) -> Any:
     try:
         made = json.loads(json.dumps(value, allow_nan=False))
         _check_texts(made)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError("must be what JSON holds") from error
     return value if made == value else made  # it may track changes inside
 

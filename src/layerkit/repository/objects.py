@@ -4,7 +4,6 @@ Fields of these names and types are filled in as the mixins of ``layerkit.sql`` 
 ``created_at``, ``updated_at`` and ``deleted_at`` (datetime), ``version`` (int).
 """
 
-import copy
 import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from layerkit.core.schemas import refusal
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import FieldInfo, Indexed, Key, Unique, UniqueRule
 from layerkit.repository.limits import Limits
+from layerkit.repository.nesting import deep_copy
 from layerkit.repository.query import field
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def values(self, entity: T) -> dict[str, Any]:
-        return {n: copy.deepcopy(v) for n, v in self.held(entity).items()}
+        return {n: deep_copy(v) for n, v in self.held(entity).items()}
 
     @override
     def held(self, entity: T) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
-        for name, value in copy.deepcopy(dict(values)).items():
+        for name, value in deep_copy(dict(values)).items():
             object.__setattr__(entity, name, value)
 
     @override
@@ -226,11 +226,11 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
 
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
-        entity.__dict__.update(copy.deepcopy(dict(values)))  # also where it is frozen
+        entity.__dict__.update(deep_copy(dict(values)))  # also where it is frozen
 
     @override
     def load(self, values: Mapping[str, object]) -> T:
-        held: dict[str, Any] = copy.deepcopy(dict(values))
+        held: dict[str, Any] = deep_copy(dict(values))
         made = self._model.model_construct(**held)
         made.__dict__.update(held)  # an alias may be the name of another field
         entity: T = made  # type: ignore[assignment] # a T, as the class is

@@ -1,12 +1,12 @@
 """What a transaction has handed out, and what its callers have changed on it since."""
 
-import copy
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.entities import EntityAdapter
 from layerkit.repository.fields import KeyTuple, is_same
+from layerkit.repository.nesting import deep_copy
 from layerkit.repository.scope import check_confined
 from layerkit.repository.tables import Row
 
@@ -66,7 +66,7 @@ class Tracked:
                 f"the key of a {adapter.name} was changed: {', '.join(changed_key)}"
             )
         check_confined(adapter.name, changes, self.confined)
-        stored = copy.deepcopy(adapter.changes(changes))
+        stored = deep_copy(adapter.changes(changes))
         return adapter.validated(self.row, stored, are_set=True)
 
     def refresh(self, row: Row) -> None:

@@ -1,7 +1,6 @@
 """The verbs on the rows of a transaction with an overlay."""
 
 import asyncio
-import copy
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic
@@ -13,6 +12,7 @@ from layerkit.repository.aggregates import AggregateRow, Aggregation, Groups
 from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.evaluate import matches, sorted_by
 from layerkit.repository.fields import KeyTuple, UniqueRule
+from layerkit.repository.nesting import deep_copy
 from layerkit.repository.overlay import OverlayTransaction
 from layerkit.repository.query import Inc, Order, Specification
 from layerkit.repository.tables import Row
@@ -214,7 +214,7 @@ class OverlayBackend(Backend[T], Generic[T]):
         except ValidationError as error:
             self.transaction.doom(error)  # as a server does
             raise
-        return {**copy.deepcopy(changes), **dict.fromkeys(added), **sums}
+        return {**deep_copy(changes), **dict.fromkeys(added), **sums}
 
     async def _row(self, key: KeyTuple, where: Specification) -> Row | None:
         row = await self.transaction.row(self.adapter, key)

@@ -4,7 +4,6 @@ SQLAlchemy notices an attribute that is set, and not what happens inside of its 
 In a unit of work, copies of what it has loaded tell.
 """
 
-import copy
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -13,6 +12,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.types import TypeEngine
 
+from layerkit.repository.nesting import deep_copy, is_equal
 from layerkit.sql.types import UTCDateTime, python_type
 
 COPIES: Final = "layerkit.copies"
@@ -55,7 +55,7 @@ def remember_collections(session: Session) -> None:
             if isinstance(value, _COLLECTIONS):
                 copies = holders.setdefault(state, _Holder(entity, {})).copies
                 if name not in copies or copies[name].value is not value:
-                    copies[name] = _Copy(value, copy.deepcopy(value))
+                    copies[name] = _Copy(value, deep_copy(value))
 
 
 def notice_collections(session: Session) -> None:
@@ -63,9 +63,9 @@ def notice_collections(session: Session) -> None:
     holders: Holders = session.info[COPIES]
     for state, (entity, copies) in holders.items():
         for name, (value, before) in copies.items():
-            if state.dict.get(name) is value and value != before:
+            if state.dict.get(name) is value and not is_equal(value, before):
                 flag_modified(entity, name)
-                copies[name] = _Copy(value, copy.deepcopy(value))
+                copies[name] = _Copy(value, deep_copy(value))
 
 
 def _names_of(mapper: Mapper[Any]) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """Detached copies of mapped objects, with what is loaded of their relationships."""
 
-import copy
 from typing import Any, TypeVar
 
 from sqlalchemy.orm import InstanceState, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
+from layerkit.repository.nesting import deep_copy
 from layerkit.sql.loading import explain_unloaded
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def _copied(entity: Any, made: dict[int, Any]) -> Any:
     twin = made[id(entity)] = mapper.class_manager.new_instance()
     for attribute in mapper.column_attrs:
         if attribute.key in state.dict:
-            value = copy.deepcopy(state.dict[attribute.key])
+            value = deep_copy(state.dict[attribute.key])
             set_committed_value(twin, attribute.key, value)
     for relationship in mapper.relationships:
         if relationship.key in state.dict:

@@ -23,6 +23,7 @@ from layerkit.repository import (
     ForeignKeyRule,
     Operator,
 )
+from layerkit.repository.nesting import deep_copy
 from layerkit.sql.compile import is_json
 from layerkit.sql.copying import copied
 from layerkit.sql.defaults import (
@@ -275,7 +276,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def values(self, entity: T) -> dict[str, Any]:
-        return {n: copy.deepcopy(v) for n, v in self.held(entity).items()}
+        return {n: deep_copy(v) for n, v in self.held(entity).items()}
 
     @override
     def held(self, entity: T) -> dict[str, Any]:
@@ -284,7 +285,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
-        for name, value in copy.deepcopy(dict(values)).items():
+        for name, value in deep_copy(dict(values)).items():
             set_committed_value(entity, name, value)
 
     @override

@@ -1,0 +1,101 @@
+"""Values that hold values: how deeply, and copies of them.
+
+Nothing here goes deeper into Python's stack where lists and dicts do, so that what
+another program has stored can always be handed out.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+DEEPEST: Final = 100
+"""How many levels of lists, dicts and the like a stored value may have."""
+
+CONTAINERS: Final = (list, dict, tuple, set, frozenset)
+"""What holds other values."""
+
+_AS_IT_IS: Final = frozenset(
+    {type(None), bool, int, float, str, bytes, Decimal, UUID}
+    | {date, datetime, time, timedelta}
+)
+
+
+def check_depth(value: object) -> None:
+    """Refuse a value with more levels than ``DEEPEST``, or one that holds itself.
+
+    Raises:
+        ValueError: It has.
+    """
+    level: Iterable[Any] = _containers((value,))
+    for _ in range(DEEPEST):
+        # By identity: what is held in many places needs one look.
+        held = {id(item): item for one in level for item in _containers(_items(one))}
+        if not held:
+            return
+        level = held.values()
+    raise ValueError(f"must not nest deeper than {DEEPEST} levels")
+
+
+def _containers(items: Iterable[Any]) -> Iterator[Any]:
+    return (item for item in items if isinstance(item, CONTAINERS))
+
+
+def _items(container: Any) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
+
+
+def deep_copy(value: Any, known: dict[int, Any] | None = None) -> Any:
+    """Return what ``copy.deepcopy`` does, of lists and dicts however deep they are.
+
+    Args:
+        value: What is copied.
+        known: What has been copied already; ``deepcopy`` calls it its memo.
+    """
+    known = {} if known is None else known
+    waiting: list[tuple[Any, Any]] = []
+
+    def twin(item: Any) -> Any:
+        kind = type(item)
+        if kind in _AS_IT_IS:
+            return item
+        if kind is not list and kind is not dict:
+            return copy.deepcopy(item, known)
+        made = known.get(id(item))
+        if made is None:
+            made = known[id(item)] = [None] * len(item) if kind is list else {}
+            waiting.append((item, made))
+        return made
+
+    copied = twin(value)
+    while waiting:
+        item, made = waiting.pop()
+        if type(item) is list:
+            made[:] = map(twin, item)
+        else:
+            made.update((twin(name), twin(held)) for name, held in item.items())
+    return copied
+
+
+def is_equal(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal, lists and dicts however deep they are."""
+    waiting, seen = [(one, other)], set()
+    while waiting:
+        first, second = waiting.pop()
+        place = id(first), id(second)
+        if first is second or place in seen:
+            continue
+        seen.add(place)
+        if isinstance(first, list) and isinstance(second, list):
+            if len(first) != len(second):
+                return False
+            waiting += zip(first, second, strict=True)
+        elif isinstance(first, dict) and isinstance(second, dict):
+            if first.keys() != second.keys():
+                return False
+            waiting += ((held, second[name]) for name, held in first.items())
+        elif first != second:
+            return False
+    return True
