@@ -51,7 +51,7 @@ from layerkit.sql.deletes import (
     tables_of,
 )
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.errors import SumError, driver_errors, failure_of, translate
+from layerkit.sql.errors import SumError, failure_of
 from layerkit.sql.loading import (
     brought_along,
     has_all,
@@ -61,6 +61,7 @@ from layerkit.sql.loading import (
 from layerkit.sql.moves import follow_update
 from layerkit.sql.objects import Objects, SessionHolder
 from layerkit.sql.queries import Queries
+from layerkit.sql.reading import failure_in
 from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_along
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.tracked import confine
@@ -144,13 +145,12 @@ class SQLBackend(Backend[T], Generic[T]):
                     remember_collections(session)
             except AppException:
                 raise  # bad data dooms nothing; what a flush refuses has doomed already
-            except driver_errors() as error:
-                translated = translate(error, self._mapped, self._url())
-                transaction.doom(translated)
-                raise translated from error
             except Exception as error:
-                transaction.doom(error)  # a column type's, or the mapping's own code's
-                raise
+                failure = failure_in(error, self._mapped, self._url())
+                transaction.doom(failure)
+                if failure is error:
+                    raise  # a column type's, or the mapping's own code's
+                raise failure from error
             finally:
                 session.autoflush = autoflush
             if writes and isinstance(transaction, SessionUnit):

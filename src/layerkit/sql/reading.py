@@ -1,0 +1,68 @@
+"""Telling what fails while stored values are read from what fails otherwise."""
+
+import traceback
+from typing import Any, Final
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DataError, SQLAlchemyError
+
+from layerkit.core.errors import UsageError
+from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.errors import driver_errors, translate
+
+_READERS: Final = frozenset(
+    {f"sqlalchemy.engine.{name}" for name in ("cursor", "result", "row")}
+    | {f"layerkit.repository.{name}" for name in ("aggregates", "page")}
+    | {"sqlalchemy.orm.loading", "layerkit.sql.aggregates"}
+)
+"""Where values are made of rows, or looked at that have just been read."""
+
+
+def failure_in(
+    error: Exception, adapter: MappedAdapter[Any], url: URL | None
+) -> Exception:
+    """Return what callers of a verb get to know of *error*; itself where it is theirs.
+
+    Args:
+        error: What the verb has raised, none of layerkit's errors.
+        adapter: What is known of the class whose verb it is.
+        url: Where the database is.
+    """
+    if _is_about_stored(error):
+        return UsageError(
+            f"a stored value of a {adapter.name}, or of what is read along, can't be "
+            f"read by its mapping ({type(error).__name__}): was the class changed "
+            "since, or has another program written it?"
+        )
+    if isinstance(error, driver_errors()):
+        return translate(error, adapter, url)
+    return error
+
+
+def _is_about_stored(error: Exception) -> bool:
+    """Tell whether *error* is about a value that the database holds.
+
+    What is sent is refused by a code of the server's, or in an error of SQLAlchemy's;
+    column types and drivers raise what they like where they read.
+    """
+    if isinstance(error, DataError):
+        return error.orig is not None and _is_read(error.orig)
+    return not isinstance(error, SQLAlchemyError | OSError) and _is_read(error)
+
+
+def _is_read(error: BaseException) -> bool:
+    """Tell whether a value was being read, and no listener of a user's own ran."""
+    is_read = False
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("sqlalchemy.event"):
+            is_read = False
+        is_read |= module in _READERS or _fetches(module, frame.f_code.co_name)
+    return is_read
+
+
+def _fetches(module: str, function: str) -> bool:
+    """Tell whether that is a driver that reads rows of an answer."""
+    if module.startswith("asyncpg."):
+        return function.endswith("_decode_row")
+    return module.startswith("psycopg.") and function.startswith("fetch")
