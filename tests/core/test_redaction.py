@@ -207,6 +207,39 @@ def test_a_group_of_settings_is_judged_by_the_names_of_its_variables() -> None:
         ),
         ("Duplicate entry 'hun\nter2' for key 1", "Duplicate entry *** for key 1"),
         ("Duplicate entry 'hunter2\nx", "Duplicate entry ***\nx"),
+        (
+            "syntax to use near 'hunter2)' at line 1",
+            "syntax to use near '***' at line 1",
+        ),
+        # what PostgreSQL quotes of data that it calls wrong
+        (
+            'time field value out of range: "hunter2"\nx',
+            'time field value out of range: "***"\nx',
+        ),
+        ('malformed array literal: "hun"ter2"', 'malformed array literal: "***"'),
+        ('malformed literal: "hun\nter2"\nx', 'malformed literal: "***"\nx'),
+        ('malformed array literal: "hunter2\nx', 'malformed array literal: "***\nx'),
+        ('invalid value "hunter2" for "MM"', 'invalid value "***"'),
+        (
+            'value "hunter2" is out of range for type integer',
+            'value "***" is out of range for type integer',
+        ),
+        ('"hunter2" is not a valid binary digit', '"***" is not a valid binary digit'),
+        ('time zone "hunter2" not recognized', 'time zone "***" not recognized'),
+        ("syntax error\nLINE 12: x hunter2\n  ^", "syntax error\nLINE: ***\n  ^"),
+        ('syntax error at or near "FROM"', 'syntax error at or near "FROM"'),
+        ("syntax error at or near \"'hunter2'\"", 'syntax error at or near "***"'),
+        ('CONTEXT:  portal parameter $1 = "hunter2"\nx', "CONTEXT: ***\nx"),
+        (
+            'null value in column "email" of relation "users"',
+            'null value in column "email" of relation "users"',
+        ),
+        (
+            'invalid reference to FROM-clause entry for table "users"',
+            'invalid reference to FROM-clause entry for table "users"',
+        ),
+        ('{"error": "invalid", "user": "ada"}', '{"error": "invalid", "user": "ada"}'),
+        ('an invalid one\n "x"', 'an invalid one\n "x"'),
     ],
 )  # fmt: skip
 def test_a_text_is_shown_without_its_secrets(text: str, shown: str) -> None:
@@ -268,7 +301,8 @@ ADVERSARIAL = [
     *("Duplicate entry ", "Duplicate entry \n", " value: '", " value: '\n"),
     *(" for key ", " value: ' for"),
     *("a", "A", "Aa", "\\", '\\"', '"', "Bearer ", "Bearer", "-", ".", "@", "\n", " "),
-    "token=x ",
+    *("token=x ", "invalid ", 'invalid "', ' invalid \n"', '" is out of range'),
+    *(" near '", "LINE 1: ", "LINE 1", "CONTEXT: ", "' at line ", 'invalid table "'),
     *("token=1", "key", ":", "[parameters: \n", "Failing row contains (", "_key"),
 ]  # fmt: skip
 

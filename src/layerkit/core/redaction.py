@@ -64,11 +64,25 @@ _QUOTED_DATA: Final = (
     ("Failing row contains (", ")."),  # PostgreSQL and its drivers
     (")=(", ") "),
     ("DETAIL: ", ""),
+    ("CONTEXT: ", ""),
     ("invalid input ", ""),
     ("Duplicate entry ", " for key "),  # MariaDB and MySQL
     (" value: '", "' for column "),
+    (" near '", "' at line "),
 )
 """What libraries and servers write before and after data; "" is the end of the line."""
+
+# The line of a statement that PostgreSQL points into; psycopg2 writes values into it.
+_LINE: Final = re.compile(r"\bLINE \d++: .*+")
+# PostgreSQL quotes data and names alike: what it calls wrong is data, unless the word
+# before the quotes says whose name it is; and so is what it says this of, behind it.
+_WRONG: Final = re.compile(
+    r"\b(?:invalid|malformed|out of range|syntax error|unrecognized)\b"
+)
+_NAME: Final = re.compile(
+    r"\b(?:column|constraint|encoding|function|near|relation|table|type)\s$"
+)
+_SAID_BEHIND: Final = (" is out of range", " is not a", " is not valid", " not recogn")
 
 
 def is_secret_name(name: str) -> bool:
@@ -106,6 +120,7 @@ def redacted_text(text: str, *, is_cut: bool = False) -> str:
             taken for one.
     """
     text = _without_named(_without_passwords(text, is_cut=is_cut))
+    text = _without_wrong(_LINE.sub(f"LINE: {MASK}", text))
     for before, after in _QUOTED_DATA:
         text = _without_quoted(text, before, after)
     return text
@@ -181,6 +196,29 @@ def _without_quoted(text: str, before: str, after: str) -> str:
                 end, after = line_end, ""
         parts += [text[done:start], MASK]
         done = end
+    return "".join((*parts, text[done:]))
+
+
+def _without_wrong(text: str) -> str:
+    """Return *text* without what PostgreSQL quotes of data that it calls wrong."""
+    parts, done, position = [], 0, 0
+    while (quote := text.find('"', position)) >= 0:
+        before = text[max(position, text.rfind("\n", position, quote)) : quote]
+        start = quote + 1
+        end = text.find('"', start)
+        if before.endswith(" ") and _WRONG.search(before):
+            if _NAME.search(before) and not text.startswith(("'", "E'"), start):
+                position = start
+                continue
+            line_end = _find(text, "\n", start)
+            last = text.rfind('"', start, line_end)
+            end = next((at for at in (last, end) if at >= 0), line_end)
+        elif end < 0 or not text.startswith(_SAID_BEHIND, end + 1):
+            position = start
+            continue
+        parts += [text[done:start], MASK]
+        done = end
+        position = end + 1
     return "".join((*parts, text[done:]))
 
 

@@ -38,7 +38,7 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
-from layerkit.core.redaction import place_of
+from layerkit.core.redaction import place_of, redacted_text
 from layerkit.repository import adapter_for
 from layerkit.repository.references import circular, mismatch, still_referred
 from layerkit.sql.deletes import SPREADING, on_delete, tables_of
@@ -73,6 +73,12 @@ _FAILED_BEFORE: Final = (
     "the session's transaction has failed before: roll the session back, or catch "
     "errors in a savepoint"
 )
+_CLOSED_BEFORE: Final = (
+    "the transaction of the session's `begin()` has failed or was rolled back before: "
+    "leave its block, or catch errors in a savepoint"
+)
+_IS_CLOSED: Final = "Can't operate on closed transaction inside context manager"
+"""How SQLAlchemy begins to say so; of what has failed it says all, data included."""
 
 
 class SumError(OverflowError):
@@ -98,8 +104,16 @@ def _misfit(error: Exception) -> AppException:
     """Return what to say of parameters that were refused before they were sent."""
     cause = getattr(error, "orig", None)
     if isinstance(cause, InvalidRequestError):
-        return UsageError(str(cause))  # a parameter is missing: the statement is wrong
+        return _wrong(cause)  # a parameter is missing: the statement is wrong
     return ValidationError(_MISFIT)
+
+
+def _wrong(error: Exception) -> AppException:
+    """Return what to say of a mistake in the words of SQLAlchemy, without data."""
+    text = str(error)
+    if text.startswith(_IS_CLOSED):
+        return UnitOfWorkError(_CLOSED_BEFORE)
+    return forbidden(error) or UsageError(redacted_text(text))
 
 
 # The first class that fits decides, so InvalidRequestError comes after its subclasses.
@@ -123,10 +137,7 @@ _MEANINGS: Final[
         lambda _: circular(),
     ),
     (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
-    (
-        InvalidRequestError,
-        lambda error: forbidden(error) or UsageError(str(error)),
-    ),
+    (InvalidRequestError, _wrong),
     (StatementError, _misfit),
     (SumError, lambda error: ValidationError(str(error), fields=_fields_of(error))),
     (OverflowError, lambda _: ValidationError(_MISFIT)),
@@ -177,7 +188,7 @@ def translate(
     for kind, make in _MEANINGS:
         if isinstance(error, kind):
             return make(error)
-    return UsageError(f"{type(error).__name__}: {error}")
+    return UsageError(redacted_text(f"{type(error).__name__}: {error}"))
 
 
 def _fields_of(error: Exception) -> tuple[str, ...]:
@@ -259,7 +270,7 @@ def _translate_driver(
         case "aborted":
             return UnitOfWorkError(_FAILED_BEFORE)
         case _:
-            text = str(error.orig).partition("\n")[0]
+            text = redacted_text(str(error.orig)).partition("\n")[0]
             return UsageError(
                 f"the database refused a statement: {text}. Where a table or column "
                 "is missing: await database.create_all(Base.metadata), or migrate"

@@ -46,7 +46,7 @@ MYSQL: Final = Server(
         1062: "unique", 1586: "unique", 1451: "foreign_key", 1452: "foreign_key",
         1048: "not_null", 1364: "not_null", 3819: "check", 4025: "check",
         1264: "data", 1265: "data", 1292: "data", 1366: "data", 1406: "data",
-        1690: "data", 1906: "data", 3105: "data",
+        1525: "data", 1690: "data", 1906: "data", 3105: "data",
         1213: "deadlock", 1020: "serialization", 1205: "locked", 3572: "locked",
         1040: "unavailable", 1044: "denied", 1045: "denied", 1698: "denied",
         1053: "disconnected", 1927: "disconnected", 2002: "unreachable",
