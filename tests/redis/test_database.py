@@ -954,3 +954,13 @@ def test_a_home_whose_connections_are_closed_goes_on_in_another_loop(
 
     asyncio.run(run())
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("port", [99999, -1, 0])
+def test_a_client_with_a_port_that_there_is_not_is_refused(port: int) -> None:
+    with pytest.raises(UsageError, match="1 to 65535"):
+        RedisDatabase(Redis(port=port))
+
+
+def test_a_client_of_a_socket_has_no_port_to_look_at() -> None:
+    RedisDatabase(Redis(unix_socket_path="redis.sock"))

@@ -28,7 +28,7 @@ from layerkit.repository import (
 from layerkit.repository.backend import Lock, Upsert
 from layerkit.repository.base import T
 from layerkit.repository.fields import KeyTuple
-from layerkit.repository.homes import check_loop
+from layerkit.repository.homes import check_loop, check_port
 from layerkit.repository.tables import Row
 from layerkit.repository.verbs import OverlayBackend
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
@@ -73,8 +73,8 @@ class RedisDatabase(Home):
             not; then its connection is dropped, and the unit may be stored.
 
     Raises:
-        UsageError: *client* is no asynchronous client, or *prefix* is empty or has
-            braces or line ends.
+        UsageError: *client* is no asynchronous client, or has a port that there is not,
+            or *prefix* is empty or has braces or line ends.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class RedisDatabase(Home):
                 f"prefix={prefix!r} names no keys: give it one or more characters, "
                 "none of them a brace or a line end"
             )
+        check_port(client.connection_pool.connection_kwargs.get("port"))
         self._set_cursor_secret(cursor_secret)
         self._set_commit_timeout(commit_timeout_seconds)
         self._server = Server(client)

@@ -36,6 +36,7 @@ OTHER_LOOP: Final = (
 _SHORTEST_SECRET: Final = 16
 _FIRST_PAUSE_SECONDS: Final = 0.01
 _LONGEST_PAUSE_SECONDS: Final = 1.0
+_HIGHEST_PORT: Final = 65_535
 
 logger = get_logger("layerkit.repository")
 
@@ -209,6 +210,16 @@ _home_makers: list[HomeMaker] = []
 _loops: WeakKeyDictionary[object, weakref.ref[asyncio.AbstractEventLoop]] = (
     WeakKeyDictionary()
 )
+
+
+def check_port(port: object) -> None:
+    """Refuse a port that no server listens at; None is the server's usual one.
+
+    Raises:
+        UsageError: It is a number beyond those of ports.
+    """
+    if isinstance(port, int) and not 0 < port <= _HIGHEST_PORT:
+        raise UsageError(f"there is no port {port}: ports are 1 to {_HIGHEST_PORT}")
 
 
 def check_loop(

@@ -25,6 +25,7 @@ from layerkit.core.errors import (
     UsageError,
 )
 from layerkit.repository import EntityAdapter, Home
+from layerkit.repository.homes import check_port
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.dialects import check_driver
@@ -140,7 +141,8 @@ class Database(SQLHome):
             been sent, the unit may be stored. ``close`` waits no longer either.
 
     Raises:
-        UsageError: *target* is none of these, or its driver is not supported.
+        UsageError: *target* is none of these, its driver is not supported, or its port
+            is none.
         MissingExtraError: The driver is not installed.
     """
 
@@ -178,6 +180,7 @@ class Database(SQLHome):
         bind = self._sessions.kw.get("bind")
         if isinstance(bind, AsyncEngine | Engine):
             check_driver(bind.dialect)
+            check_port(bind.url.port)
             if self._cursor_key is not None:
                 _cursor_keys[bind.dialect] = self._cursor_key
 

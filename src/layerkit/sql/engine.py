@@ -1,6 +1,7 @@
 """Engines: which driver an address means, and SQLite set up to be used by many."""
 
 import asyncio
+import re
 import time
 import traceback
 from typing import Any, Final
@@ -48,6 +49,12 @@ _STRICT: Final = (
 )
 """Where a server is not strict, it cuts off what does not fit, and tells nobody."""
 
+_QUERY: Final = re.compile(r"\?[A-Za-z_]\w*+=")
+"""Where the query of an address begins: any other ? may be a password's."""
+
+_UNKNOWN: Final = re.compile(r"unexpected keyword argument '(\w+)'")
+"""What Python says where a driver is given a parameter that it does not know."""
+
 _ALIASES: Final = {"postgres": "postgresql"}  # as hosts and compose files write it
 _OURS: Final = "leave the driver out, and it is aiosqlite, asyncpg or asyncmy"
 
@@ -85,6 +92,7 @@ def make_engine(
     if url.get_backend_name() in MYSQL.names and "init_command" not in url.query:
         given["connect_args"] = {"init_command": _STRICT}
     engine = _create(url, given)
+    _type_refusals(engine)
     if url.get_backend_name() == "sqlite":
         _set_up_sqlite(engine)
     else:
@@ -156,10 +164,36 @@ def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
             f"the driver of {url.drivername!r} is not installed ({error.name}): "
             f"install it, or {_OURS}"
         ) from error
+    except ValueError:
+        raise UsageError(_refusal(url)) from None  # it quotes the value
     except ArgumentError as error:
         raise UsageError(
             f"{url.drivername!r} is not usable here: {str(error).partition(':')[0]}"
-        ) from error
+        ) from None  # the cause of it may quote the value
+
+
+def _refusal(url: URL, error: Exception | None = None) -> str:
+    """Return what to say of an address that a driver does not take."""
+    found = _UNKNOWN.search(str(error))
+    # Where an @ is behind it, the name may be a piece of a password.
+    name = found[1] if found and "@" not in str(dict(url.query)) else "something"
+    return f"{url.drivername} does not take {name} in an address: look behind its ?"
+
+
+def _type_refusals(engine: AsyncEngine) -> None:
+    """Let a connection that a driver's own code refuses to open fail as a mistake.
+
+    The cause stays out: it may quote a piece of the address.
+    """
+    url = engine.url
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def connect(dialect: Dialect, _: object, words: Any, named: Any) -> DBAPIConnection:
+        try:
+            return dialect.connect(*words, **named)
+        except (TypeError, ValueError, OverflowError) as error:
+            text = _refusal(url, error)
+        raise UsageError(text)
 
 
 def _with_driver(address: str | URL) -> URL:
@@ -186,16 +220,19 @@ def _escaped(address: str) -> str:
     """Return *address* with an @ or a slash of user and password as %40 and %2F.
 
     What stands before the last @ is theirs, and nobody may have escaped it. SQLAlchemy
-    ends it at the first one, and drivers show what they take for the host.
+    ends it at the first one, and drivers show what they take for the host. An @ behind
+    ``?name=`` is the query's.
     """
-    head, mark, query = address.partition("?")
+    found = _QUERY.search(address)
+    end = found.start() if found else len(address)
+    head, query = address[:end], address[end:]
     scheme, _, rest = head.partition("://")
     owner, at, place = rest.rpartition("@")
     if not at or scheme.startswith("sqlite"):
         return address
     user, colon, password = owner.partition(":")
     owner = f"{quote(user, safe='%')}{colon}{quote(password, safe='%')}"
-    return f"{scheme}://{owner}@{place}{mark}{query}"
+    return f"{scheme}://{owner}@{place}{query}"
 
 
 def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:

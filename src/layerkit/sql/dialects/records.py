@@ -64,5 +64,6 @@ class Server:
         kinds = {cls.__name__ for cls in type(original).__mro__}
         if "DataError" in kinds:
             return "data"  # psycopg looks at values before it sends them
-        # libpq gives no code to a connection that it could not open.
-        return "unconnected" if "OperationalError" in kinds else None
+        # libpq gives no code to a connection that it could not open, and drivers of
+        # MySQL none to a server that speaks another language.
+        return "unconnected" if kinds & {"OperationalError", "InternalError"} else None
