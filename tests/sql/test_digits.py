@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import (
     CHAR,
     REAL,
+    BigInteger,
     Double,
     Float,
     LargeBinary,
     Numeric,
     SmallInteger,
     String,
+    TypeDecorator,
     create_engine,
     text,
 )
@@ -468,6 +470,33 @@ async def test_numbers_are_compared_as_the_column_has_them(home: Home) -> None:
         assert await singles.count(field("whole").in_([beyond, 2**15 - 1])) == 1
         assert await singles.count(field("whole") < beyond) == 1
         assert await singles.count(field("whole") > -beyond) == 1
+
+
+class Points(TypeDecorator[int]):
+    """Be a number of which nobody knows how great it may be."""
+
+    impl = BigInteger
+    cache_ok = True
+
+
+class Game(Base):
+    """Count points."""
+
+    __tablename__ = "digits_games"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    points: Mapped[int] = mapped_column(Points)
+
+
+async def test_a_column_type_of_ones_own_is_added_to(home: Home) -> None:
+    games = Repository[Game, int](home, Game)
+    made = await games.create({"points": 1})
+
+    await games.update_where(ALL, {"points": Inc(2)})
+    changed = await games.update(made.id, {"points": Inc(4)})
+
+    assert changed is not None
+    assert changed.points == 7
 
 
 class Blank(Base):

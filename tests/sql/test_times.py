@@ -179,7 +179,7 @@ class Term(Base):
 _ENDS = {
     "day": (date(2026, 3, 1), date.min, date.max),
     "at": (_NAIVE, datetime.min, datetime.max),  # noqa: DTZ901 - naive, as the column
-    "utc": tuple(m.replace(tzinfo=UTC) for m in (_NAIVE, datetime.min, datetime.max)),  # noqa: DTZ901
+    "utc": (_IN_UTC, *(m.replace(tzinfo=UTC) for m in (datetime.min, datetime.max))),  # noqa: DTZ901 - aware here
 }
 
 

@@ -59,7 +59,6 @@ def certify(
     )
 
 
-@pytest.mark.unmeasured
 def test_a_backend_passes_with_one_fixture(pytester: pytest.Pytester) -> None:
     result = certify(pytester)
 

@@ -167,14 +167,13 @@ def form_of(column: Any, dialect: str) -> Form | None:
             return _text_form(column, template)
         if isinstance(kind, Numeric | Float) and kind.asdecimal:
             return _decimal_form(column, scale_of(kind))
-    if is_single(kind):
-        if dialect == "postgresql":
-            return Form(column, _as_single)
-        if not (dialect in MYSQL and _is_short(kind)):
-            return Form(as_single(column), _narrowed, _single_bounds)
     if dialect in MYSQL and _is_short(kind):
         read = func.concat(column) + literal_column("0e0", Double)
         return Form(type_coerce(read, Double), _six_digits)
+    if is_single(kind) and dialect == "postgresql":
+        return Form(column, _as_single)
+    if is_single(kind):
+        return Form(as_single(column), _narrowed, _single_bounds)
     return None
 
 
