@@ -22,6 +22,7 @@ from fastapi import (
     params,
 )
 from pydantic import BaseModel
+from sqlalchemy import Numeric
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from starlette.datastructures import FormData
 
@@ -56,6 +57,7 @@ class Thing(Base):
     price: Mapped[Decimal]
     weight: Mapped[float]
     seen: Mapped[datetime] = mapped_column(UTCDateTime)
+    paid: Mapped[Decimal] = mapped_column(Numeric(10, 2), default=Decimal(0))
 
 
 class Things(Repository[Thing, Any]): ...
@@ -132,6 +134,10 @@ def add_reads(app: FastAPI, things: Things, service: Service) -> None:
             await things.find(wanted.where, skip=wanted.skip, limit=wanted.limit)
         )
 
+    @app.get("/scoped")
+    async def scoped(paid: Decimal) -> int:
+        return await things.scoped(field("paid") == paid).count()
+
     @app.get("/mistake")
     async def mistake(skip: int = 0, limit: int = 0) -> int:
         return len(await things.get_all(skip, limit if skip else 20_000))
@@ -186,6 +192,7 @@ def blamed(answer: Any) -> dict[str, str]:
         ("/listed?weight=inf", "query weight", "finite float"),
         ("/listed?weight=nan", "query weight", "finite float"),
         ("/listed?colour=red", "query colour", "int"),
+        ("/scoped?paid=0.005", "query paid", "a value that paid holds unchanged"),
     ],
 )
 async def test_a_value_of_a_client_that_does_not_fit_is_a_422(

@@ -83,7 +83,9 @@ class Scope(Generic[T]):
             if held != value:
                 raise UsageError(
                     f"the scope has {name}={value!r}, which {self.adapter.name} "
-                    f"holds as {held!r}: scope by that"
+                    f"holds as {held!r}: scope by that",
+                    value=value,
+                    expected=f"a value that {name} holds unchanged",
                 )
             if value is None:
                 raise UsageError(
