@@ -55,6 +55,17 @@ def test_texts_compare_as_the_values_do(name: str) -> None:
     check()
 
 
+def test_numbers_of_any_length_compare_as_such() -> None:
+    info = FieldInfo("value", int)
+    powers = [10**n for n in (0, 1, 9, 98, 99, 100, 105, 120, 121, 5_000)]
+    above = [power + more for power in powers for more in (-1, 0, 1, 5)]
+    numbers = sorted({*above, *(-n for n in above)})
+
+    texts = [sortable(info, number).encode() for number in numbers]
+
+    assert texts == sorted(set(texts))
+
+
 @given(st.tuples(TEXTS, st.integers()), st.tuples(TEXTS, st.integers()))
 def test_composite_texts_compare_as_tuples_do(
     a: tuple[str, int], b: tuple[str, int]
@@ -100,7 +111,6 @@ def test_a_member_of_an_enum_goes_by_its_name() -> None:
     [
         (float("nan"), "NaN"),
         ("\ud800", "surrogates"),
-        (10**99, "digits"),
         (time(1, tzinfo=UTC), "zone"),
         ([1], "no order"),
         (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "range"),
@@ -109,7 +119,7 @@ def test_a_member_of_an_enum_goes_by_its_name() -> None:
 def test_a_value_that_has_no_place_in_a_key_is_refused(
     value: object, reason: str
 ) -> None:
-    info = FieldInfo("value", int if isinstance(value, int) else None)
+    info = FieldInfo("value", None)
 
     with pytest.raises(ValidationError, match=f"value holds .*{reason}") as refused:
         sortable(info, value)

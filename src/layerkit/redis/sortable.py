@@ -14,8 +14,9 @@ from uuid import UUID
 from layerkit.core.errors import ValidationError
 from layerkit.repository import FieldInfo
 
-_DIGITS: Final = 99
+_LONG: Final = 10**99
 _COMPLEMENT: Final = str.maketrans("0123456789", "9876543210")
+_HEX_COMPLEMENT: Final = str.maketrans("0123456789abcdef", "fedcba9876543210")
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -24,7 +25,7 @@ def sortable(info: FieldInfo, value: object) -> str:
 
     Raises:
         ValidationError: It has no such text: a NaN, a collection, a text that is not
-            Unicode, a number of a hundred digits.
+            Unicode.
     """
     try:
         text = _text(value, is_integer=info.kind is int)
@@ -65,16 +66,22 @@ def _escaped(text: str) -> str:
 
 
 def _integer(value: int) -> str:
-    """Return the length first, so that 9 comes before 10; below zero all reversed.
-
-    Raises:
-        ValueError: It is of a hundred digits or more.
-    """
+    """Return the length first, so that 9 comes before 10; below zero all reversed."""
+    if abs(value) >= _LONG:
+        return _long_integer(value)
     digits = str(abs(value))
-    if len(digits) > _DIGITS:
-        raise ValueError("it has too many digits")
     text = f"{len(digits):02}.{digits}"
     return text if value >= 0 else "-" + text.translate(_COMPLEMENT)
+
+
+def _long_integer(value: int) -> str:
+    """Return what no database holds and anyone may ask for, beyond all other ones.
+
+    In base 16, since Python refuses to write long ones in decimals.
+    """
+    digits = f"{abs(value):x}"
+    text = f"{len(digits):012}.{digits}"
+    return f"~{text}" if value > 0 else "-!" + text.translate(_HEX_COMPLEMENT)
 
 
 def _number(value: Decimal | float) -> str:
