@@ -209,7 +209,8 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
 
     @override
     def check_whole(self, entity: T) -> None:
-        self._refuse_extra(_extra(entity))
+        more = type(entity).model_fields.keys() - self.fields.keys()  # type: ignore[attr-defined] # a BaseModel's
+        self._refuse_extra({*_extra(entity), *more})
 
     @override
     def holds_more(self, entity: T) -> bool:
