@@ -112,6 +112,7 @@ def _any_text(_: Limits, value: str) -> str:
 
 
 def _text(limits: Limits, value: str) -> str:
+    value = str.__str__(value)  # of a class of its own, a StrEnum say, plain
     if "\0" in value:
         raise ValueError("must not hold the character NUL")
     if not value.isascii():
@@ -130,7 +131,7 @@ def _integer(limits: Limits, value: int) -> int:
     low, high = limits.least, limits.greatest
     if low is not None and high is not None and not low <= value <= high:
         raise ValueError(f"must be from {low} to {high}")
-    return value
+    return int(value)  # of a class of its own, an IntEnum say, plain
 
 
 def _float(limits: Limits, value: float) -> float:
@@ -219,7 +220,17 @@ def _document(value: Any) -> Any:
         _check_texts(made)
     except (TypeError, ValueError) as error:
         raise ValueError("must be what JSON holds") from error
-    return value if made == value else made  # it may track changes inside
+    return value if made == value and _is_plain(value) else made
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether nothing in *value*, which may track changes, is a StrEnum, say."""
+    if isinstance(value, dict):
+        names = all(type(name) is str for name in value)
+        return names and all(map(_is_plain, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return type(value) in _PLAIN
 
 
 def _check_texts(value: Any) -> None:
@@ -236,6 +247,7 @@ def _check_texts(value: Any) -> None:
 
 _ANY: Final = Limits()
 _DIGITS: Final = 2_000
+_PLAIN: Final = (str, int, float, bool, type(None))
 SINGLE_END: Final = 3.4e38
 _KEEPERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
     str: _text,
