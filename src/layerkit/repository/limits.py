@@ -10,10 +10,11 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from decimal import MAX_EMAX, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
 from math import inf, isfinite
 from typing import Any, Final
+from uuid import UUID
 
 from layerkit.repository.nesting import CONTAINERS, check_depth
 
@@ -34,6 +35,8 @@ class Limits:
         zoned: Whether times have a zone. A datetime becomes one of UTC, aware or naive
             as the column is; a time of day is refused that is not as the column is.
         json: True where values are documents.
+        uuid: True where texts are UUIDs.
+        since_1970: True where a timedelta is kept as the moment that it leads to.
     """
 
     length: int | None = None
@@ -46,6 +49,8 @@ class Limits:
     single: bool = False
     zoned: bool | None = None
     json: bool = False
+    uuid: bool = False
+    since_1970: bool = False
 
     def held(self, kind: type | None, value: Any) -> Any:
         """Return *value*, of the class *kind*, as the column holds it.
@@ -107,11 +112,13 @@ class Limits:
             return number.quantize(Decimal(1).scaleb(-self.scale), ROUND_FLOOR)
 
 
-def _any_text(_: Limits, value: str) -> str:
-    return _text(_ANY, value)
+def _any_text(limits: Limits, value: str) -> str:
+    return _text(_UUID if limits.uuid else _ANY, value)
 
 
 def _text(limits: Limits, value: str) -> str:
+    if limits.uuid:
+        return _uuid(value)
     value = str.__str__(value)  # of a class of its own, a StrEnum say, plain
     if "\0" in value:
         raise ValueError("must not hold the character NUL")
@@ -125,6 +132,13 @@ def _text(limits: Limits, value: str) -> str:
     if limits.choices is not None and value not in limits.choices:
         raise ValueError(f"must be one of {', '.join(sorted(limits.choices))}")
     return value
+
+
+def _uuid(value: str) -> str:
+    try:
+        return str(UUID(value))  # in the one spelling that SQLAlchemy reads
+    except ValueError:
+        raise ValueError("must be a UUID") from None
 
 
 def _integer(limits: Limits, value: int) -> int:
@@ -223,6 +237,17 @@ def _document(value: Any) -> Any:
     return value if made == value and _is_plain(value) else made
 
 
+def _span(limits: Limits, value: timedelta) -> timedelta:
+    if limits.since_1970:
+        try:
+            datetime(1970, 1, 1) + value  # noqa: DTZ001 - as SQLAlchemy keeps it
+        except OverflowError:
+            raise ValueError(
+                "must lead from 1970 to a moment in the years 1 to 9999"
+            ) from None
+    return value
+
+
 def _is_plain(value: Any) -> bool:
     """Tell whether nothing in *value*, which may track changes, is a StrEnum, say."""
     if isinstance(value, dict):
@@ -246,6 +271,7 @@ def _check_texts(value: Any) -> None:
 
 
 _ANY: Final = Limits()
+_UUID: Final = Limits(uuid=True)
 _DIGITS: Final = 2_000
 _PLAIN: Final = (str, int, float, bool, type(None))
 SINGLE_END: Final = 3.4e38
@@ -257,9 +283,10 @@ _KEEPERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
     bytes: _binary,
     datetime: _moment,
     time: _clock,
+    timedelta: _span,
 }
 _SEEKERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
-    **{kind: _KEEPERS[kind] for kind in (bytes, datetime, time)},
+    **{kind: _KEEPERS[kind] for kind in (bytes, datetime, time, timedelta)},
     str: _any_text,
     float: _sought_float,
 }

@@ -16,12 +16,14 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    Interval,
     Numeric,
     SmallInteger,
     String,
     Table,
     Time,
     UniqueConstraint,
+    Uuid,
 )
 from sqlalchemy.dialects.mysql import MEDIUMINT, TINYINT
 from sqlalchemy.orm import Mapper
@@ -52,7 +54,9 @@ def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo
     is_moment = isinstance(column.type, UTCDateTime)
     if is_moment:
         kind = datetime
-    elif not isinstance(column.type, TypeDecorator | JSON):
+    elif isinstance(column.type, Interval) or not isinstance(
+        column.type, TypeDecorator | JSON
+    ):
         kind = python_type(column.type)
     is_filled_in = (
         is_version
@@ -81,7 +85,8 @@ def item_type(column: Column[Any]) -> type | None:
 def _limits(kind: Any) -> Limits:
     """Return what a column of that type holds; the widest of its variants counts."""
     if isinstance(kind, TypeDecorator):
-        return Limits()
+        # PostgreSQL has intervals of its own, and others keep a moment.
+        return Limits(since_1970=isinstance(kind, Interval))
     if isinstance(kind, JSON):
         return Limits(json=True)
     if isinstance(kind, Enum):
@@ -99,7 +104,10 @@ def _limits(kind: Any) -> Limits:
     if isinstance(kind, Numeric):
         scale = kind.scale or 0 if kind.precision is not None else kind.scale
         return Limits(precision=kind.precision, scale=scale)
-    return Limits(length=kind.length if isinstance(kind, String) else None)
+    return Limits(
+        length=kind.length if isinstance(kind, String) else None,
+        uuid=isinstance(kind, Uuid) and not kind.as_uuid,
+    )
 
 
 def limits_on_sqlite(kind: Numeric[Any], limits: Limits) -> Limits:
