@@ -187,6 +187,7 @@ def test_values_are_compared_as_python_does_it() -> None:
         assert is_equal(value, deep_copy(value))
         assert not is_equal(value, [value])
     assert is_equal(nested(50_000), nested(50_000))
+    assert is_equal({"a": [1, 2]}, {"a": [1.0, 2.0]})
     for one, other in (
         ({"a": [1]}, {"a": [2]}),
         ({"a": 1}, {"b": 1}),
