@@ -1,13 +1,16 @@
 """Settings: the configuration of an application, from its environment."""
 
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from inspect import Signature
 from typing import Any, Final, Self, TypeVar, cast, overload
 
 from pydantic import (
+    BaseModel,
     PrivateAttr,
+    PydanticUserError,
     SecretStr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
@@ -116,10 +119,16 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             problems = _problems(error, current, type(self))
+        except (SettingsError, PydanticUserError):
+            raise
+        except UnicodeDecodeError:  # pydantic makes another error of a validator's
+            problems = {"the settings": _NO_TEXT}
+        except Exception as error:  # noqa: BLE001 - of a validator, with what it was given
+            problems = _raised(error, current, type(self))
         finally:
             trail.reset(token)
         misses = current.misses(str(self.model_config.get("env_prefix", "")))
-        if problems:  # raised out here: pydantic's error holds the values
+        if problems:  # raised out here: the error holds the values
             for name in problems.keys() & misses.keys():
                 problems[name] += f" ({misses[name]} is set: is it meant?)"
             title = f"{type(self).__name__} can't be read from the environment"
@@ -272,6 +281,8 @@ It serves as a FastAPI dependency too.
 """
 
 
+_NO_TEXT: Final = "lie in a file that is no text in UTF-8: .env, or one of secrets_dir"
+
 _LIMITS: Final = frozenset(
     {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "expected"}
 )
@@ -296,6 +307,32 @@ def _problems(
         wrong = f"is not valid ({entry['type']}{''.join(limits)})"
         problems.setdefault(name, "is missing" if is_missing else wrong)
     return problems
+
+
+def _raised(error: Exception, found: Trail, cls: type[Settings]) -> dict[str, str]:
+    """Return what a validator raised beside ValueError, by variable, not its words."""
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    checks = [(way, getattr(f, "__code__", None)) for way, f in _checks(cls)]
+    known = {code for _, code in checks}
+    outermost = next((code for code in frames if code in known), "")
+    names = [
+        "__".join((found.variable_of(first), *rest))
+        for (first, *rest), code in checks
+        if code == outermost
+    ]
+    wrong = f"is not valid ({type(error).__name__} in {frames[-1].co_name})"
+    return dict.fromkeys(names or ["the settings"], wrong)
+
+
+def _checks(cls: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield the validators of the fields of *cls*, and the way to each field."""
+    for decorated in cls.__pydantic_decorators__.field_validators.values():
+        yield from (((name,), decorated.func) for name in decorated.info.fields)
+    for name, field in cls.model_fields.items():
+        yield from (((name,), getattr(m, "func", None)) for m in field.metadata)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from (((name, *way), check) for way, check in _checks(kind))
 
 
 def _listed(title: str, problems: dict[str, str]) -> str:

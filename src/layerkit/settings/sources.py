@@ -169,7 +169,32 @@ class FileSource(EnvSource):
         fields = settings_cls.model_fields.items()
         names = [each for field in fields for each in self.variables(*field)]
         suffix = "_FILE" if self.case_sensitive else "_file"
+        for name, info in fields:
+            names += self._pointed_at(name, info, suffix)
         self.env_vars = _read_files(names, suffix, self.env_vars)
+
+    def _pointed_at(self, name: str, info: FieldInfo, suffix: str) -> list[str]:
+        """Return the variables inside of a field that others with *suffix* point at."""
+        delimiter = self.env_nested_delimiter
+        if not delimiter:
+            return []
+
+        def is_field(way: str) -> bool:
+            here: FieldInfo | None = info
+            for key in way.split(delimiter, self.maxsplit):
+                here = self.next_field(here, key, self.case_sensitive)
+            return here is not None
+
+        return [
+            pointer.removesuffix(suffix)
+            for start in (f"{each}{delimiter}" for each in self.variables(name, info))
+            for pointer in self.env_vars
+            if pointer.startswith(start)
+            and pointer.endswith(suffix)
+            # What is a setting itself, such as a KEY_FILE, points at nothing.
+            and not is_field(pointer.removeprefix(start))
+            and is_field(pointer.removeprefix(start).removesuffix(suffix))
+        ]
 
 
 class SecretsSource(_Decoded, SecretsSettingsSource):
