@@ -97,6 +97,8 @@ def make_engine(
         _set_up_sqlite(engine)
     else:
         _ping_idle(engine)
+    if url.get_driver_name() == "aiomysql":
+        _escape_bytes(engine)
     keep_when_cancelled(engine.dialect)
     keep_kinds(engine.dialect)
     return engine
@@ -289,6 +291,21 @@ def _ping_idle(engine: AsyncEngine) -> None:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error
+
+
+def _escape_bytes(engine: AsyncEngine) -> None:
+    """Write bytes as PyMySQL does: aiomysql 0.3 uses what PyMySQL 1.2 has taken away.
+
+    See https://github.com/PyMySQL/PyMySQL/issues/1274.
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        driver: Any = record.driver_connection
+        escape = driver.escape
+        driver.escape = lambda value: (
+            f"_binary X'{value.hex()}'" if isinstance(value, bytes) else escape(value)
+        )
 
 
 def _set_up_sqlite(engine: AsyncEngine) -> None:
