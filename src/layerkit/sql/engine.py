@@ -294,10 +294,7 @@ def _ping_idle(engine: AsyncEngine) -> None:
 
 
 def _escape_bytes(engine: AsyncEngine) -> None:
-    """Write bytes as PyMySQL does: aiomysql 0.3 uses what PyMySQL 1.2 has taken away.
-
-    See https://github.com/PyMySQL/PyMySQL/issues/1274.
-    """
+    """Write bytes as PyMySQL does: aiomysql 0.3 relies on what version 1.2 dropped."""
 
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
