@@ -339,8 +339,10 @@ async def test_a_generated_key_that_is_taken_is_refused_by_the_commit(
 async def test_a_key_that_has_no_place_is_refused(
     notes: RedisRepository[Note, Any],
 ) -> None:
-    with pytest.raises(ValidationError, match="number holds a int") as refused:
-        await notes.create(Note("a", 10**100))
+    with pytest.raises(
+        ValidationError, match="number of a Note can't be stored"
+    ) as refused:
+        await notes.create(Note("a", 10**5_000))
 
     assert refused.value.fields == ("number",)
 
@@ -704,7 +706,7 @@ async def test_a_verb_refused_in_the_middle_of_its_rows_dooms_the_unit(
     with pytest.raises(UnitOfWorkError, match="ValidationError left it half done"):
         async with books.unit_of_work():
             with pytest.raises(ValidationError):
-                await books.create_many([Book("a"), Book("b", copies=10**100)])
+                await books.create_many([Book("a"), Book("b", copies=10**5_000)])
 
     assert await books.count() == 0
 

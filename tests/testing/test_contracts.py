@@ -206,7 +206,6 @@ def test_random_histories_find_a_broken_backend(pytester: pytest.Pytester) -> No
     result.stdout.fnmatch_lines(["*the backend says*the reference*"])
 
 
-@pytest.mark.unmeasured
 def test_random_histories_leave_out_what_a_backend_lacks(
     pytester: pytest.Pytester,
 ) -> None:
