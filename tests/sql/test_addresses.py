@@ -98,7 +98,6 @@ def test_a_port_of_an_engine_is_looked_at_too() -> None:
         ("postgresql://bob:s3cr3t@127.0.0.1:1/d?foo=s3cr3t", "take foo in"),
         ("mysql://bob:s3cr3t@127.0.0.1:1/d?foo=s3cr3t", "take foo in"),
         ("mysql+aiomysql://bob:s3cr3t@127.0.0.1:1/d?foo=s3cr3t", "take foo in"),
-        ("mysql://bob:s3cr3t@127.0.0.1:1/d?ssl=s3cr3t", "asyncmy does not take some"),
         ("postgresql://bob@/d?host=127.0.0.1&port=99999", "take something"),
         ("postgresql://bob:s3cr3t@/d?host=h&port=s3cr3t", "not usable here"),
         ("mysql://bob@h/d?connect_timeout=s3cr3t", "take something"),
@@ -115,6 +114,16 @@ async def test_a_parameter_that_the_driver_does_not_take_is_a_usage_error(
     record = logging.LogRecord("app", logging.ERROR, "", 1, "failed", None, error)
     assert "s3cr3t" not in str(refused.value)
     assert "s3cr3t" not in JSONFormatter().format(record)
+
+
+@pytest.mark.parametrize("driver", ["asyncmy", "aiomysql"])
+async def test_a_value_that_a_driver_may_not_take_is_an_error_of_ours(
+    driver: str,
+) -> None:
+    with pytest.raises((UsageError, UnavailableError)) as refused:
+        await Database(f"mysql+{driver}://bob@127.0.0.1:1/d?ssl=s3cr3t").ping()
+
+    assert "s3cr3t" not in str(refused.value)
 
 
 @pytest.mark.parametrize("driver", ["asyncmy", "aiomysql", "pymysql"])

@@ -178,10 +178,11 @@ class FileSource(EnvSource):
         delimiter = self.env_nested_delimiter
         if not delimiter:
             return []
+        most = getattr(self, "maxsplit", -1)  # since pydantic-settings 2.8
 
         def is_field(way: str) -> bool:
             here: FieldInfo | None = info
-            for key in way.split(delimiter, self.maxsplit):
+            for key in way.split(delimiter, most):
                 here = self.next_field(here, key, self.case_sensitive)
             return here is not None
 
