@@ -104,6 +104,8 @@ def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] |
         None where values are read as they were stored.
     """
     plain = plain_type(kind, dialect.name)
+    if _changes_what_it_sends(kind):
+        return partial(_is_changed, kind, dialect)
     if isinstance(kind, DateTime) and kind.timezone and not keeps(DateTime, dialect):
         return bool
     if _is_noisy(plain, dialect):
@@ -113,6 +115,27 @@ def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] |
             return lambda value: _shown(value) != value
         return bool if isinstance(plain, CHAR) else None
     return partial(_is_rounded, kind, plain) if dialect.name in MYSQL else None
+
+
+def _changes_what_it_sends(kind: TypeEngine[Any]) -> TypeGuard[TypeDecorator[Any]]:
+    """Tell whether *kind* is of a user's own, and may send another value."""
+    if not isinstance(kind, TypeDecorator):
+        return False
+    is_own = not type(kind).__module__.startswith(("layerkit.", "sqlalchemy."))
+    return is_own and (
+        type(kind).process_bind_param is not TypeDecorator.process_bind_param
+    )
+
+
+def _is_changed(kind: TypeDecorator[Any], dialect: Dialect, value: object) -> bool:
+    """Tell whether *kind* reads another value than *value*, which it has sent."""
+    sent = kind.process_bind_param(value, dialect)
+    if type(kind).process_result_value is TypeDecorator.process_result_value:
+        return bool(sent != value)
+    try:
+        return bool(kind.process_result_value(sent, dialect) != value)
+    except Exception:  # noqa: BLE001 - it reads what a driver makes of it, and only that
+        return True  # the database tells
 
 
 def _is_noisy(
@@ -171,7 +194,7 @@ def form_of(column: Any, dialect: str) -> Form | None:
         read = func.concat(column) + literal_column("0e0", Double)
         return Form(type_coerce(read, Double), _six_digits)
     if is_single(kind) and dialect == "postgresql":
-        return Form(column, _as_single)
+        return Form(column, _to_real)
     if is_single(kind):
         return Form(as_single(column), _narrowed, _single_bounds)
     return None
@@ -189,7 +212,7 @@ def _narrowed(value: Any) -> Any:
     return to_single(number) if abs(number) < SINGLE_END else number
 
 
-def _as_single(value: float) -> Any:
+def _to_real(value: float) -> Any:
     """Return *value* as a REAL has it, where one does: drivers may show less of it."""
     number = as_float(value)
     return cast(number, REAL) if abs(number) < SINGLE_END else cast(number, Double)
