@@ -98,7 +98,7 @@ def test_classes_with_constructors_of_their_own_are_documented() -> None:
 def test_a_class_that_makes_no_error_of_ours_is_refused(
     base: type[AppException],
 ) -> None:
-    class Bare(base):  # type: ignore[misc, valid-type] # one of two
+    class Bare(base):  # type: ignore[misc, valid-type] # mypy knows no base that a parameter gives
         def __init__(self) -> None: ...
 
     with pytest.raises(UsageError, match=r"Bare has no .* super\(\).__init__\(message"):

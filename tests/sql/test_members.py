@@ -33,7 +33,7 @@ class Name(enum.StrEnum):
     A = "a"
 
 
-class OldName(str, enum.Enum):  # noqa: UP042 - it shows itself otherwise
+class OldName(str, enum.Enum):  # noqa: UP042 - its str() is the name, that of a StrEnum the value
     """Be a text as well, as it was done before StrEnum."""
 
     A = "a"

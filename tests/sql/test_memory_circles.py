@@ -266,7 +266,7 @@ async def test_a_circle_over_a_reference_that_the_mapping_sets_to_null_is_one(
     assert answers[4:] == [True, [], [], []]
 
 
-async def test_a_refused_circle_says_the_remedy_and_dooms_its_unit() -> None:
+async def test_a_refused_circle_says_the_remedy_and_deletes_nothing() -> None:
     left, right = circle(both_ways, None)
     home = MemoryDatabase()
     lefts, rights = Repository[Any, int](home, left), Repository[Any, int](home, right)

@@ -240,7 +240,7 @@ def _document(value: Any) -> Any:
 def _span(limits: Limits, value: timedelta) -> timedelta:
     if limits.since_1970:
         try:
-            datetime(1970, 1, 1) + value  # noqa: DTZ001 - as SQLAlchemy keeps it
+            _EPOCH + value  # so SQLAlchemy keeps it where there is no type for it
         except OverflowError:
             raise ValueError(
                 "must lead from 1970 to a moment in the years 1 to 9999"
@@ -273,6 +273,7 @@ def _check_texts(value: Any) -> None:
 _ANY: Final = Limits()
 _UUID: Final = Limits(uuid=True)
 _DIGITS: Final = 2_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAIN: Final = (str, int, float, bool, type(None))
 SINGLE_END: Final = 3.4e38
 _KEEPERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {

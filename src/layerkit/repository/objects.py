@@ -15,6 +15,7 @@ from typing import (
     Final,
     Generic,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -209,7 +210,8 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
 
     @override
     def check_whole(self, entity: T) -> None:
-        more = type(entity).model_fields.keys() - self.fields.keys()  # type: ignore[attr-defined] # a BaseModel's
+        kind = cast("type[BaseModel]", type(entity))  # the class, or one below it
+        more = kind.model_fields.keys() - self.fields.keys()
         self._refuse_extra({*_extra(entity), *more})
 
     @override

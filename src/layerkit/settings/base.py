@@ -123,7 +123,7 @@ class Settings(BaseSettings):
             raise
         except UnicodeDecodeError:  # pydantic makes another error of a validator's
             problems = {"the settings": _NO_TEXT}
-        except Exception as error:  # noqa: BLE001 - of a validator, with what it was given
+        except Exception as error:  # noqa: BLE001 - a user's validator raises what it likes, and its text may hold the value; raised below without
             problems = _raised(error, current, type(self))
         finally:
             trail.reset(token)

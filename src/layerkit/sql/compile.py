@@ -52,7 +52,7 @@ Columns: TypeAlias = Mapping[str, Any]
 
 _ENDS: Final[Mapping[Any, bool]] = {
     **{date.min: False, date.max: True},
-    **{datetime.min: False, datetime.max: True},  # noqa: DTZ901 - of every zone
+    **{datetime.min: False, datetime.max: True},  # noqa: DTZ901 - they are compared with times whose zone was taken off
 }
 """The ends of all times, and whether one is the last."""
 
@@ -60,9 +60,6 @@ _FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
 _MOST_PARTS: Final = 100
 _SMALL_INTEGER: Final = 2**15
 _BIG_INTEGER: Final = 2**63
-_MOST: Final = Decimal(10**66)
-"""More than any decimal of MariaDB and MySQL, which take longer ones for floats."""
-
 _WIDER: Final = ((2**31, Integer), (_BIG_INTEGER, BigInteger))
 _EQUALITY: Final = frozenset({"eq", "ne", "in"})
 _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
@@ -140,14 +137,14 @@ def ordering(
 def _comparison(
     column: Any, operator: Operator, value: Any, dialect: str
 ) -> ColumnElement[bool]:
-    """Compare *column*, an Enum of texts with none that is not among them."""
+    """Compare *column*; a text that its Enum does not have finds no row."""
     result: ColumnElement[bool]
     texts = _texts(column, dialect) if operator in _EQUALITY else None
     if texts is not None:
         given = value if operator == "in" else (value,)
         known = tuple(text for text in given if text in texts)
         if given and not known:  # which is no row; of a null it is unknown
-            result = column == column if operator == "ne" else column != column  # noqa: PLR0124 - SQL's
+            result = column == column if operator == "ne" else column != column  # noqa: PLR0124 - true or false of a row, and unknown of a null
             return result
         value = known if operator == "in" else value
     return _compared(column, operator, value, dialect)
@@ -289,8 +286,6 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
             kind = next(found, Numeric)()
         elif dialect == "sqlite" and widest >= _BIG_INTEGER:
             values = tuple(map(_bounded, values))
-    elif isinstance(column.type, Numeric) and dialect in MYSQL:
-        values = tuple(max(-_MOST, min(v, _MOST)) for v in values)
     elif isinstance(column.type, Numeric) and dialect == "postgresql":
         kind = Numeric()
         values = tuple(Decimal(str(v)) if isinstance(v, float) else v for v in values)
@@ -324,7 +319,7 @@ def _search(
     folds = operator.startswith("i")
     place = operator.removeprefix("i")
     if not text:
-        found = column == column  # every text has an empty one; a null is unknown  # noqa: PLR0124 - SQL's
+        found = column == column  # every text has an empty one; a null is unknown  # noqa: PLR0124 - in SQL that tells them apart
     elif dialect in MYSQL:
         subject = collate(column, "utf8mb4_bin")
         found = subject.regexp_match(_regex(place, text, folds))

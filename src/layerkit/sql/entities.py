@@ -159,7 +159,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         known = copy.copy(self)
         for name in ("_to_fit", "_to_touch"):
             vars(known).pop(name, None)
-        known._on_sqlite = known  # noqa: SLF001 - it is one of ours
+        vars(known)["_on_sqlite"] = known  # asked for the same again, it returns itself
         known.fields = dict(self.fields)
         for name, limit in limits.items():
             known.fields[name] = dataclasses.replace(self.fields[name], limits=limit)

@@ -168,7 +168,7 @@ class Objects(Generic[T]):
         for name, value in zip(names, found, strict=True):
             set_committed_value(entity, name, value)
         session = self.session.sync_session
-        session._register_persistent({instance_state(entity)})  # noqa: SLF001 - what a flush that moves a key calls; it has no public name
+        session._register_persistent({instance_state(entity)})  # noqa: SLF001 - as a flush that moves a key, so that a rollback knows of it; nothing public does
 
     async def remove(self, found: Select[T]) -> int:
         """Delete each object that *found* finds, and return how many.

@@ -22,7 +22,7 @@ from layerkit.sql.dialects.sqlite import SQLITE
 DIGITS: Final = sys.float_info.dig
 """How many digits of a decimal a float has for certain."""
 
-MOST_DIGITS: Final = 400
+_MOST_DIGITS: Final = 400
 """How many digits any float has before the point, and some behind it."""
 
 
@@ -83,7 +83,7 @@ class _Decimal(Numeric[Any]):
                 return None
             exact = isinstance(value, int)  # as SQLite keeps a whole number
             number = Decimal(value if exact else f"{float(value):.{DIGITS}g}")
-            with localcontext(prec=MOST_DIGITS):
+            with localcontext(prec=_MOST_DIGITS):
                 return number.quantize(places, ROUND_HALF_UP)
 
         return in_digits
