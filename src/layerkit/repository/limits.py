@@ -187,16 +187,17 @@ def _decimal(limits: Limits, value: Decimal | int) -> Decimal:
         is_huge = number.adjusted() >= (_DIGITS - limits.scale - 1)
         if not is_huge:
             number = number.quantize(Decimal(1).scaleb(-limits.scale), ROUND_HALF_UP)
-    if is_huge or (whole is not None and number and number.adjusted() >= whole):
-        raise ValueError(f"must have at most {whole} digits before the point")
-    if limits.digits is not None and _count_digits(number) > limits.digits:
-        raise ValueError(
-            f"must have at most {limits.digits} digits: SQLite keeps it as a float"
-        )
+    is_long = is_huge or (whole is not None and number and number.adjusted() >= whole)
+    most = limits.digits
+    if most is not None and ((is_long and whole == most) or _digits_of(number) > most):
+        raise ValueError(f"must have at most {most} digits: SQLite keeps it as a float")
+    if is_long:
+        end = _DIGITS if whole is None else whole
+        raise ValueError(f"must have at most {end} digits before the point")
     return number
 
 
-def _count_digits(number: Decimal) -> int:
+def _digits_of(number: Decimal) -> int:
     return len("".join(map(str, number.as_tuple().digits)).strip("0"))
 
 
