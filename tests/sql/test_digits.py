@@ -317,6 +317,21 @@ def test_an_engine_of_ones_own_reads_decimals_as_it_did(tmp_path: Path) -> None:
     engine.dispose()
 
 
+async def test_a_sum_is_stored_with_the_digits_of_the_column_and_no_more(
+    sqlite: Database,
+) -> None:
+    await sqlite.create_all(Base.metadata)
+    made = await Repository[Sum, int](sqlite, Sum).create({"money": Decimal("0.1")})
+
+    await Repository[Sum, int](sqlite, Sum).update(
+        made.id, {"money": Inc(Decimal("0.2"))}
+    )
+
+    async with sqlite.engine.connect() as connection:
+        raw = await connection.scalar(text("SELECT money FROM digits_sums"))
+    assert raw == 0.3  # where 0.1 + 0.2 is more
+
+
 async def test_a_whole_number_that_another_program_wrote_keeps_its_digits(
     sqlite: Database,
 ) -> None:

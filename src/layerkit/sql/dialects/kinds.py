@@ -94,7 +94,6 @@ _Kind: TypeAlias = type[TypeEngine[Any]]
 _ON_SQLITE: Final[Mapping[_Kind, _Kind]] = {
     DateTime: _OnSQLite,
     Numeric: _Decimal,
-    Float: Float,  # which is a Numeric before SQLAlchemy 2.1
 }
 _ON_MYSQL: Final[Mapping[_Kind, _Kind]] = {DateTime: _OnMySQL}
 _KINDS: Final[Mapping[str, Mapping[_Kind, _Kind]]] = {
