@@ -20,7 +20,7 @@ from layerkit.repository import (
     Specification,
     field,
 )
-from layerkit.repository.memory import MemoryBackend
+from layerkit.repository.stores.memory import MemoryBackend
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -23,7 +23,7 @@ from layerkit import (
     field,
 )
 from layerkit.repository import Unique, adapter_for
-from layerkit.repository.cursors import describe
+from layerkit.repository.filters.cursors import describe
 from tests.support.entities import MappedRecord
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from layerkit import ALL, Repository, UsageError, field
 from layerkit.repository import adapter_for
-from layerkit.repository.aggregates import asked, checked
+from layerkit.repository.entities.checks import checked_aggregation
+from layerkit.repository.filters.aggregates import asked
 from layerkit.sql import Database, statements
 from layerkit.sql.aggregates import AggregateQuery
 from tests.support.databases import new_tables
@@ -182,7 +183,7 @@ def test_postgresql_compares_texts_by_their_code_points() -> None:
     columns = {name: getattr(Thing, name) for name in adapter.fields}
 
     query = AggregateQuery(
-        checked(adapter, wanted), Thing, columns, Thing.id > 0, "postgresql"
+        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, "postgresql"
     )
 
     sql = str(
@@ -204,7 +205,7 @@ def test_mysql_compares_bytes_and_scales_floats() -> None:
     columns = {name: getattr(Thing, name) for name in adapter.fields}
 
     query = AggregateQuery(
-        checked(adapter, wanted), Thing, columns, Thing.id > 0, "mysql"
+        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, "mysql"
     )
 
     sql = str(query.statement.compile(dialect=mysql.dialect()))

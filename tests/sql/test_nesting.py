@@ -13,8 +13,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from layerkit.core.errors import ValidationError
 from layerkit.redis import RedisDatabase
 from layerkit.repository import ALL, Home, Key, MemoryDatabase, Repository
-from layerkit.repository.nesting import DEEPEST, deep_copy, is_equal
-from layerkit.repository.registry import copy_of
+from layerkit.repository.entities.nesting import DEEPEST, deep_copy, is_equal
+from layerkit.repository.entities.registry import copy_of
 from layerkit.sql import Database
 
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository import ALL, Home, Repository, Specification, field
-from layerkit.repository.query import Field
+from layerkit.repository.filters.specification import Field
 from layerkit.sql import Database
 
 State = Literal["new", "active", "done"]

@@ -10,7 +10,7 @@ import copy
 import pytest
 from layerkit import AlreadyExistsError, MemoryDatabase, Repository
 from layerkit.repository import ALL, Comparison, Not, field
-from layerkit.repository.filters import completed
+from layerkit.repository.entities.checks import completed
 from layerkit.repository.scope import Scope
 from layerkit.testing.contracts import Capabilities, RepositoryContract
 from layerkit.testing.contracts import UnitOfWorkContract

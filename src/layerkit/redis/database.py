@@ -25,12 +25,12 @@ from layerkit.repository import (
     UniqueRule,
     adapter_for,
 )
-from layerkit.repository.backend import Lock, Upsert
 from layerkit.repository.base import T
-from layerkit.repository.fields import KeyTuple
-from layerkit.repository.homes import check_loop, check_port
-from layerkit.repository.tables import Row
-from layerkit.repository.verbs import OverlayBackend
+from layerkit.repository.entities.fields import KeyTuple
+from layerkit.repository.stores.backend import Lock, Upsert
+from layerkit.repository.stores.homes import check_loop, check_port
+from layerkit.repository.stores.tables import Row
+from layerkit.repository.stores.verbs import OverlayBackend
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.redis.annotations import classes_of
 from layerkit.repository import EntityAdapter
-from layerkit.repository.tables import Row
-from layerkit.repository.values import decode_value, encode_value
+from layerkit.repository.filters.values import decode_value, encode_value
+from layerkit.repository.stores.tables import Row
 
 _AS_IT_IS: Final = frozenset({str, int, bool, type(None)})
 _CONTAINERS: Final[Mapping[str, type]] = MappingProxyType(

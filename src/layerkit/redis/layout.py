@@ -8,9 +8,9 @@ from typing import Any, Final
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.redis.sortable import joined, sortable
 from layerkit.repository import EntityAdapter, UniqueRule
-from layerkit.repository.cursors import describe
-from layerkit.repository.fields import KeyTuple
-from layerkit.repository.tables import Row, unique_value
+from layerkit.repository.entities.fields import KeyTuple
+from layerkit.repository.filters.cursors import describe
+from layerkit.repository.stores.tables import Row, unique_value
 
 _COLLECTIONS: Final = (Mapping, list, tuple, Set)
 

@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 from layerkit.core.errors import NotSupportedError
 from layerkit.redis.layout import Layout
 from layerkit.repository import And, Comparison, Or, Order, Specification, comparisons
-from layerkit.repository.fields import KeyTuple
-from layerkit.repository.filters import parts_of, spelled_out
+from layerkit.repository.entities.fields import KeyTuple
+from layerkit.repository.filters.specification import parts_of, spelled_out
 
 
 @dataclass(frozen=True, slots=True)

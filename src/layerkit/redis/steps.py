@@ -9,8 +9,8 @@ from layerkit.core.errors import UsageError
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.repository import EntityAdapter, UniqueRule
-from layerkit.repository.fields import KeyTuple
-from layerkit.repository.tables import Row
+from layerkit.repository.entities.fields import KeyTuple
+from layerkit.repository.stores.tables import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from layerkit.redis.planner import check_walk, direction_of, source_of, span_of
 from layerkit.redis.server import COMMIT, RAISE, Server
 from layerkit.redis.steps import Kind, Seen, Steps, digest_of, mark_of
 from layerkit.repository import EntityAdapter, Order, Specification, UniqueRule
-from layerkit.repository.evaluate import truth_of
-from layerkit.repository.fields import KeyTuple
-from layerkit.repository.overlay import OverlayTransaction
-from layerkit.repository.tables import Layer, Row
+from layerkit.repository.entities.fields import KeyTuple
+from layerkit.repository.filters.evaluate import truth_of
+from layerkit.repository.stores.overlay import OverlayTransaction
+from layerkit.repository.stores.tables import Layer, Row
 
 _LAST_ID: Final = 2**63 - 1
 """The last one that Redis counts to."""

@@ -1,11 +1,8 @@
 """The repository: entities behind verbs, filters as data, one class for any home."""
 
-from layerkit.repository.aggregates import AggregateRow, Aggregation
-from layerkit.repository.backend import Backend, Lock, Upsert
 from layerkit.repository.base import BaseRepository
-from layerkit.repository.bounds import OrderBy, Total
-from layerkit.repository.entities import Data, EntityAdapter
-from layerkit.repository.fields import (
+from layerkit.repository.entities.adapter import Data, EntityAdapter
+from layerkit.repository.entities.fields import (
     CascadeRule,
     FieldInfo,
     ForeignKeyRule,
@@ -15,20 +12,18 @@ from layerkit.repository.fields import (
     Unique,
     UniqueRule,
 )
-from layerkit.repository.homes import (
-    BlockingSessionLike,
-    Home,
-    SessionFactoryLike,
-    SessionLike,
-    SessionSource,
-    home_of,
-    register_home,
+from layerkit.repository.entities.limits import Limits
+from layerkit.repository.entities.objects import make_adapter
+from layerkit.repository.entities.registry import (
+    Fields,
+    adapter_for,
+    copy_of,
+    fields,
+    register_adapter,
 )
-from layerkit.repository.limits import Limits
-from layerkit.repository.memory import InMemoryRepository, MemoryDatabase
-from layerkit.repository.objects import make_adapter
-from layerkit.repository.page import Page
-from layerkit.repository.query import (
+from layerkit.repository.filters.aggregates import AggregateRow, Aggregation
+from layerkit.repository.filters.bounds import OrderBy, Total
+from layerkit.repository.filters.specification import (
     ALL,
     And,
     Comparison,
@@ -43,14 +38,19 @@ from layerkit.repository.query import (
     comparisons,
     field,
 )
-from layerkit.repository.registry import (
-    Fields,
-    adapter_for,
-    copy_of,
-    fields,
-    register_adapter,
+from layerkit.repository.pages import Page
+from layerkit.repository.repository import InMemoryRepository, Repository
+from layerkit.repository.stores.backend import Backend, Lock, Upsert
+from layerkit.repository.stores.homes import (
+    BlockingSessionLike,
+    Home,
+    SessionFactoryLike,
+    SessionLike,
+    SessionSource,
+    home_of,
+    register_home,
 )
-from layerkit.repository.repository import Repository
+from layerkit.repository.stores.memory import MemoryDatabase
 
 register_adapter(make_adapter)
 

@@ -7,8 +7,8 @@ from typing import Any, Final, Generic, Literal, overload
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UsageError
-from layerkit.repository.aggregates import AggregateRow, Groups, Names, asked
-from layerkit.repository.bounds import (
+from layerkit.repository.filters.aggregates import AggregateRow, Groups, Names, asked
+from layerkit.repository.filters.bounds import (
     MAX_LIMIT,
     OrderBy,
     Total,
@@ -21,10 +21,15 @@ from layerkit.repository.bounds import (
     given_list,
     orders_of,
 )
-from layerkit.repository.evaluate import sorted_by, truth_of
+from layerkit.repository.filters.evaluate import sorted_by, truth_of
+from layerkit.repository.filters.specification import (
+    ALL,
+    Order,
+    Specification,
+    comparisons,
+)
 from layerkit.repository.options import OPTIONS, refusing
-from layerkit.repository.page import Page
-from layerkit.repository.query import ALL, Order, Specification, comparisons
+from layerkit.repository.pages import Page
 
 T = TypeVar("T")
 ID = TypeVar("ID", default=Any)

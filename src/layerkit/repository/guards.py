@@ -8,13 +8,13 @@ from layerkit.core.errors import (
     UnitOfWorkError,
     UsageError,
 )
-from layerkit.repository.backend import Backend, Lock
-from layerkit.repository.bounds import check_number
-from layerkit.repository.entities import EntityAdapter
-from layerkit.repository.fields import KeyTuple, type_name
-from layerkit.repository.filters import among, checked
-from layerkit.repository.homes import Home
-from layerkit.repository.query import ALL, Comparison, Specification
+from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.checks import among, checked
+from layerkit.repository.entities.fields import KeyTuple, type_name
+from layerkit.repository.filters.bounds import check_number
+from layerkit.repository.filters.specification import ALL, Comparison, Specification
+from layerkit.repository.stores.backend import Backend, Lock
+from layerkit.repository.stores.homes import Home
 
 
 def guard(

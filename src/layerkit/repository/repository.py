@@ -18,10 +18,13 @@ from typing import (
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import AlreadyExistsError, UsageError, ValidationError
-from layerkit.repository.aggregates import AggregateRow, Names, asked, checked
-from layerkit.repository.backend import Backend, Lock
 from layerkit.repository.base import ID, BaseRepository, T, only_one
-from layerkit.repository.bounds import (
+from layerkit.repository.entities.adapter import Data, EntityAdapter
+from layerkit.repository.entities.checks import among, checked_aggregation, completed
+from layerkit.repository.entities.fields import KeyTuple, UniqueRule
+from layerkit.repository.entities.registry import adapter_for
+from layerkit.repository.filters.aggregates import AggregateRow, Names, asked
+from layerkit.repository.filters.bounds import (
     MAX_LIMIT,
     OrderBy,
     Total,
@@ -32,16 +35,14 @@ from layerkit.repository.bounds import (
     given_list,
     names_of,
 )
-from layerkit.repository.cursors import PagedList, Position, read_cursor
-from layerkit.repository.entities import Data, EntityAdapter
-from layerkit.repository.fields import KeyTuple, UniqueRule
-from layerkit.repository.filters import among, completed
+from layerkit.repository.filters.cursors import PagedList, Position, read_cursor
+from layerkit.repository.filters.specification import ALL, Comparison, Specification
 from layerkit.repository.guards import check_lock, explain, guard
-from layerkit.repository.homes import Home, SessionSource, home_of
-from layerkit.repository.page import Page, follow, page_of, past, place
-from layerkit.repository.query import ALL, Comparison, Specification
-from layerkit.repository.registry import adapter_for
+from layerkit.repository.pages import Page, follow, page_of, past, place
 from layerkit.repository.scope import Scope, pinned
+from layerkit.repository.stores.backend import Backend, Lock
+from layerkit.repository.stores.homes import Home, SessionSource, home_of
+from layerkit.repository.stores.memory import MemoryDatabase
 from layerkit.unit_of_work import EventSink, UnitOfWork
 
 R = TypeVar("R")
@@ -455,7 +456,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         max: Names = (),
         avg: Names = (),
     ) -> list[AggregateRow]:
-        wanted = checked(
+        wanted = checked_aggregation(
             self._adapter,
             asked(by=by, count=count, sums=sum, least=min, most=max, means=avg),
         )
@@ -753,3 +754,19 @@ def _generic_argument(cls: type) -> type | None:
             if isinstance(argument, type) and argument is not Any:
                 return argument
     return None
+
+
+class InMemoryRepository(Repository[T, ID], Generic[T, ID]):
+    """Store entities in memory: ``Repository`` with a ``MemoryDatabase`` of its own.
+
+    Args:
+        home: The database; left out, the repository makes one.
+        model_class: The entity class, where the class itself does not say it.
+    """
+
+    def __init__(
+        self,
+        home: MemoryDatabase | None = None,
+        model_class: type[T] | None = None,
+    ) -> None:
+        super().__init__(home or MemoryDatabase(), model_class)

@@ -1,24 +1,24 @@
 """Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, ValidationError
-from layerkit.repository.backend import Upsert
-from layerkit.repository.entities import EMPTY, EntityAdapter
-from layerkit.repository.evaluate import matches
-from layerkit.repository.fields import UniqueRule
-from layerkit.repository.filters import checked
-from layerkit.repository.query import (
+from layerkit.repository.entities.adapter import EMPTY, EntityAdapter, check_confined
+from layerkit.repository.entities.checks import checked
+from layerkit.repository.entities.fields import UniqueRule
+from layerkit.repository.filters.evaluate import matches
+from layerkit.repository.filters.specification import (
     ALL,
     And,
     Comparison,
     Specification,
     comparisons,
 )
+from layerkit.repository.stores.backend import Upsert
 
 T = TypeVar("T")
 
@@ -205,27 +205,6 @@ class Scope(Generic[T]):
         changes = self.adapter.changes(data)
         check_confined(self.adapter.name, changes, self.fields)
         return changes
-
-
-def check_confined(
-    entity: str, changes: Collection[str], confined: frozenset[str]
-) -> None:
-    """Refuse changes of what the scope of a repository has set.
-
-    Args:
-        entity: The name of the class.
-        changes: The fields that are to be changed.
-        confined: Those that the scope has set.
-
-    Raises:
-        ValidationError: Some are both.
-    """
-    if foreign := sorted(confined & set(changes)):
-        raise ValidationError(
-            f"{', '.join(foreign)} of a {entity} can't be changed here: the scope of "
-            "the repository sets it",
-            fields=foreign,
-        )
 
 
 def pinned(where: Specification) -> dict[str, object]:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from layerkit.repository import Aggregation
-from layerkit.repository.aggregates import EXACT, MAX_GROUPS, How
+from layerkit.repository.filters.aggregates import EXACT, MAX_GROUPS, How
 from layerkit.sql.compile import Columns
 from layerkit.sql.forms import MYSQL, form_of
 

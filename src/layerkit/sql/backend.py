@@ -36,7 +36,7 @@ from layerkit.repository import (
     UniqueRule,
     Upsert,
 )
-from layerkit.repository.aggregates import Groups
+from layerkit.repository.filters.aggregates import Groups
 from layerkit.sql.batches import insert_counted
 from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (

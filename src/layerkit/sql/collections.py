@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstanceState, Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.types import TypeEngine
 
-from layerkit.repository.nesting import deep_copy, is_equal
+from layerkit.repository.entities.nesting import deep_copy, is_equal
 from layerkit.sql.types import UTCDateTime, python_type
 
 COPIES: Final = "layerkit.copies"

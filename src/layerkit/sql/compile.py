@@ -43,8 +43,15 @@ from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import TypeEngine
 
 from layerkit.repository import Order, Specification
-from layerkit.repository.evaluate import fold_ascii
-from layerkit.repository.query import And, Comparison, Everything, Not, Operator, Or
+from layerkit.repository.filters.evaluate import fold_ascii
+from layerkit.repository.filters.specification import (
+    And,
+    Comparison,
+    Everything,
+    Not,
+    Operator,
+    Or,
+)
 from layerkit.sql.forms import MYSQL, Form, as_float, form_of, plain_type
 
 Columns: TypeAlias = Mapping[str, Any]

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import InstanceState, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
-from layerkit.repository.nesting import deep_copy
+from layerkit.repository.entities.nesting import deep_copy
 from layerkit.sql.loading import explain_unloaded
 
 T = TypeVar("T")

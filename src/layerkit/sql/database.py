@@ -25,7 +25,7 @@ from layerkit.core.errors import (
     UsageError,
 )
 from layerkit.repository import EntityAdapter, Home
-from layerkit.repository.homes import check_port
+from layerkit.repository.stores.homes import check_port
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.dialects import check_driver

@@ -8,8 +8,8 @@ from sqlalchemy import Column
 from sqlalchemy.sql.functions import FunctionElement
 
 from layerkit.core.errors import NotSupportedError
-from layerkit.repository.fields import FieldInfo
-from layerkit.repository.limits import Limits
+from layerkit.repository.entities.fields import FieldInfo
+from layerkit.repository.entities.limits import Limits
 
 _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP"})
 

@@ -22,7 +22,7 @@ from sqlalchemy.util import await_only
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
-from layerkit.repository.homes import check_loop
+from layerkit.repository.stores.homes import check_loop
 from layerkit.sql.dialects import SERVERS, binds_to_loop, check_driver
 from layerkit.sql.dialects.kinds import keep_kinds
 from layerkit.sql.dialects.mysql import MYSQL

@@ -23,7 +23,7 @@ from layerkit.repository import (
     ForeignKeyRule,
     Operator,
 )
-from layerkit.repository.nesting import deep_copy
+from layerkit.repository.entities.nesting import deep_copy
 from layerkit.sql.compile import is_json
 from layerkit.sql.copying import copied
 from layerkit.sql.defaults import (
@@ -169,8 +169,8 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         return [name for name, column in self.columns.items() if mark in column.info]
 
     @override
-    def _check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
-        kept = super()._check_new(values)
+    def check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
+        kept = super().check_new(values)
         computed = [n for n in values if n in self._computed and values[n] is not None]
         if computed:
             raise ValidationError(

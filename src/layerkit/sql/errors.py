@@ -40,7 +40,7 @@ from layerkit.core.errors import (
 )
 from layerkit.core.redaction import place_of, redacted_text
 from layerkit.repository import adapter_for
-from layerkit.repository.references import circular, mismatch, still_referred
+from layerkit.repository.stores.references import circular, mismatch, still_referred
 from layerkit.sql.deletes import SPREADING, on_delete, tables_of
 from layerkit.sql.dialects import Failure, server_of
 from layerkit.sql.dialects.postgresql import details_of

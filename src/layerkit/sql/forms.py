@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from layerkit.repository.limits import SINGLE_END, to_single
+from layerkit.repository.entities.limits import SINGLE_END, to_single
 from layerkit.sql.dialects.kinds import DIGITS, keeps, scale_of
 
 MYSQL: Final = frozenset({"mysql", "mariadb"})

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 from sqlalchemy.sql.elements import BooleanClauseList
 
 from layerkit.repository import CascadeRule, ForeignKeyRule
-from layerkit.repository.fields import Action
+from layerkit.repository.entities.fields import Action
 from layerkit.sql.deletes import UNREADABLE, cascades, hands_over, on_delete
 
 First: TypeAlias = Literal["own", "other", "either"] | None

@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import UnitOfWorkError
 from layerkit.core.logging import get_logger
-from layerkit.repository.homes import check_loop
+from layerkit.repository.stores.homes import check_loop
 from layerkit.sql.blocking import BlockingSession
 from layerkit.sql.collections import COPIES
 from layerkit.sql.dialects import binds_to_loop

@@ -30,7 +30,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.types import JSON, TypeDecorator
 
 from layerkit.repository import Comparison, FieldInfo, UniqueRule
-from layerkit.repository.limits import Limits
+from layerkit.repository.entities.limits import Limits
 from layerkit.sql.defaults import is_made_here
 from layerkit.sql.dialects.kinds import DIGITS, scale_of
 from layerkit.sql.forms import is_single

@@ -8,7 +8,7 @@ from sqlalchemy.orm.attributes import flag_modified, instance_state
 
 from layerkit.core.errors import UsageError
 from layerkit.repository import adapter_for
-from layerkit.repository.scope import check_confined
+from layerkit.repository.entities.adapter import check_confined
 from layerkit.sql.entities import MappedAdapter
 
 _CONFINED: Final = "layerkit.confined"

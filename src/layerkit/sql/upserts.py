@@ -27,7 +27,7 @@ from sqlalchemy.sql.dml import Insert
 
 from layerkit.core.errors import AlreadyExistsError, NotSupportedError
 from layerkit.repository import Inc, Specification, UniqueRule, Upsert
-from layerkit.repository.evaluate import matches
+from layerkit.repository.filters.evaluate import matches
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.forms import MYSQL
 from layerkit.sql.objects import Objects

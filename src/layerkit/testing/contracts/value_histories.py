@@ -8,7 +8,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from typing_extensions import override
 
 from layerkit.repository import ALL, Inc, field
-from layerkit.repository.limits import to_single
+from layerkit.repository.entities.limits import to_single
 from layerkit.testing.contracts.machine import ABSENT, Machine, walked
 
 _codes = st.sampled_from(["a", "b", "c", "d"])

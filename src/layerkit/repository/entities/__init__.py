@@ -1,0 +1,1 @@
+"""What is known of entity classes, and users' data and filters judged by it."""

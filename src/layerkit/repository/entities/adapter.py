@@ -1,0 +1,316 @@
+"""EntityAdapter: the port to entity classes, which judges what callers give and ask."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeAlias
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from layerkit.core.errors import UsageError, ValidationError
+from layerkit.repository.entities.entity_class import EntityClass
+from layerkit.repository.entities.fields import fits, type_name
+from layerkit.repository.filters.specification import ORDERING, Inc, Operator
+
+T = TypeVar("T")
+
+Data: TypeAlias = BaseModel | Mapping[str, object]
+"""What entities are made and changed from: a schema, or a mapping by field name."""
+
+_NAME, _NAMES = 64, 10  # how much is told of unknown names, and of how many
+
+EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
+"""No values."""
+
+
+class EntityAdapter(EntityClass[T], Generic[T]):
+    """Know one entity class, and judge what callers give for entities and ask of them.
+
+    What a class can't hold is refused here, the same way for every home.
+    """
+
+    def key_of(self, entity_id: object) -> tuple[Any, ...]:
+        """Return *entity_id* as a tuple in the order of ``key``.
+
+        Raises:
+            UsageError: Too few or too many parts, None, or a part of the wrong type.
+        """
+        is_tuple = len(self.key) > 1 and isinstance(entity_id, tuple | list)
+        parts = tuple(entity_id) if is_tuple else (entity_id,)  # type: ignore[arg-type] # checked by is_tuple
+        infos = [self.fields[name] for name in self.key]
+        if len(parts) != len(infos) or None in parts:
+            unstored = ": an entity has no id before it is stored" * (None in parts)
+            raise UsageError(
+                f"{self.name} is identified by {', '.join(self.key)}, "
+                f"got {entity_id!r}{unstored}",
+                value=entity_id,
+                expected=", ".join(map(type_name, infos)),
+            )
+        pairs = zip(infos, parts, strict=True)
+        return tuple(self.sought(info.name, part) for info, part in pairs)
+
+    def check_value(self, name: str, value: object) -> None:
+        """Refuse a value in a filter that the field could never hold.
+
+        Raises:
+            UsageError: Unknown field, or *value* is of another type.
+        """
+        info = self.info(name)
+        if not info.accepts(value):
+            raise UsageError(
+                f"{self.name}.{name} holds {type_name(info)}, "
+                f"got a {type(value).__name__}: convert it first",
+                value=value,
+                expected=type_name(info),
+            )
+
+    def sought(self, name: str, value: Any) -> Any:
+        """Return a value of a filter as it is compared with what the field holds.
+
+        Raises:
+            UsageError: Unknown field, or *value* is of another type.
+            ValidationError: No database takes it: a NUL character, say.
+        """
+        self.check_value(name, value)
+        info = self.fields[name]
+        try:
+            return info.limits.sought(info.kind, value)
+        except ValueError as error:
+            raise ValidationError(f"{name} {error}", fields=(name,)) from error
+
+    def check_operator(self, name: str, operator: Operator) -> None:
+        """Refuse a comparison that has not one answer on every backend.
+
+        Raises:
+            UsageError: Unknown field, or one that *operator* can't order.
+        """
+        info = self.info(name)
+        if operator in ORDERING and not (info.is_ordered and info.kind is not bool):
+            raise UsageError(
+                f"{self.name}.{name} holds {type_name(info)}, which is neither smaller "
+                "nor greater on every backend: use == or in_()"
+            )
+
+    def check_order(self, name: str) -> None:
+        """Refuse to sort by a field that backends sort each in its own way.
+
+        Raises:
+            UsageError: Unknown field, or its values have no order.
+        """
+        info = self.info(name)
+        if not info.is_ordered:
+            raise UsageError(
+                f"{self.name}.{name} holds {type_name(info)}, which is not in the same "
+                "order on every backend: sort by another field"
+            )
+
+    @cached_property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(name for name, info in self.fields.items() if info.required)
+
+    def check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
+        """Return what of *values* a new entity holds otherwise than it is given.
+
+        Raises:
+            ValidationError: An unknown field, a value that a field does not hold, or a
+                field that is missing.
+        """
+        kept = self.check_data(values, increments=False)
+        missing = [name for name in self._required if values.get(name) is None]
+        if missing:
+            raise ValidationError(
+                f"a {self.name} needs {', '.join(missing)}", fields=missing
+            )
+        return kept
+
+    def check_nulls(self, values: Mapping[str, object]) -> None:
+        """Refuse a null in a field that has none.
+
+        Raises:
+            ValidationError: With the names of the fields.
+        """
+        empty = [
+            name
+            for name, value in values.items()
+            if value is None and not self.fields[name].nullable
+        ]
+        if empty:
+            raise ValidationError(f"{', '.join(empty)} must not be null", fields=empty)
+
+    def check_data(
+        self, values: Mapping[str, object], *, increments: bool
+    ) -> dict[str, Any]:
+        """Return what of *values* the fields hold otherwise than it is given.
+
+        Raises:
+            ValidationError: An unknown field, or a value that a field does not hold.
+        """
+        unknown, wrong = [], []
+        for name, value in values.items():
+            info = self.fields.get(name)
+            if info is None:
+                unknown.append(str(name))
+            elif (type(value) is not info.kind or info.is_partial) and not fits(
+                info, value, increments=increments
+            ):
+                wrong.append(name)
+        if unknown:
+            raise self._unknown(unknown)
+        if wrong:
+            expected = ", ".join(f"{n}: {type_name(self.fields[n])}" for n in wrong)
+            raise ValidationError(f"wrong type, expected {expected}", fields=wrong)
+        kept = self.stored(values)
+        return {n: v for n, v in kept.items() if v is not values[n]}
+
+    def _unknown(self, names: Sequence[str]) -> ValidationError:
+        """Return what to say of *names*, which a client may have made up."""
+        shown = [n if len(n) <= _NAME else f"{n[:_NAME]}…" for n in names[:_NAMES]]
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        error = ValidationError(
+            f"{self.name} has no field {', '.join(map(repr, shown))}{more}",
+            fields=shown,
+        )
+        error.logged = f"{self.name} has no such field ({len(names)} unknown)"
+        return error
+
+    def new(self, data: T | Data, defaults: Mapping[str, object] = EMPTY) -> T:
+        """Return *data* as an entity: itself, or built from a schema or mapping.
+
+        Args:
+            data: An entity, a schema or a mapping.
+            defaults: What a field gets that *data* leaves out, or null.
+
+        Raises:
+            ValidationError: An unknown field, or a value of the wrong type.
+            UsageError: *data* is neither an entity, a schema nor a mapping.
+        """
+        if isinstance(data, self.entity):
+            entity: T = data
+            self.check_whole(entity)
+            held = self.held(entity)
+            for name, value in defaults.items():
+                if held.get(name) is None:
+                    setattr(entity, name, value)
+        else:
+            values = self._given(data, "made")
+            blank = {n: v for n, v in defaults.items() if values.get(n) is None}
+            values |= blank
+            kept = self.check_data(values, increments=False)
+            entity = self.build(values | kept)
+        if kept := self.check_new(self.held(entity)):
+            self.replace(entity, kept)
+        return entity
+
+    def new_values(
+        self, data: Data, defaults: Mapping[str, object] = EMPTY
+    ) -> dict[str, Any]:
+        """Return what an entity would be built from; for ``new``, without building it.
+
+        Raises:
+            ValidationError: As for ``new``.
+            UsageError: *data* is neither a schema nor a mapping.
+        """
+        values = self._given(data, "made")
+        values |= {n: v for n, v in defaults.items() if values.get(n) is None}
+        return values | self.check_new(values)
+
+    def given(self, data: T | Data) -> dict[str, Any]:
+        """Return what *data* says of an entity, by field name.
+
+        Args:
+            data: An entity, of which every field that is set counts; a schema, of
+                which the fields that were set count; or a mapping.
+
+        Raises:
+            UsageError: *data* is none of these.
+        """
+        if isinstance(data, self.entity):
+            return self.values(data)
+        return self._given(data, "made", only_set=True)
+
+    def started(
+        self, data: T | Data, fixed: Collection[str | None]
+    ) -> tuple[T | Data, dict[str, Inc]]:
+        """Return *data* of a new entity with a number for each ``Inc``, and these.
+
+        Args:
+            data: An entity, a schema or a mapping.
+            fixed: The fields that are not to be added to.
+
+        Raises:
+            ValidationError: An unknown field, or one that nothing can be added to.
+            UsageError: *data* is neither an entity, a schema nor a mapping.
+        """
+        if isinstance(data, self.entity):
+            return data, {}
+        values = self._given(data, "made")
+        added = {n: v for n, v in values.items() if isinstance(v, Inc)}
+        self.check_data(added, increments=True)
+        if refused := sorted(added.keys() & set(fixed)):
+            raise ValidationError(
+                f"an upsert adds nothing to {', '.join(refused)} of a {self.name}",
+                fields=refused,
+            )
+        for name, increment in added.items():
+            values[name] = self.start(name) + increment.amount
+        return values, added
+
+    def _given(
+        self, data: object, purpose: str, *, only_set: bool = False
+    ) -> dict[str, Any]:
+        if isinstance(data, BaseModel):
+            fields = data.model_fields_set if only_set else type(data).model_fields
+            names = [name for name in type(data).model_fields if name in fields]
+            return {name: getattr(data, name) for name in names}
+        if isinstance(data, Mapping):
+            return dict(data)
+        entity = f"a {self.name}, " if purpose == "made" else ""
+        raise UsageError(
+            f"a {self.name} is {purpose} from {entity}a schema or a mapping, "
+            f"got a {type(data).__name__}"
+        )
+
+    def changes(self, data: Data) -> dict[str, Any]:
+        """Return what *data* changes; only fields that were set, where it is a schema.
+
+        Raises:
+            ValidationError: An unknown or key field, a value of the wrong type, or a
+                null where the field has none.
+            UsageError: *data* is neither a schema nor a mapping.
+        """
+        values = self._given(data, "updated", only_set=True)
+        values |= self.check_data(values, increments=True)
+        version = frozenset((self.version,))
+        for what, names in (
+            ("key", frozenset(self.key)),
+            ("version", version),
+            ("stamp", self.stamps),
+        ):
+            if protected := [name for name in values if name in names]:
+                raise ValidationError(
+                    f"the {what} of a {self.name} can't be changed", fields=protected
+                )
+        self.check_nulls(values)
+        return values
+
+
+def check_confined(
+    entity: str, changes: Collection[str], confined: frozenset[str]
+) -> None:
+    """Refuse changes of what the scope of a repository has set.
+
+    Args:
+        entity: The name of the class.
+        changes: The fields that are to be changed.
+        confined: Those that the scope has set.
+
+    Raises:
+        ValidationError: Some are both.
+    """
+    if foreign := sorted(confined & set(changes)):
+        raise ValidationError(
+            f"{', '.join(foreign)} of a {entity} can't be changed here: the scope of "
+            "the repository sets it",
+            fields=foreign,
+        )

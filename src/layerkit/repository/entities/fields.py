@@ -1,0 +1,226 @@
+"""Fields of entities: what they hold, and the rules that an annotation can mark."""
+
+from collections.abc import Hashable, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from typing import Any, Final, Literal, TypeAlias
+
+from layerkit.repository.entities.limits import Limits
+from layerkit.repository.filters.specification import Inc, Specification
+
+KeyTuple: TypeAlias = tuple[Any, ...]
+"""The values of an entity's key, in the order of the adapter's ``key``."""
+
+Action: TypeAlias = Literal[
+    "NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"
+]
+"""What becomes of a row whose foreign key leads to nothing, in SQL's words."""
+
+_WITH_INFINITY: Final = (float, Decimal)
+
+
+class Unique:
+    """Mark a field of a pydantic model or dataclass as unique.
+
+    ``email: Annotated[str, Unique()]``; fields that share a *name* are unique together.
+    Nulls never collide, as in SQL. Mapped classes say it in their table instead.
+
+    Args:
+        name: The rule's name, which errors carry.
+        live: True where soft-deleted entities give the value free.
+    """
+
+    def __init__(self, name: str | None = None, *, live: bool = False) -> None:
+        self.name = name
+        self.live = live
+
+
+class Indexed:
+    """Mark a field that is looked up by equality: ``Annotated[str, Indexed()]``.
+
+    Redis keeps an index of it; memory needs none. Mapped classes say ``index=True``.
+    """
+
+
+class Key:
+    """Mark a field of a pydantic model or dataclass as (part of) its key.
+
+    ``code: Annotated[str, Key()]``; without a mark the key is the field ``id``.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """Describe one field.
+
+    Attributes:
+        name: The attribute's name.
+        kind: The class of its values; None where any value is let through.
+        nullable: True where it may be null.
+        required: True where a new entity must bring a value, since nothing fills it in.
+        indexed: True where it is marked for look-ups by equality.
+        aware: True where a datetime needs a time zone.
+        limits: What its column holds.
+    """
+
+    name: str
+    kind: type | None = None
+    nullable: bool = True
+    required: bool = False
+    indexed: bool = False
+    aware: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_partial(self) -> bool:
+        """True where not every value of the class may be stored.
+
+        A NaN is a null on SQLite, and MySQL has neither that nor an infinity.
+        """
+        return self.aware or self.kind in _WITH_INFINITY
+
+    @property
+    def is_ordered(self) -> bool:
+        """True where every backend sorts the values alike, or their class is open.
+
+        A member of an Enum goes by its name on one server and by its place on another,
+        be it of a class or one of a column's texts.
+        """
+        kind = self.kind
+        if kind is None:
+            return True
+        if self.limits.choices is not None:
+            return False
+        is_mixed = issubclass(kind, Mapping | list | Set | Enum)
+        return not is_mixed and any("__lt__" in vars(c) for c in kind.__mro__[:-1])
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether *value* is of the field's type; None always is."""
+        kind = self.kind
+        if kind is None or value is None:
+            return True
+        if isinstance(value, bool) and kind is not bool:
+            return False
+        if kind is float:
+            is_finite = isinstance(value, float) and isfinite(value)
+            return is_finite or isinstance(value, int)
+        if kind is Decimal:
+            is_finite = isinstance(value, Decimal) and value.is_finite()
+            return is_finite or isinstance(value, int)
+        if kind is bytes:
+            return isinstance(value, bytes | bytearray | memoryview)
+        if kind is date:
+            return isinstance(value, date) and not isinstance(value, datetime)
+        if self.aware:
+            return isinstance(value, datetime) and value.tzinfo is not None
+        return isinstance(value, kind)
+
+    def held(self, value: Any) -> Any:
+        """Return *value*, or the amount of an ``Inc``, as the column holds it.
+
+        Raises:
+            ValueError: It does not; the text says why.
+        """
+        if not isinstance(value, Inc):
+            return self.limits.held(self.kind, value)
+        amount = self.limits.held(self.kind, value.amount)
+        return value if amount is value.amount else Inc(amount)
+
+    def accepts_increment(self, amount: object) -> bool:
+        """Tell whether the field holds numbers that *amount* can be added to."""
+        kind = self.kind
+        if kind is None:
+            return amount is not None
+        is_number = issubclass(kind, int | float | Decimal)
+        is_counted = is_number and not issubclass(kind, bool | Enum)
+        return is_counted and amount is not None and self.accepts(amount)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueRule:
+    """Name fields that no two entities may share; nulls never collide.
+
+    Attributes:
+        name: What errors call it.
+        fields: One, or several that are unique together.
+        where: Which entities it holds for; None for all.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    where: Specification | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForeignKeyRule:
+    """Name fields whose values another class must have, all of them; nulls need none.
+
+    Attributes:
+        name: What errors call it.
+        fields: Those of the class that refers.
+        target: What they refer to, one for each, as ``EntityAdapter.named`` knows it.
+        place: Where it is, for messages: ``orders.customer_id``.
+        on_delete: What becomes of a row where that which it refers to is deleted.
+        on_update: The same where that gets other values.
+        deferred: True where it is checked at the commit.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    target: tuple[Hashable, ...]
+    place: str
+    on_delete: Action = "NO ACTION"
+    on_update: Action = "NO ACTION"
+    deferred: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CascadeRule:
+    """Say what a class does to what is related to an entity of it that is deleted.
+
+    Attributes:
+        name: The relationship: ``Customer.orders``.
+        fields: Those of the class.
+        target: What has the same values in what is related, one for each, as
+            ``EntityAdapter.named`` knows it.
+        on_delete: CASCADE or SET NULL; NO ACTION where foreign keys decide.
+        first: Where both are deleted, whose row has to go first: the entity's ``own``,
+            or the ``other``; ``either`` where the reference is set to null before, None
+            where the mapping does not say.
+        by_row: True where the mapping deletes entities in a statement each.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    target: tuple[Hashable, ...]
+    on_delete: Action
+    first: Literal["own", "other", "either"] | None = None
+    by_row: bool = False
+
+
+def is_same(old: object, new: object) -> bool:
+    """Tell whether *new* says what *old* does; one NaN is like another here."""
+    if old is new or old == new:
+        return True
+    return old != old and new != new  # noqa: PLR0124 - what NaN alone is
+
+
+def fits(info: FieldInfo, value: object, *, increments: bool) -> bool:
+    """Tell whether *value* may be written to the field; ``Inc`` where *increments*."""
+    if isinstance(value, Inc):
+        return increments and info.accepts_increment(value.amount)
+    return info.accepts(value)
+
+
+def type_name(info: FieldInfo) -> str:
+    """Return the name of what the field holds, for messages."""
+    if info.aware:
+        return "datetime with a time zone"
+    if info.kind in _WITH_INFINITY:
+        return f"finite {info.kind.__name__}"
+    if info.limits.choices is not None:
+        return "str of an Enum"
+    return "anything" if info.kind is None else info.kind.__name__

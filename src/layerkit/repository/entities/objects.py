@@ -1,0 +1,334 @@
+"""Entities that are pydantic models or dataclasses.
+
+Fields of these names and types are filled in as the mixins of ``layerkit.sql`` do it:
+``created_at``, ``updated_at`` and ``deleted_at`` (datetime), ``version`` (int).
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from inspect import signature
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import pydantic
+from pydantic import AliasChoices, AliasPath, BaseModel
+from typing_extensions import TypeVar, override
+
+from layerkit.core.errors import UsageError, ValidationError
+from layerkit.core.schemas import refusal
+from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.fields import (
+    FieldInfo,
+    Indexed,
+    Key,
+    Unique,
+    UniqueRule,
+)
+from layerkit.repository.entities.limits import Limits
+from layerkit.repository.entities.nesting import deep_copy
+from layerkit.repository.filters.specification import field
+
+T = TypeVar("T")
+
+# Since pydantic 2.11.
+_HAS_BY_NAME: Final = "by_name" in signature(BaseModel.model_validate).parameters
+_STAMPS: Final[Mapping[str, type]] = {
+    "created_at": datetime,
+    "updated_at": datetime,
+    "deleted_at": datetime,
+    "version": int,
+}
+
+
+class ObjectAdapter(EntityAdapter[T], Generic[T]):
+    """Know a class whose fields are its annotations."""
+
+    def __init__(self, entity: type[T], names: list[str]) -> None:
+        self.entity = entity
+        hints = get_type_hints(entity, include_extras=True)
+        marks = {name: _marks(hints[name]) for name in names}
+        self.key = tuple(n for n in names if any(isinstance(m, Key) for m in marks[n]))
+        if not self.key and "id" in names:
+            self.key = ("id",)
+        if not self.key:
+            raise UsageError(
+                f"{entity.__name__} has no key: give it a field `id`, or mark one as "
+                "Annotated[..., Key()]"
+            )
+        self.fields = {
+            name: _field_info(name, hints[name], marks[name]) for name in names
+        }
+        self.stamps = frozenset(
+            name
+            for name, kind in _STAMPS.items()
+            if name in self.fields and self.fields[name].kind is kind
+        )
+        self.version = "version" if "version" in self.stamps else None
+        self.deleted = "deleted_at" if "deleted_at" in self.stamps else None
+        self.unique = _unique_rules(marks, self.deleted)
+        for name, info in self.fields.items():
+            needed = name in self.key or not info.nullable
+            if needed and name != self.integer_key and name not in self.stamps:
+                self.fields[name] = dataclasses.replace(info, required=True)
+        if counted := self.integer_key:  # as the widest column counts
+            limits = Limits(least=-(2**63), greatest=2**63 - 1)
+            info = self.fields[counted]
+            self.fields[counted] = dataclasses.replace(info, limits=limits)
+
+    @override
+    def build(self, values: Mapping[str, object]) -> T:
+        try:
+            return self.construct(values)
+        except pydantic.ValidationError as error:
+            text = f"{self.name} can't be made"
+            raise refusal(text, error, named=self._named) from error
+
+    def _named(self, place: str) -> str:
+        """Return the field that pydantic calls *place*."""
+        return place
+
+    @override
+    def values(self, entity: T) -> dict[str, Any]:
+        return {n: deep_copy(v) for n, v in self.held(entity).items()}
+
+    @override
+    def held(self, entity: T) -> dict[str, Any]:
+        try:
+            return {name: getattr(entity, name) for name in self.fields}
+        except AttributeError:  # a field(init=False) that nothing has set yet
+            names = [name for name in self.fields if hasattr(entity, name)]
+            return {name: getattr(entity, name) for name in names}
+
+    @override
+    def check_whole(self, entity: T) -> None:
+        held = getattr(entity, "__dict__", {})
+        extra = [n for n in held if n not in self.fields and n[:1] != "_"]
+        self._refuse_extra([n for n in extra if not hasattr(self.entity, n)])
+
+    def _refuse_extra(self, names: Iterable[str]) -> None:
+        if extra := sorted(names):
+            raise ValidationError(
+                f"{', '.join(extra)} of a {self.name} would not be stored: declare it "
+                "as a field, leave it out, or begin its name with _",
+                fields=extra,
+            )
+
+    @override
+    def annotations(self) -> Iterable[Any]:
+        return [*super().annotations(), *get_type_hints(self.entity).values()]
+
+    @override
+    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+        for name, value in deep_copy(dict(values)).items():
+            object.__setattr__(entity, name, value)
+
+    @override
+    def load(self, values: Mapping[str, object]) -> T:
+        entity = self.entity.__new__(self.entity)
+        self.fill(entity, values)
+        return entity
+
+    @override
+    def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
+        now = datetime.now(UTC)  # the class's constructor has filled its own fields
+        made: dict[str, Any] = {
+            name: now
+            for name in ("created_at", "updated_at")
+            if name in self.stamps and values.get(name) is None
+        }
+        return made | self._next_version({})
+
+    @override
+    def start(self, name: str) -> Any:
+        every: Any = dataclasses.fields(self.entity)  # type: ignore[arg-type] # see make_adapter
+        made = next(field for field in every if field.name == name)
+        if made.default_factory is not dataclasses.MISSING:
+            return made.default_factory() or 0
+        return 0 if made.default is dataclasses.MISSING else made.default or 0
+
+    @override
+    def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
+        touched = self.stamps & {"updated_at"}
+        return dict.fromkeys(touched, datetime.now(UTC)) | self._next_version(values)
+
+    def _next_version(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return (
+            {self.version: (values.get(self.version) or 0) + 1} if self.version else {}
+        )
+
+
+class PydanticAdapter(ObjectAdapter[T], Generic[T]):
+    """Know a pydantic model, whose values live in its ``__dict__``."""
+
+    def __init__(self, entity: type[T], names: list[str]) -> None:
+        super().__init__(entity, names)
+        self.takes_more = self._model.model_config.get("extra") == "allow"
+
+    @override
+    def construct(self, values: Mapping[str, object]) -> T:
+        # By name: data come from code, while aliases are for what comes from outside.
+        model = self._model
+        if _HAS_BY_NAME:
+            made = model.model_validate(dict(values), by_name=True)
+        else:
+            made = model.model_validate(_by_alias(model, values))
+        entity: T = made  # type: ignore[assignment] # a T, as the class is
+        return entity
+
+    @override
+    def start(self, name: str) -> Any:
+        made = self._model.model_fields[name]
+        if made.is_required():
+            return 0
+        return made.get_default(call_default_factory=True) or 0
+
+    @override
+    def validated(
+        self,
+        values: Mapping[str, object],
+        changes: dict[str, Any],
+        *,
+        are_set: bool,
+    ) -> dict[str, Any]:
+        made: Any = self.load({**values, **changes})
+        assign = self._model.__pydantic_validator__.validate_assignment
+        refusals = []
+        for name, value in changes.items():
+            try:
+                assign(made, name, value)
+            except pydantic.ValidationError as error:
+                refusals.append(error)
+        if refusals:
+            text = f"{self.name} can't be changed"
+            raise refusal(text, *refusals, named=self._named) from refusals[0]
+        return {name: getattr(made, name) for name in changes}
+
+    @override
+    def check_whole(self, entity: T) -> None:
+        kind = cast("type[BaseModel]", type(entity))  # the class, or one below it
+        more = kind.model_fields.keys() - self.fields.keys()
+        self._refuse_extra({*_extra(entity), *more})
+
+    @override
+    def holds_more(self, entity: T) -> bool:
+        return bool(_extra(entity))
+
+    @override
+    def check_alone(self, entity: T) -> None:
+        self.check_whole(entity)  # one that is tracked may have got more
+
+    @override
+    def _named(self, place: str) -> str:
+        fields = self._model.model_fields.items()
+        return next((n for n, f in fields if f.validation_alias == place), place)
+
+    @override
+    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+        entity.__dict__.update(deep_copy(dict(values)))  # also where it is frozen
+
+    @override
+    def load(self, values: Mapping[str, object]) -> T:
+        held: dict[str, Any] = deep_copy(dict(values))
+        made = self._model.model_construct(**held)
+        made.__dict__.update(held)  # an alias may be the name of another field
+        entity: T = made  # type: ignore[assignment] # a T, as the class is
+        return entity
+
+    @property
+    def _model(self) -> type[BaseModel]:
+        model: type[BaseModel] = self.entity  # type: ignore[assignment] # see make_adapter
+        return model
+
+
+def _by_alias(model: type[BaseModel], values: Mapping[str, object]) -> dict[Any, Any]:
+    """Return *values* where the validation aliases of *model* look for them."""
+    given: dict[Any, Any] = {}
+    for name, value in values.items():
+        found = model.model_fields.get(name)
+        alias = (found and found.validation_alias) or name
+        if isinstance(alias, AliasChoices):
+            alias = alias.choices[0]
+        *way, last = alias.path if isinstance(alias, AliasPath) else [alias]
+        place = given
+        for step in way:
+            place = place.setdefault(step, {})
+        place[last] = value
+    return given
+
+
+def _extra(entity: Any) -> Mapping[str, object]:
+    return entity.__pydantic_extra__ or {}
+
+
+def make_adapter(entity: type) -> EntityAdapter[Any] | None:
+    """Return the adapter of a pydantic model or dataclass; None for other classes."""
+    if hasattr(entity, "__mapper__"):
+        return None  # a mapped dataclass, say: its mapping knows more
+    if issubclass(entity, BaseModel):
+        return PydanticAdapter(entity, list(entity.model_fields))
+    if dataclasses.is_dataclass(entity):
+        return ObjectAdapter(entity, [f.name for f in dataclasses.fields(entity)])
+    return None
+
+
+def _marks(hint: Any) -> tuple[object, ...]:
+    """Return the marks of an annotation, those inside of a union among them."""
+    found = [m for option in (hint, *_options(hint)) for m in _metadata(option)]
+    bare = (Key, Unique, Indexed)
+    return tuple(mark() if mark in bare else mark for mark in found)
+
+
+def _metadata(hint: Any) -> tuple[object, ...]:
+    return hint.__metadata__ if get_origin(hint) is Annotated else ()
+
+
+def _plain(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, and of any other annotation itself."""
+    hint = _plain(hint)
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
+
+
+def _field_info(name: str, hint: Any, marks: tuple[object, ...]) -> FieldInfo:
+    """Read type and nullability off an annotation; only one class is checked for."""
+    options = [_plain(option) for option in _options(hint)] or [_plain(hint)]
+    nullable = NoneType in options or Any in options
+    kinds = [option for option in options if option is not NoneType]
+    is_class = len(kinds) == 1 and isinstance(kinds[0], type) and kinds[0] is not Any
+    indexed = any(isinstance(mark, Indexed) for mark in marks)
+    kind = kinds[0] if is_class else None
+    return FieldInfo(name, kind, nullable, indexed=indexed)
+
+
+def _unique_rules(
+    marks: Mapping[str, tuple[object, ...]], deleted: str | None
+) -> tuple[UniqueRule, ...]:
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for name, found in marks.items():
+        for mark in found:
+            if isinstance(mark, Unique):
+                rule = (mark.name or f"unique_{name}", mark.live)
+                groups.setdefault(rule, []).append(name)
+    if deleted is None and any(live for _, live in groups):
+        raise UsageError(
+            "Unique(live=True) needs a field `deleted_at: datetime | None`"
+        )
+    alive = None if deleted is None else field(deleted).is_null()
+    return tuple(
+        UniqueRule(name, tuple(fields), alive if live else None)
+        for (name, live), fields in groups.items()
+    )

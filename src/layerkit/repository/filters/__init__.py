@@ -1,0 +1,1 @@
+"""Filters as data: a tree that every store reads for itself, orders, pages, groups."""

@@ -1,0 +1,1 @@
+"""Where entities live: the port of a home, and what memory stands on."""

@@ -1,0 +1,281 @@
+"""Home: where entities live, and what a repository takes in a home's place."""
+
+import asyncio
+import math
+import random
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from weakref import WeakKeyDictionary
+
+from typing_extensions import TypeVar
+
+from layerkit.core.errors import AppException, UsageError
+from layerkit.core.logging import get_logger
+from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.registry import load_sql
+from layerkit.repository.filters.bounds import check_number
+from layerkit.repository.filters.cursors import process_key
+from layerkit.repository.stores.backend import Backend
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
+from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, running_task
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+OTHER_LOOP: Final = (
+    "this {0} is in use in another event loop, and what it has open belongs to that "
+    "one: make one {1} for each loop. In tests, let the fixture of the {1} and "
+    "the tests have one loop (in pytest-asyncio, the same loop_scope), or make one "
+    "for each test; in a program, call asyncio.run once, or close the connections "
+    "before it ends"
+)
+
+_SHORTEST_SECRET: Final = 16
+_FIRST_PAUSE_SECONDS: Final = 0.01
+_LONGEST_PAUSE_SECONDS: Final = 1.0
+_HIGHEST_PORT: Final = 65_535
+
+logger = get_logger("layerkit.repository")
+
+
+class Home(ABC):
+    """Own connections, make units of work, and hand out backends for repositories."""
+
+    _cursor_key: bytes | None = None
+    _commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
+
+    @abstractmethod
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork:
+        """Return a unit of work of this home; inside another it joins that one."""
+
+    @abstractmethod
+    def transaction(self) -> Transaction | None:
+        """Return the transaction that this context works in, or None outside a unit."""
+
+    @abstractmethod
+    def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:
+        """Return what stores entities of the adapter's class in this home."""
+
+    async def alone(
+        self,
+        verb: Callable[[], Awaitable[R]],
+        *,
+        writes: bool,
+        single: bool = False,  # noqa: ARG002 - for homes that can use it
+    ) -> R:
+        """Run *verb* in a unit of its own.
+
+        A home whose units are told to try again at their commit repeats it here.
+
+        Args:
+            verb: What is run.
+            writes: False where it only reads.
+            single: True where it is one reading statement, which needs no transaction.
+        """
+        async with self.unit_of_work(read_only=not writes):
+            return await verb()
+
+    async def run(
+        self,
+        work: Callable[[UnitOfWork], Awaitable[R]],
+        *,
+        attempts: int = 3,
+        events: EventSink | None = None,
+    ) -> R:
+        """Run *work* in a unit of work, and all of it again where that may help.
+
+        What was written, hooks and events of an attempt that failed are gone with it.
+        Inside an open unit of this home there is one attempt: a part can't be repeated.
+        A commit that the connection broke in is not repeated: the unit may be stored.
+
+        Args:
+            work: Takes the unit; called once an attempt.
+            attempts: How often at most, 1 or more.
+            events: Where ``emit`` sends events.
+
+        Returns:
+            What *work* returned in the attempt that committed.
+
+        Raises:
+            AppException: Not ``retryable``, or of the last attempt.
+        """
+        check_number("attempts", attempts, 1)
+        open_one = self.transaction()
+        if open_one is not None and open_one.blocks:
+            attempts = 1
+        attempt = 1
+        while True:
+            try:
+                async with self.unit_of_work(events=events) as unit:
+                    return await work(unit)
+            except AppException as error:
+                if not error.retryable or attempt >= attempts:
+                    raise
+                pause = _pause_seconds(attempt, error.retry_after)
+                logger.info(
+                    "attempt %d of %d failed by %s; the next in %.3f seconds",
+                    attempt,
+                    attempts,
+                    type(error).__name__,
+                    pause,
+                )
+            await asyncio.sleep(pause)
+            attempt += 1
+
+    def cursor_key(self) -> bytes:
+        """Return what cursors are signed with: the secret, or a key of this process."""
+        return self._cursor_key or process_key()
+
+    def _set_cursor_secret(self, secret: str | bytes | None) -> None:
+        """Sign cursors with *secret*; with None, by a key of this process.
+
+        Raises:
+            UsageError: It is shorter than 16 bytes.
+        """
+        if secret is None:
+            return
+        key = secret.encode() if isinstance(secret, str) else secret
+        if len(key) < _SHORTEST_SECRET:
+            raise UsageError(
+                f"cursor_secret has {len(key)} bytes; 16 or more keep cursors from "
+                "being forged"
+            )
+        self._cursor_key = key
+
+    def _set_commit_timeout(self, seconds: float) -> None:
+        """Let the end of a unit of work wait *seconds* for the server.
+
+        Raises:
+            UsageError: They are no time.
+        """
+        if not 0 < seconds < math.inf:
+            raise UsageError(
+                f"commit_timeout_seconds is a number above 0, got {seconds!r}"
+            )
+        self._commit_timeout_seconds = seconds
+
+
+def _pause_seconds(attempt: int, retry_after: timedelta | None) -> float:
+    """Return how long to wait after *attempt*: at random, so that rivals part."""
+    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+    wanted = retry_after.total_seconds() if retry_after else 0.0
+    return max(wanted, random.uniform(0, longest))  # noqa: S311 - no secret
+
+
+@runtime_checkable
+class SessionLike(Protocol):
+    """Have the shape of SQLAlchemy's AsyncSession, as far as a repository needs it."""
+
+    @property
+    def sync_session(self) -> object:
+        """The session that does the work."""
+        ...
+
+
+@runtime_checkable
+class BlockingSessionLike(Protocol):
+    """Have the shape of SQLAlchemy's Session, as far as a repository needs it."""
+
+    def get_nested_transaction(self) -> object:
+        """Return the innermost savepoint."""
+        ...
+
+
+@runtime_checkable
+class SessionFactoryLike(Protocol):
+    """Have the shape of SQLAlchemy's async_sessionmaker or sessionmaker."""
+
+    def configure(self, **new_kw: Any) -> None:
+        """Change what sessions are made with."""
+        ...
+
+
+SessionSource: TypeAlias = SessionLike | BlockingSessionLike | SessionFactoryLike
+"""What a repository takes for a home: a session or session factory of SQLAlchemy's.
+
+Synchronous ones are driven by ``layerkit.sync``.
+"""
+
+HomeMaker: TypeAlias = Callable[[object], Home | None]
+
+_home_makers: list[HomeMaker] = []
+
+
+# The loop that each pool of connections was last used in.
+_loops: WeakKeyDictionary[object, weakref.ref[asyncio.AbstractEventLoop]] = (
+    WeakKeyDictionary()
+)
+
+
+def check_port(port: object) -> None:
+    """Refuse a port that no server listens at; None is the server's usual one.
+
+    Raises:
+        UsageError: It is a number beyond those of ports.
+    """
+    if isinstance(port, int) and not 0 < port <= _HIGHEST_PORT:
+        raise UsageError(f"there is no port {port}: ports are 1 to {_HIGHEST_PORT}")
+
+
+def check_loop(
+    pool: object, is_open: Callable[[], bool], owner: str, kind: str = "home"
+) -> None:
+    """Refuse another event loop than the one that connections belong to.
+
+    Args:
+        pool: What keeps the connections, now.
+        is_open: Tells whether it has any open.
+        owner: The class of what the caller uses.
+        kind: What it is called in the remedy.
+
+    Raises:
+        UsageError: Some are open, of a loop that this one is not.
+    """
+    task = running_task()
+    if task is None:
+        return  # driven by hand, which no connection of a loop can be
+    loop, used_in = task.get_loop(), _loops.get(pool)
+    if used_in is not None and used_in() is loop:
+        return
+    if used_in is not None and is_open():
+        raise UsageError(OTHER_LOOP.format(owner, kind))
+    _loops[pool] = weakref.ref(loop)
+
+
+def register_home(make: HomeMaker) -> None:
+    """Add a maker of homes; it returns None for an object that it does not know."""
+    _home_makers.append(make)
+
+
+def _made_home(source: object) -> Home | None:
+    for make in _home_makers:
+        if (home := make(source)) is not None:
+            return home
+    return None
+
+
+def home_of(source: object) -> Home:
+    """Return *source* as a home: itself, or the one of a session or session factory.
+
+    Raises:
+        UsageError: *source* is no home.
+    """
+    if isinstance(source, Home):
+        return source
+    home = _made_home(source)
+    if home is None:
+        roots = {cls.__module__.partition(".")[0] for cls in type(source).__mro__}
+        if "sqlalchemy" in roots:
+            load_sql()
+            home = _made_home(source)
+    if home is None:
+        raise UsageError(
+            "a repository needs a Database, MemoryDatabase or RedisDatabase, or a "
+            f"session or session factory of SQLAlchemy, got a {type(source).__name__}"
+        )
+    return home

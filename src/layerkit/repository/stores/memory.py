@@ -1,0 +1,293 @@
+"""MemoryDatabase and InMemoryRepository: the reference that other backends equal."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Generic, Self
+
+from typing_extensions import TypeVar, override
+
+from layerkit.core.errors import NotSupportedError, UnavailableError, UsageError
+from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.fields import KeyTuple, UniqueRule
+from layerkit.repository.filters.specification import Order, Specification
+from layerkit.repository.stores.backend import Backend, Lock
+from layerkit.repository.stores.homes import OTHER_LOOP, Home
+from layerkit.repository.stores.overlay import OverlayTransaction
+from layerkit.repository.stores.references import References
+from layerkit.repository.stores.tables import Layer, Row, Table
+from layerkit.repository.stores.verbs import OverlayBackend
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
+
+T = TypeVar("T")
+
+
+class WriteLock:
+    """Let one transaction write at a time, as SQLite does; waiters come in turn."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            UnavailableError: Another held it for longer than the time-out.
+            UsageError: A unit in another event loop, which is running, holds it.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            is_running = self._loop is not None and self._loop.is_running()
+            if is_running and self._lock.locked():
+                raise UsageError(OTHER_LOOP.format("MemoryDatabase", "home"))
+            # A lock belongs to the loop that first waited for it; tests have many.
+            self._loop, self._lock = loop, asyncio.Lock()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise UnavailableError(
+                "another unit of work has been writing for "
+                f"{self._timeout_seconds} seconds; try again"
+            ) from error
+
+    @property
+    def is_taken(self) -> bool:
+        """True while a unit holds it."""
+        return self._loop is asyncio.get_running_loop() and self._lock.locked()
+
+    def release(self) -> None:
+        """Give the lock to the next in turn."""
+        self._lock.release()
+
+
+class MemoryDatabase(Home):
+    """Keep entities in memory, with the rules of a database.
+
+    Units of work see what is committed and what they have written themselves; one of
+    them writes at a time. Unique rules, nullability, generated keys and defaults come
+    from the entity class, and so do the foreign keys between mapped classes that each
+    have a repository made on this database. What is passed in and handed out is copied,
+    so nobody shares an object with the store. Everything is gone with the process.
+
+    Args:
+        foreign_keys: False where foreign keys and what mappings do at a delete are
+            to be left out.
+        lock_timeout_seconds: How long a write waits for another unit's end.
+        cursor_secret: What cursors of pages are signed with; left out, each process
+            makes a key of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        foreign_keys: bool = True,
+        lock_timeout_seconds: float = 5.0,
+        cursor_secret: str | bytes | None = None,
+    ) -> None:
+        self._set_cursor_secret(cursor_secret)
+        self._tables: dict[type, Table] = {}
+        self._lock = WriteLock(lock_timeout_seconds)
+        self._references = References()
+        self._foreign_keys = foreign_keys
+
+    async def __aenter__(self) -> Self:
+        """Return the database; it has nothing to open."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Keep the data; it has nothing to close."""
+
+    async def close(self) -> None:
+        """Keep the data, as ``Database`` does."""
+
+    async def ping(self) -> None:
+        """Do nothing: what is in this process answers."""
+
+    @override
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork:
+        return UnitOfWork(
+            lambda: (
+                self.transaction()
+                or MemoryTransaction(
+                    self,
+                    self._tables,
+                    self._lock,
+                    self._references,
+                    read_only=read_only,
+                )
+            ),
+            events=events,
+        )
+
+    @override
+    def transaction(self) -> Transaction | None:
+        return transaction_of(self)
+
+    @override
+    def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:
+        adapter.check_portable()
+        self._tables.setdefault(adapter.entity, Table(adapter))
+        if self._foreign_keys:
+            self._references.add(adapter)
+        return MemoryBackend(adapter, self)
+
+
+class MemoryTransaction(OverlayTransaction):
+    """Write over the tables of a ``MemoryDatabase``; one unit writes at a time.
+
+    Args:
+        home: The database.
+        tables: Its committed tables, by entity class.
+        lock: Its write lock; taken by the first write, held to the end.
+        references: What its classes refer to.
+        read_only: True where writing is refused.
+    """
+
+    def __init__(
+        self,
+        home: object,
+        tables: dict[type, Table],
+        lock: WriteLock,
+        references: References,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        super().__init__(home, read_only=read_only)
+        self._tables = tables
+        self._lock = lock
+        self._references = references
+        self._locked = False
+
+    @override
+    async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+        return self._tables[adapter.entity].rows.get(key)
+
+    @override
+    async def stored_rows(
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order],
+        limit: int | None,
+    ) -> Iterable[tuple[KeyTuple, Row]]:
+        table = self._tables[adapter.entity]
+        keys = table.candidates(where)
+        return ((key, table.rows[key]) for key in keys if key in table.rows)
+
+    @override
+    async def stored_holder(
+        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+    ) -> KeyTuple | None:
+        return self._tables[adapter.entity].holders.get(rule, {}).get(value)
+
+    @override
+    async def next_id(self, adapter: EntityAdapter[Any]) -> int:
+        table = self._tables[adapter.entity]
+        table.last_id += 1
+        return table.last_id
+
+    @override
+    async def write(
+        self,
+        adapter: EntityAdapter[Any],
+        key: KeyTuple,
+        row: Row,
+        old: Row | None = None,
+    ) -> None:
+        await super().write(adapter, key, row, old)
+        if adapter.integer_key:
+            table = self._tables[adapter.entity]
+            table.last_id = max(table.last_id, key[0])
+        await self._references.note(self, adapter.entity, old, row)
+
+    @override
+    async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
+        old = await self.row(adapter, key)
+        await super().remove(adapter, key)
+        await self._references.note(self, adapter.entity, old, None)
+
+    @override
+    async def settle(self) -> None:
+        if self.top.lost:
+            await self._references.settle(self)
+
+    @override
+    async def claim(self) -> None:
+        """Become the one that writes.
+
+        Raises:
+            UnitOfWorkError: The unit is read-only.
+            UnavailableError: Another unit keeps writing.
+        """
+        await super().claim()
+        if not self._locked:
+            await self._lock.acquire()
+            self._locked = True
+
+    @property
+    def must_wait(self) -> bool:
+        """True where another unit is writing."""
+        return not self._locked and self._lock.is_taken
+
+    @override
+    async def store(self, written: Layer) -> None:
+        await self._references.check(self, written.deferred)
+        for entity, rows in written.rows.items():
+            self._tables[entity].merge(rows)
+
+    @override
+    async def _release(self) -> None:
+        await super()._release()
+        if self._locked:
+            self._locked = False
+            self._lock.release()
+
+
+class MemoryBackend(OverlayBackend[T], Generic[T]):
+    """Store entities of one class in a MemoryDatabase.
+
+    Args:
+        adapter: What is known of the entity class.
+        database: Where the rows are.
+    """
+
+    def __init__(self, adapter: EntityAdapter[T], database: MemoryDatabase) -> None:
+        super().__init__(adapter)
+        self._database = database
+
+    @property
+    @override
+    def transaction(self) -> MemoryTransaction:
+        transaction = self._database.transaction()
+        if not isinstance(transaction, MemoryTransaction):
+            raise TypeError("a backend works inside a transaction of its database")
+        return transaction
+
+    @override
+    async def lock(self, lock: Lock | None) -> None:
+        """Take the write lock of the whole database.
+
+        Raises:
+            NotSupportedError: No row is locked by itself, so that none can be skipped.
+            UnavailableError: Another unit is writing.
+        """
+        if lock is None:
+            return
+        if lock == "skip_locked":
+            raise NotSupportedError(
+                "a MemoryDatabase locks as a whole, so there are no locked rows to "
+                'skip: use lock="wait"'
+            )
+        if lock == "nowait" and self.transaction.must_wait:
+            raise UnavailableError("another unit of work is writing")
+        await self.transaction.claim()

@@ -1,0 +1,313 @@
+"""A transaction that writes into an overlay of rows, applied as a whole at the commit.
+
+What lies under the overlay, tables in memory or documents elsewhere, is a subclass's.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import chain
+from typing import Any, NoReturn
+
+from typing_extensions import override
+
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    AppException,
+    StaleDataError,
+    UnitOfWorkError,
+)
+from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.fields import KeyTuple, UniqueRule
+from layerkit.repository.filters.evaluate import truth_of
+from layerkit.repository.filters.specification import Order, Specification
+from layerkit.repository.stores.tables import Layer, Row, unique_value
+from layerkit.repository.stores.tracking import Tracked, Tracking
+from layerkit.unit_of_work import Transaction
+
+
+class OverlayTransaction(Transaction):
+    """Write into an overlay and read through it; nothing is stored before the commit.
+
+    A subclass says what lies under the overlay, and stores it.
+
+    Args:
+        home: What the unit belongs to.
+        read_only: True where writing is refused.
+
+    Attributes:
+        objects: What it has handed out.
+    """
+
+    def __init__(self, home: object, *, read_only: bool = False) -> None:
+        super().__init__(home, read_only=read_only)
+        self._layers = [Layer()]
+        self.objects = Tracking()
+        self.rows_written = 0
+
+    # What lies under the overlay
+
+    @abstractmethod
+    async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+        """Return the stored row at *key*, or None."""
+
+    @abstractmethod
+    async def stored_rows(
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order],
+        limit: int | None,
+    ) -> Iterable[tuple[KeyTuple, Row]]:
+        """Return stored rows with their keys: those that *where* means, or more.
+
+        Args:
+            adapter: What is known of the entity class.
+            where: The filter.
+            orders: What the rows will be sorted by.
+            limit: How many are enough: the first ones by *orders*; None for all.
+        """
+
+    @abstractmethod
+    async def stored_holder(
+        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+    ) -> KeyTuple | None:
+        """Return the key of the stored row that holds *value* under *rule*, or None."""
+
+    @abstractmethod
+    async def next_id(self, adapter: EntityAdapter[Any]) -> int:
+        """Return the next generated key; a rollback does not give it back."""
+
+    @abstractmethod
+    async def store(self, written: Layer) -> None:
+        """Store what the transaction has written, all or nothing."""
+
+    async def claim(self) -> None:
+        """Become one that writes.
+
+        Raises:
+            UnitOfWorkError: The unit is read-only.
+        """
+        if self.read_only:
+            raise UnitOfWorkError("an entity was changed in a read-only unit of work")
+
+    async def settle(self) -> None:
+        """Do what a statement leaves to its end: what refers to lost rows, say.
+
+        Raises:
+            AppException: The statement is refused.
+        """
+
+    # Rows
+
+    @property
+    def top(self) -> Layer:
+        """What is being written, since the innermost savepoint."""
+        return self._layers[-1]
+
+    async def row(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+        """Return the row at *key* as this transaction sees it."""
+        for layer in reversed(self._layers):
+            written = layer.rows.get(adapter.entity, {})
+            if key in written:
+                return written[key]
+        return await self.stored(adapter, key)
+
+    def is_written(self, entity: type, key: KeyTuple) -> bool:
+        """Tell whether the transaction has written or deleted the row at *key*."""
+        return any(key in layer.rows.get(entity, {}) for layer in self._layers)
+
+    async def rows(
+        self,
+        adapter: EntityAdapter[Any],
+        where: Specification,
+        orders: Sequence[Order] = (),
+        limit: int | None = None,
+    ) -> list[tuple[KeyTuple, Row]]:
+        """Return what *where* means and this transaction sees, with its keys, unsorted.
+
+        Args:
+            adapter: What is known of the entity class.
+            where: The filter.
+            orders: What the rows will be sorted by.
+            limit: How many are enough: the first ones by *orders*; None for all.
+        """
+        written = self.written(adapter.entity)
+        enough = None if limit is None else limit + len(written)  # it may hide as many
+        stored = await self.stored_rows(adapter, where, orders, enough)
+        under = ((key, row) for key, row in stored if key not in written)
+        over = ((key, row) for key, row in written.items() if row is not None)
+        is_meant = truth_of(where)
+        return [(k, row) for k, row in chain(under, over) if is_meant(row)]
+
+    async def holder(
+        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+    ) -> KeyTuple | None:
+        """Return the key of the row that holds *value* under *rule*, or None."""
+        if rule.fields == adapter.key:
+            return value if await self.row(adapter, value) is not None else None
+        at = (adapter.entity, rule)
+        holders = [layer.holders.get(at, {}).get(value) for layer in self._layers]
+        holders.append(await self.stored_holder(adapter, rule, value))
+        for key in holders:
+            row = None if key is None else await self.row(adapter, key)
+            if row is not None and unique_value(row, rule) == value:
+                return key  # and no row that has given the value up since
+        return None
+
+    async def write(
+        self,
+        adapter: EntityAdapter[Any],
+        key: KeyTuple,
+        row: Row,
+        old: Row | None = None,
+    ) -> None:
+        """Put *row* at *key* in the overlay.
+
+        Args:
+            adapter: What is known of the entity class.
+            key: Where.
+            row: What is there from now on.
+            old: What was there; the unique values that it holds need no look.
+
+        Raises:
+            AlreadyExistsError: A unique rule is taken; the transaction is doomed.
+            UnavailableError: Another transaction keeps writing.
+        """
+        await self.claim()
+        for rule in adapter.unique:
+            value = unique_value(row, rule)
+            is_held = old is not None and unique_value(old, rule) == value
+            if value is not None and not is_held:
+                holder = await self.holder(adapter, rule, value)
+                if holder not in (None, key):
+                    self.refuse(adapter, rule)
+        self._layers[-1].put(adapter.entity, key, row, adapter.unique)
+        self.rows_written += 1
+        if known := self.objects.get(adapter.entity, key):
+            known.refresh(row)
+
+    async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
+        """Delete the row at *key* in the overlay."""
+        await self.claim()
+        self._layers[-1].rows.setdefault(adapter.entity, {})[key] = None
+        self.rows_written += 1
+        self.objects.forget(adapter.entity, key)
+
+    def refuse(
+        self,
+        adapter: EntityAdapter[Any],  # noqa: ARG002 - for subclasses
+        rule: UniqueRule,
+    ) -> NoReturn:
+        """Doom the transaction, as a server does, and report the rule that is taken.
+
+        Raises:
+            AlreadyExistsError: Always.
+        """
+        error = AlreadyExistsError(constraint=rule.name, fields=rule.fields)
+        self.doom(error)
+        raise error
+
+    def written(self, entity: type) -> Mapping[KeyTuple, Row | None]:
+        """Return what is written of a class so far; None is a deleted row."""
+        if len(self._layers) == 1:
+            return self._layers[0].rows.get(entity, {})
+        merged: dict[KeyTuple, Row | None] = {}
+        for layer in self._layers:
+            merged.update(layer.rows.get(entity, {}))
+        return merged
+
+    # Objects
+
+    @override
+    def unwritten(self) -> int:
+        return sum(len(known.changes()) for known in self.objects.suspects())
+
+    async def flush(self) -> None:
+        """Write what the caller has changed on tracked objects.
+
+        Raises:
+            ValidationError: A value of the wrong type, a null where none may be, or a
+                field of the scope that the object was read in.
+            UsageError: The key of an object was changed.
+            StaleDataError: Another unit has removed the row, or moved its version on.
+            AppException: What ``write`` refuses; each of these dooms the transaction.
+        """
+        before = self.rows_written
+        suspects = self.objects.suspects()
+        try:
+            checked = [(known, known.checked_changes()) for known in suspects]
+            for known, changes in checked:
+                if changes:
+                    await self._write_changes(known, changes)
+            await self.settle()
+        except AppException as error:
+            self.doom(error)  # as a server does with a statement that failed
+            raise
+        self.rows_written = before  # these are complete, whatever the verb does next
+
+    async def _write_changes(self, known: Tracked, changes: Row) -> None:
+        adapter, key = known.adapter, known.key
+        await self.claim()  # before the look: others may be writing until then
+        row, version = await self.row(adapter, key), adapter.version
+        if row is None or (version and row[version] != known.row[version]):
+            raise StaleDataError(kind="serialization")
+        fresh = adapter.rewritten(row, changes)
+        await self.write(adapter, key, fresh, row)
+        self.writes += len(changes)
+
+    # The steps of a home
+
+    @override
+    async def _begin(self) -> None:
+        await asyncio.sleep(0)
+
+    @override
+    async def _commit(self) -> None:
+        await asyncio.sleep(0)
+        await self.flush()
+        await self.store(self._layers[0])
+        self._layers = [Layer()]
+
+    @override
+    async def _rollback(self) -> None:
+        await asyncio.sleep(0)
+        self._layers = [Layer()]
+
+    @override
+    async def _release(self) -> None:
+        self.objects = Tracking()
+
+    @override
+    def _savepoint(self) -> AbstractAsyncContextManager[None]:
+        return self._layered()
+
+    @asynccontextmanager
+    async def _layered(self) -> AsyncIterator[None]:
+        with self.verb("savepoint", writes=False):
+            await asyncio.sleep(0)
+            await self.flush()
+        before = self.objects.snapshot()
+        self._layers.append(Layer())
+        try:
+            yield
+            await self.flush()
+        except BaseException:
+            undone = self._layers.pop()
+            for later in self.objects.restore(before):
+                await self._bring_back(later, undone)
+            raise
+        top = self._layers.pop()
+        self._layers[-1].absorb(top)
+
+    async def _bring_back(self, known: Tracked, undone: Layer) -> None:
+        """Let an object hold what is stored, now that *undone* no longer counts."""
+        adapter, key, row = known.adapter, known.key, known.row
+        if key in undone.rows.get(adapter.entity, {}):
+            seen = await self.row(adapter, key)
+            if seen is None:
+                self.objects.forget(adapter.entity, key)
+                return
+            row = seen
+        known.refresh(row)
