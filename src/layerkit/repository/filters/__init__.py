@@ -1,1 +1,3 @@
 """Filters as data: a tree that every store reads for itself, orders, pages, groups."""
+
+__all__: list[str] = []
