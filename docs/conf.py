@@ -39,7 +39,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"layerkit\.fastapi\.\w+\._\w+"),
 ]
 nitpick_ignore = [
-    # Private, but shown: a base of errors or adapters, and the block behind `async with`.
+    # Private, but shown: bases, and the block behind `async with`.
     ("py:class", "layerkit.core.errors._RetryLater"),
     ("py:class", "layerkit.unit_of_work.transaction.Block"),
     ("py:class", "layerkit.repository.entities.entity_class.EntityClass"),
