@@ -36,7 +36,6 @@ from layerkit.repository import (
     adapter_for,
     field,
 )
-from layerkit.unit_of_work import plain_unit_of_work
 from tests.support.entities import MappedItem
 
 
@@ -608,7 +607,7 @@ async def test_a_verb_that_always_loses_gives_up(
     await fill(books)
     tries = 0
 
-    async def verb() -> None:
+    async def verb(_: object) -> None:
         nonlocal tries
         tries += 1
         await books.update(1, {"copies": Inc(1)})
@@ -875,16 +874,6 @@ def test_a_collection_can_not_be_indexed(database: RedisDatabase) -> None:
 
     with pytest.raises(UsageError, match=r"Tagged\.tags is looked up by"):
         RedisRepository(database, Tagged)
-
-
-async def test_a_backend_works_inside_a_unit_of_its_database_only(
-    database: RedisDatabase,
-) -> None:
-    backend = database.backend(adapter_for(Book))
-
-    async with plain_unit_of_work():
-        with pytest.raises(TypeError, match="transaction of its database"):
-            await backend.exists((1,), ALL)
 
 
 async def test_a_mapped_class_is_kept_as_well(database: RedisDatabase) -> None:

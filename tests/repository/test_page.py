@@ -20,7 +20,7 @@ from layerkit.repository import (
     Specification,
     field,
 )
-from layerkit.repository.stores.memory import MemoryBackend
+from layerkit.repository.stores.memory import MemoryBackend, MemoryTransaction
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -39,13 +39,15 @@ class Forgetful(MemoryBackend[Any]):
     @override
     async def find(
         self,
+        unit: MemoryTransaction,
         where: Specification,
         orders: Sequence[Order],
         skip: int,
         limit: int,
+        *,
         lock: Lock | None = None,
     ) -> list[Any]:
-        return await super().find(ALL, orders, skip, limit, lock)
+        return await super().find(unit, ALL, orders, skip, limit, lock=lock)
 
 
 class Home(MemoryDatabase):
@@ -54,7 +56,7 @@ class Home(MemoryDatabase):
     @override
     def backend(self, adapter: EntityAdapter[Any]) -> Backend[Any]:
         super().backend(adapter)
-        return Forgetful(adapter, self)
+        return Forgetful(adapter)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -22,18 +22,14 @@ class Kept(Repository[Author, int]):
 
     def __init__(self, home: Any) -> None:
         super().__init__(home)
-        find, get = self._backend.find, self._backend.get
+        find = self._backend.find
 
-        async def noted_get(*given: Any) -> Any:
-            self.last = await get(*given)
-            return self.last
-
-        async def noted_find(*given: Any) -> Any:
-            found = await find(*given)
+        async def noted_find(*given: Any, **named: Any) -> Any:
+            found = await find(*given, **named)
             self.last = found[0]
             return found
 
-        vars(self._backend).update(get=noted_get, find=noted_find)
+        vars(self._backend).update(find=noted_find)
 
 
 class Caching(Repository[Author, int]):

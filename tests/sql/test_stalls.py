@@ -9,10 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 from layerkit.core.errors import UnavailableError, UsageError
+from layerkit.repository import ALL, adapter_for
 from layerkit.sql import Database
+from layerkit.sql.transaction import SQLTransaction
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS
 from tests.sql.conftest import make_tables
 from tests.support.authors import Authors, PlannedError
+from tests.support.library import Author
 from tests.support.proxies import SilentProxy, silent_proxy
 
 MOMENT = 0.3
@@ -219,13 +222,16 @@ async def test_a_read_outside_of_a_unit_goes_on_where_its_connection_is_cut(
 async def test_a_read_is_repeated_once_only(
     database: Database, proxy: SilentProxy
 ) -> None:
-    authors = Authors(database)
+    backend = database.backend(adapter_for(Author))
     seen: list[str] = []
 
-    async def cut_again() -> None:
+    async def count(unit: SQLTransaction) -> int:
         seen.append("read")
         proxy.cut_at(b"count(")
-        await authors.count()
+        return await backend.count(unit, ALL, None)
+
+    async def cut_again(unit: SQLTransaction) -> int:
+        return await backend.run(unit, "count", count, writes=False)
 
     with pytest.raises(UnavailableError) as caught:
         await database.alone(cut_again, writes=False)
@@ -236,7 +242,7 @@ async def test_a_read_is_repeated_once_only(
 async def test_a_read_that_waited_in_vain_is_not_repeated() -> None:
     seen: list[str] = []
 
-    async def wait_in_vain() -> None:
+    async def wait_in_vain(_: object) -> None:
         seen.append("read")
         raise UnavailableError("locked", kind="lock_timeout")
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from layerkit import ALL, AlreadyExistsError, Inc, NotSupportedError, Repository, field
 from layerkit.repository import UniqueRule, Upsert, adapter_for
 from layerkit.sql import Database, MappedAdapter
+from layerkit.sql.queries import Queries
 from layerkit.sql.upserts import Upserts
 from tests.support.databases import new_tables
 from tests.support.entities import Base, MappedRecord
@@ -150,8 +151,8 @@ async def test_what_was_in_the_way_and_is_gone_since_is_no_obstacle(
 def upserts(dialect: Any, rule: UniqueRule = CODE) -> Upserts[Any]:
     adapter = adapter_for(MappedRecord)
     assert isinstance(adapter, MappedAdapter)
-    where = MappedRecord.tenant == "mine"
-    return Upserts(adapter, dialect, rule, where, None)
+    queries = Queries(adapter, lambda: dialect, ())
+    return Upserts(queries, rule, field("version") == 1)
 
 
 async def test_an_upsert_that_adds_starts_from_the_default_of_the_column(
@@ -184,7 +185,7 @@ def test_mysql_changes_only_what_is_meant() -> None:
     assert rows[0]["qty"] == 1
     assert "ON DUPLICATE KEY UPDATE" in text
     same = "CAST(records.code AS BINARY) = CAST(VALUES(code) AS BINARY)"
-    guard = f"records.tenant = %s AND {same}"
+    guard = f"records.version = %s AND {same}"
     assert f"qty = if({guard}, VALUES(qty), records.qty)" in text
     assert f"version = if({guard}, records.version + %s, records.version)" in text
 

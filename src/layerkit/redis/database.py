@@ -1,7 +1,5 @@
 """RedisDatabase: entities as JSON documents in Redis or Valkey."""
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, Generic, Self
@@ -9,7 +7,7 @@ from typing import Any, Final, Generic, Self
 from redis.asyncio import Redis
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import ConflictError, NotSupportedError, UsageError
+from layerkit.core.errors import NotSupportedError, UsageError
 from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.redis.plans import check_plan, reindex
@@ -37,8 +35,6 @@ from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS
 E = TypeVar("E")
 R = TypeVar("R")
 
-_ATTEMPTS: Final = 50
-_PAUSE_SECONDS: Final = 0.001
 _RESERVED: Final = frozenset("{}\0\r\n")
 
 
@@ -76,6 +72,8 @@ class RedisDatabase(Home):
         UsageError: *client* is no asynchronous client, or has a port that there is not,
             or *prefix* is empty or has braces or line ends.
     """
+
+    optimistic = True
 
     def __init__(
         self,
@@ -180,25 +178,6 @@ class RedisDatabase(Home):
             if await check_plan(self._server, kind, writes=writes):
                 self._planned.add(adapter.entity)
 
-    @override
-    async def alone(
-        self, verb: Callable[[], Awaitable[R]], *, writes: bool, single: bool = False
-    ) -> R:
-        """Run *verb* in a unit of its own, and again where another was faster.
-
-        Raises:
-            ConflictError: Others were faster fifty times.
-        """
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return await super().alone(verb, writes=writes, single=single)
-            except ConflictError as error:
-                if error.kind != "serialization":
-                    raise
-            most = _PAUSE_SECONDS * min(attempt, 10)
-            await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - no secret
-        return await super().alone(verb, writes=writes, single=single)
-
     def _new(self, *, read_only: bool) -> RedisTransaction:
         self._check_loop()
         transaction = RedisTransaction(
@@ -236,7 +215,7 @@ class RedisDatabase(Home):
         return made
 
 
-class RedisBackend(OverlayBackend[T], Generic[T]):
+class RedisBackend(OverlayBackend[T, RedisTransaction], Generic[T]):
     """Store entities of one class in a RedisDatabase.
 
     Args:
@@ -248,31 +227,23 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
         super().__init__(adapter)
         self._database = database
 
-    @property
-    @override
-    def transaction(self) -> RedisTransaction:
-        transaction = self._database.transaction()
-        if not isinstance(transaction, RedisTransaction):
-            raise TypeError("a backend works inside a transaction of its database")
-        return transaction
-
     @override
     async def run(
         self,
-        transaction: Transaction,
+        unit: RedisTransaction,
         verb: str,
-        work: Callable[[], Awaitable[R]],
+        work: Callable[[RedisTransaction], Awaitable[R]],
         *,
         writes: bool,
     ) -> R:
-        async def checked() -> R:
+        async def checked(unit: RedisTransaction) -> R:
             await self._database.check_plan(self.adapter, writes=writes)
-            return await work()
+            return await work(unit)
 
-        return await super().run(transaction, verb, checked, writes=writes)
+        return await super().run(unit, verb, checked, writes=writes)
 
     @override
-    async def lock(self, lock: Lock | None) -> None:
+    async def lock(self, unit: RedisTransaction, lock: Lock | None) -> None:
         """Keep nobody from writing: a unit learns at its commit that it was too late.
 
         Raises:
@@ -285,24 +256,36 @@ class RedisBackend(OverlayBackend[T], Generic[T]):
             )
 
     @override
-    async def count(self, where: Specification, cap: int | None) -> int:
-        transaction = self.transaction
-        if where != ALL or transaction.written(self.adapter.entity):
-            return await super().count(where, cap)
-        found = await transaction.count_all(self.adapter)
+    async def count(
+        self,
+        unit: RedisTransaction,
+        where: Specification,
+        cap: int | None,
+        *,
+        now: bool = False,
+    ) -> int:
+        if where != ALL or unit.written(self.adapter.entity):
+            return await super().count(unit, where, cap, now=now)
+        found = await unit.count_all(self.adapter)
         return found if cap is None else min(found, cap)
 
     @override
-    async def upsert(
-        self, item: Upsert[T], rule: UniqueRule, where: Specification
+    async def _upsert(
+        self,
+        unit: RedisTransaction,
+        item: Upsert[T],
+        rule: UniqueRule,
+        where: Specification,
     ) -> T | None:
-        with self.transaction.racing(rule):
-            return await super().upsert(item, rule, where)
+        with unit.racing(rule):
+            return await super()._upsert(unit, item, rule, where)
 
     @override
-    async def _insert(self, entity: T, given: Row) -> tuple[KeyTuple, Row]:
-        key, row = await super()._insert(entity, given)
+    async def _insert(
+        self, unit: RedisTransaction, entity: T, given: Row
+    ) -> tuple[KeyTuple, Row]:
+        key, row = await super()._insert(unit, entity, given)
         name = self.adapter.integer_key
         if name is not None and given.get(name) is not None:
-            await self.transaction.keep_id(self.adapter, row[name])
+            await unit.keep_id(self.adapter, row[name])
         return key, row

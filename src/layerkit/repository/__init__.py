@@ -37,6 +37,7 @@ from layerkit.repository.filters.specification import (
     Specification,
     comparisons,
     field,
+    key_in,
 )
 from layerkit.repository.pages import Page
 from layerkit.repository.repository import InMemoryRepository, Repository
@@ -101,6 +102,7 @@ __all__ = [
     "field",
     "fields",
     "home_of",
+    "key_in",
     "register_adapter",
     "register_home",
 ]

@@ -9,12 +9,12 @@ from layerkit.core.errors import (
     UsageError,
 )
 from layerkit.repository.entities.adapter import EntityAdapter
-from layerkit.repository.entities.checks import among, checked
-from layerkit.repository.entities.fields import KeyTuple, type_name
+from layerkit.repository.entities.checks import checked
+from layerkit.repository.entities.fields import type_name
 from layerkit.repository.filters.bounds import check_number
 from layerkit.repository.filters.specification import ALL, Comparison, Specification
 from layerkit.repository.stores.backend import Backend, Lock
-from layerkit.repository.stores.homes import Home
+from layerkit.unit_of_work import Transaction
 
 
 def guard(
@@ -49,8 +49,8 @@ def guard(
 
 async def explain(
     backend: Backend[Any],
-    key: KeyTuple,
-    seen: Specification,
+    unit: Transaction,
+    meant: Specification,
     expected_version: int | None,
 ) -> None:
     """Raise where the entity is there, and only its guard did not hold.
@@ -60,29 +60,27 @@ async def explain(
         ConflictError: It does not meet the condition.
     """
     adapter = backend.adapter
-    found = seen & among(adapter, [key])
-    if not await backend.exists_now(key, found):
+    if not await backend.count(unit, meant, 1, now=True):
         return
     if expected_version is not None:
         current = guard(adapter, expected_version, None)
-        if not await backend.exists_now(key, found & current):
+        if not await backend.count(unit, meant & current, 1, now=True):
             raise StaleDataError
     raise ConflictError(f"{adapter.name} does not meet the condition", kind="guard")
 
 
-def check_lock(home: Home, lock: Lock | None) -> None:
+def check_lock(lock: Lock | None, unit: Transaction | None) -> None:
     """Refuse a lock that nothing would hold.
 
     Raises:
         UsageError: *lock* is none.
-        UnitOfWorkError: No unit of *home* that may write is open.
+        UnitOfWorkError: No *unit* that may write is open.
     """
     if lock is None:
         return
     if lock not in ("wait", "nowait", "skip_locked"):
         raise UsageError(f'lock is "wait", "nowait" or "skip_locked", got {lock!r}')
-    transaction = home.transaction()
-    if transaction is None or transaction.read_only:
+    if unit is None or unit.read_only:
         raise UnitOfWorkError(
             "a lock lasts as long as its unit of work: open one that may write, "
             "`async with repository.unit_of_work():`"

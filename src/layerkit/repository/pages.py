@@ -18,6 +18,7 @@ from layerkit.repository.filters.cursors import (
 )
 from layerkit.repository.filters.specification import Order
 from layerkit.repository.stores.backend import Backend
+from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
 N_co = TypeVar("N_co", default=int | None, covariant=True)
@@ -49,7 +50,11 @@ class Page(Generic[T, N_co]):
 
 
 async def follow(
-    backend: Backend[T], paged: PagedList, start: Position | None, limit: int
+    backend: Backend[T],
+    unit: Transaction,
+    paged: PagedList,
+    start: Position | None,
+    limit: int,
 ) -> list[T]:
     """Return what follows *start*, nearest first; from the beginning where None."""
     where, orders = paged.where, paged.orders
@@ -59,7 +64,7 @@ async def follow(
         fields = backend.adapter.fields.items()
         nullable = {name for name, info in fields if info.nullable}
         where &= beyond(orders, start, nullable)
-    return await backend.find(where, orders, 0, limit)
+    return await backend.find(unit, where, orders, 0, limit)
 
 
 def past(

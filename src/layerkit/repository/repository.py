@@ -1,12 +1,19 @@
 """Repository: one repository class for any home."""
 
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import replace
+from functools import partial
 from typing import (
     Any,
     ClassVar,
-    Final,
     Generic,
     Literal,
     Self,
@@ -20,7 +27,12 @@ from typing_extensions import TypeVar, override
 from layerkit.core.errors import AlreadyExistsError, UsageError, ValidationError
 from layerkit.repository.base import ID, BaseRepository, T, only_one
 from layerkit.repository.entities.adapter import Data, EntityAdapter
-from layerkit.repository.entities.checks import among, checked_aggregation, completed
+from layerkit.repository.entities.checks import (
+    among,
+    checked_aggregation,
+    completed,
+    keyed,
+)
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.entities.registry import adapter_for
 from layerkit.repository.filters.aggregates import AggregateRow, Names, asked
@@ -36,21 +48,21 @@ from layerkit.repository.filters.bounds import (
     names_of,
 )
 from layerkit.repository.filters.cursors import PagedList, Position, read_cursor
-from layerkit.repository.filters.specification import ALL, Comparison, Specification
+from layerkit.repository.filters.specification import (
+    ALL,
+    Comparison,
+    Order,
+    Specification,
+)
 from layerkit.repository.guards import check_lock, explain, guard
 from layerkit.repository.pages import Page, follow, page_of, past, place
 from layerkit.repository.scope import Scope, pinned
-from layerkit.repository.stores.backend import Backend, Lock
+from layerkit.repository.stores.backend import Backend, Lock, Upsert
 from layerkit.repository.stores.homes import Home, SessionSource, home_of
 from layerkit.repository.stores.memory import MemoryDatabase
-from layerkit.unit_of_work import EventSink, UnitOfWork
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
 
 R = TypeVar("R")
-
-_SINGLE: Final = frozenset(
-    {"count", "exists", "find", "find_one", "get_all", "get_by_id"}
-)
-"""Verbs that a backend may carry out by one reading statement."""
 
 
 class Repository(BaseRepository[T, ID], Generic[T, ID]):
@@ -181,9 +193,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         self._check_scoped()
         new = self._scope.new(entity)
-        return await self._tracked(
-            "create", lambda: self._backend.create(new), writes=True
-        )
+        insert = partial(self._backend.insert, entities=[new], returning=True)
+        stored = await self._verb("create", insert, writes=True)
+        return stored[0]
 
     @override
     async def get_by_id(
@@ -201,11 +213,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             NotSupportedError: The home has no such lock.
             UnavailableError: Others hold the lock for too long.
         """
-        key = self._adapter.key_of(entity_id)
-        check_lock(self._home, lock)
-        return await self._tracked(
-            "get_by_id", lambda: self._backend.get(key, self._scope.seen, lock)
-        )
+        found = await self._read("get_by_id", self._one(entity_id), (), 1, lock=lock)
+        return found[0] if found else None
 
     @override
     async def update(
@@ -233,17 +242,16 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             ConflictError: The entity is there and *when* does not hold.
             AlreadyExistsError: A unique rule is taken.
         """
-        key = self._adapter.key_of(entity_id)
-        seen, changes = self._scope.seen, self._scope.changes(update_data)
+        meant, changes = self._one(entity_id), self._scope.changes(update_data)
         wanted = guard(self._adapter, expected_version, when)
 
-        async def work() -> T | None:
-            entity = await self._backend.update(key, changes, seen & wanted)
+        async def work(unit: Transaction) -> T | None:
+            entity = await self._backend.change(unit, meant & wanted, changes)
             if entity is None and wanted != ALL:
-                await explain(self._backend, key, seen, expected_version)
+                await explain(self._backend, unit, meant, expected_version)
             return entity
 
-        return await self._tracked("update", work, writes=True)
+        return await self._verb("update", work, writes=True)
 
     @override
     async def delete(
@@ -267,18 +275,17 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             StaleDataError: The entity is there in another version.
             ConflictError: *when* does not hold, or something else refers to it.
         """
-        key = self._adapter.key_of(entity_id)
+        meant, mark = self._one(entity_id), self._scope.mark()
         wanted = guard(self._adapter, expected_version, when)
-        seen, mark = self._scope.seen, self._scope.mark()
 
-        async def work() -> bool:
+        async def work(unit: Transaction) -> bool:
             if mark is None:
-                deleted = await self._backend.delete(key, seen & wanted)
+                deleted = await self._backend.delete(unit, meant & wanted) > 0
             else:
-                updated = await self._backend.update(key, mark, seen & wanted)
-                deleted = updated is not None
+                marked = await self._backend.change(unit, meant & wanted, mark)
+                deleted = marked is not None
             if not deleted and wanted != ALL:
-                await explain(self._backend, key, seen, expected_version)
+                await explain(self._backend, unit, meant, expected_version)
             return deleted
 
         return await self._verb("delete", work, writes=True)
@@ -293,24 +300,25 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: Another entity has taken a unique value of it since.
             UsageError: The entity has no ``deleted_at``.
         """
-        everywhere = self._scope.with_deleted("restore").seen
-        key = self._adapter.key_of(entity_id)
+        seen = self._scope.with_deleted("restore").seen
+        everywhere = keyed(self._adapter, self._adapter.key_of(entity_id)) & seen
         mark = str(self._adapter.deleted)
         gone = ~Comparison(mark, "null")
 
-        async def work() -> T | None:
-            restored = await self._backend.update(key, {mark: None}, everywhere & gone)
-            return restored or await self._backend.get(key, everywhere)
+        async def work(unit: Transaction) -> T | None:
+            restored = await self._backend.change(unit, everywhere & gone, {mark: None})
+            if restored is not None:
+                return restored
+            found = await self._backend.find(unit, everywhere, (), 0, 1)
+            return found[0] if found else None
 
-        return await self._tracked("restore", work, writes=True)
+        return await self._verb("restore", work, writes=True)
 
     @override
     async def exists(self, entity_id: ID | None) -> bool:
         """Tell whether there is an entity with this id."""
-        key = self._adapter.key_of(entity_id)
-        return await self._verb(
-            "exists", lambda: self._backend.exists(key, self._scope.seen)
-        )
+        meant = self._one(entity_id)
+        return await self._counted("exists", meant, 1) > 0
 
     @override
     async def upsert(self, entity: T | Data, *, key: str | Iterable[str]) -> T:
@@ -337,13 +345,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         rule = self._adapter.rule_of(names_of(key))
         item = self._scope.upsert(entity, rule)
 
-        async def work() -> T:
-            stored = await self._backend.upsert(item, rule, self._scope.seen)
-            if stored is None:
-                raise _hidden(rule)
-            return stored
-
-        return await self._tracked("upsert", work, writes=True)
+        return (await self._upserted("upsert", [item], rule, returning=True))[0]
 
     # The verbs: several entities
 
@@ -356,10 +358,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         check_bounds(skip, limit)
         orders = completed(self._adapter, ())
-        return await self._tracked(
-            "get_all",
-            lambda: self._backend.find(self._scope.seen, orders, skip, limit),
-        )
+        return await self._read("get_all", self._scope.seen, orders, limit, skip=skip)
 
     @override
     async def get_many(self, ids: Iterable[ID | None]) -> list[T]:
@@ -368,22 +367,23 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         seen, wanted = self._scope.seen, list(dict.fromkeys(keys))
         size = MAX_LIMIT // len(self._adapter.key)
 
-        async def work() -> list[T]:
+        async def work(unit: Transaction) -> list[T]:
             by_key: dict[KeyTuple, T] = {}
             for start in range(0, len(wanted), size):
                 chunk = wanted[start : start + size]
                 found = await self._backend.find(
-                    seen & among(self._adapter, chunk), orders, 0, len(chunk)
+                    unit, seen & among(self._adapter, chunk), orders, 0, len(chunk)
                 )
                 read = {place(entity, orders): entity for entity in found}
                 by_key |= read
                 if not read.keys() <= set(chunk):  # the home spells some otherwise
                     for key in set(chunk) - read.keys():
-                        entity = await self._backend.get(key, seen)
-                        by_key |= {} if entity is None else {key: entity}
+                        one = keyed(self._adapter, key) & seen
+                        for entity in await self._backend.find(unit, one, (), 0, 1):
+                            by_key[key] = entity
             return [by_key[key] for key in keys if key in by_key]
 
-        return await self._tracked("get_many", work)
+        return await self._verb("get_many", work)
 
     @override
     async def find(
@@ -412,10 +412,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         check_bounds(skip, limit)
         wanted, orders = self._scope.inside(where), completed(self._adapter, order_by)
-        check_lock(self._home, lock)
-        return await self._tracked(
-            "find", lambda: self._backend.find(wanted, orders, skip, limit, lock)
-        )
+        return await self._read("find", wanted, orders, limit, lock=lock, skip=skip)
 
     @override
     async def find_one(
@@ -431,18 +428,14 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             UsageError: There are two or more, or as for ``find``.
         """
         wanted, orders = self._scope.inside(where), completed(self._adapter, ())
-        check_lock(self._home, lock)
-        found = await self._tracked(
-            "find_one", lambda: self._backend.find(wanted, orders, 0, 2, lock)
-        )
+        found = await self._read("find_one", wanted, orders, 2, lock=lock)
         return only_one(found, type(self).__name__)
 
     @override
     async def count(self, where: Specification = ALL, *, cap: int | None = None) -> int:
         if cap is not None:
             check_number("cap", cap, 1)
-        wanted = self._scope.inside(where)
-        return await self._verb("count", lambda: self._backend.count(wanted, cap))
+        return await self._counted("count", self._scope.inside(where), cap)
 
     @override
     async def aggregate(
@@ -462,7 +455,7 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         )
         meant = self._scope.inside(where)
         return await self._verb(
-            "aggregate", lambda: self._backend.aggregate(meant, wanted)
+            "aggregate", lambda unit: self._backend.aggregate(unit, meant, wanted)
         )
 
     @override
@@ -481,20 +474,22 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         key = self._home.cursor_key
         start = None if cursor is None else read_cursor(key(), cursor, paged)
 
-        async def work() -> Page[T]:
+        backend = self._backend
+
+        async def work(unit: Transaction) -> Page[T]:
             if offset is None:
-                found = await follow(self._backend, paged, start, size + 1)
+                found = await follow(backend, unit, paged, start, size + 1)
             else:
-                found = await self._backend.find(wanted, orders, offset, size + 1)
+                found = await backend.find(unit, wanted, orders, offset, size + 1)
             page = page_of(found, size, start, paged, key)
             if offset is not None:
                 page = replace(page, next_cursor=None, previous_cursor=None)
             if total != "none":
-                cap = check_total(total)
-                page = replace(page, total=await self._backend.count(wanted, cap))
+                counted = await backend.count(unit, wanted, check_total(total))
+                page = replace(page, total=counted)
             return page
 
-        return await self._tracked("paginate", work)
+        return await self._verb("paginate", work)
 
     @override
     async def stream(
@@ -524,10 +519,8 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         paged = PagedList(self._adapter.name, wanted, orders)
         start: Position | None = None
         while True:
-            items = await self._tracked(
-                "stream",
-                lambda at=start: follow(self._backend, paged, at, batch_size),  # type: ignore[misc] # mypy can't infer a lambda with a default
-            )
+            batch = partial(self._follow, paged, start, batch_size)
+            items = await self._verb("stream", batch)
             if items:
                 start = past(paged, start, items[-1])
             for entity in items:
@@ -562,23 +555,19 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: A key or a unique rule is taken, be it by another item.
         """
         self._check_scoped()
-        if returning:
-            made = [self._scope.new(item) for item in given_list(items)]
-            return await self._tracked(
-                "create_many", lambda: self._backend.create_all(made), writes=True
-            )
-        takes_values, entity = self._backend.takes_values, self._adapter.entity
+        takes_values = self._backend.takes_values and not returning
+        entity, scope = self._adapter.entity, self._scope
         new = [
-            self._scope.new_values(item)
+            scope.new_values(item)
             if takes_values and not isinstance(item, entity)
-            else self._scope.new(item)
+            else scope.new(item)
             for item in given_list(items)
         ]
-        if new:
-            await self._verb(
-                "create_many", lambda: self._backend.create_many(new), writes=True
-            )
-        return len(new)
+        if not new:
+            return [] if returning else 0
+        insert = partial(self._backend.insert, entities=new, returning=returning)
+        stored = await self._verb("create_many", insert, writes=True)
+        return stored if returning else len(new)
 
     @override
     async def update_where(
@@ -601,15 +590,14 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
             ConflictError: It is another number than *expect*; nothing is changed.
         """
         wanted, changes = self._scope.inside(where), self._scope.changes(update_data)
-        if not changes:
-            found = await self._verb(
-                "update_where", lambda: self._backend.count(wanted, None), writes=True
-            )
-            check_expected(found, expect)
-            return found
-        return await self._expecting(
-            "update_where", lambda: self._backend.update_where(wanted, changes), expect
-        )
+        backend = self._backend
+
+        async def work(unit: Transaction) -> int:
+            if changes:
+                return await backend.update(unit, wanted, changes)
+            return await backend.count(unit, wanted, None)
+
+        return await self._expecting("update_where", work, expect)
 
     @override
     async def delete_where(
@@ -629,10 +617,10 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         wanted, mark = self._scope.inside(where), self._scope.mark()
 
-        async def work() -> int:
+        async def work(unit: Transaction) -> int:
             if mark is None:
-                return await self._backend.delete_where(wanted)
-            return await self._backend.update_where(wanted, mark)
+                return await self._backend.delete(unit, wanted)
+            return await self._backend.update(unit, wanted, mark)
 
         return await self._expecting("delete_where", work, expect)
 
@@ -662,66 +650,118 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 f"two items have the same {', '.join(rule.fields)}", fields=rule.fields
             )
 
-        async def work() -> None:
-            if not await self._backend.upsert_many(new, rule, self._scope.seen):
-                raise _hidden(rule)
-
         if new:
-            await self._whole(lambda: self._verb("upsert_many", work, writes=True))
+            await self._upserted("upsert_many", new, rule, returning=False)
         return len(new)
 
     # What the verbs stand on
 
     async def _verb(
-        self, name: str, work: Callable[[], Awaitable[R]], *, writes: bool = False
+        self,
+        name: str,
+        work: Callable[[Any], Awaitable[R]],
+        *,
+        writes: bool = False,
+        single: bool = False,
+        whole: bool = False,
+        lock: Lock | None = None,
     ) -> R:
-        """Run *work* in the open unit, or in one of its own."""
-        self._check_scoped()
-        transaction = self._home.transaction()
-        if transaction is None:
-            return await self._home.alone(
-                lambda: self._verb(name, work, writes=writes),
-                writes=writes,
-                single=name in _SINGLE and self._backend.reads_at_once,
-            )
-        label = f"{type(self).__name__}.{name}"
-        return await self._backend.run(transaction, label, work, writes=writes)
+        """Run *work* in the open unit, or in one of its own.
 
-    async def _tracked(
-        self, name: str, work: Callable[[], Awaitable[R]], *, writes: bool = False
-    ) -> R:
-        """Run a verb whose entities, where tracked, keep what the scope has set."""
-        result = await self._verb(name, work, writes=writes)
-        if self._scope.fields and self._home.transaction() is not None:
-            found: Any = result.items if isinstance(result, Page) else result
-            for entity in found if isinstance(found, list) else [found]:
-                if entity is not None:
-                    self._backend.confine(entity, self._scope.fields)
+        Args:
+            name: The verb's.
+            work: What is done; it is given the unit.
+            writes: True where it may write.
+            single: True where it is one reading statement, where the backend can.
+            whole: True where its error is to undo just what it has done.
+            lock: What it locks.
+        """
+        self._check_scoped()
+        backend, unit = self._backend, self._home.transaction()
+        if lock is not None:
+            check_lock(lock, unit)
+        label = f"{type(self).__name__}.{name}"
+        if unit is None:
+            single = single and backend.reads_at_once
+            run = partial(backend.run, verb=label, work=work, writes=writes)
+            return await self._home.alone(run, writes=writes, single=single)
+        if whole:
+            async with unit.savepoint():
+                return await backend.run(unit, label, work, writes=writes)
+        result = await backend.run(unit, label, work, writes=writes)
+        if self._scope.fields:
+            self._confine(unit, result)
         return result
 
-    async def _whole(self, work: Callable[[], Awaitable[R]]) -> R:
-        """Run *work* so that its error undoes just what it has done."""
-        self._check_scoped()
-        transaction = self._home.transaction()
-        if transaction is None:
-            return await self._home.alone(work, writes=True)
-        async with transaction.savepoint():
-            return await work()
+    def _confine(self, unit: Transaction, result: object) -> None:
+        """Let entities in *result*, where tracked, keep what the scope has set."""
+        found: Any = result.items if isinstance(result, Page) else result
+        for entity in found if isinstance(found, list) else [found]:
+            if isinstance(entity, self._adapter.entity):
+                self._backend.confine(unit, entity, self._scope.fields)
+
+    async def _read(
+        self,
+        name: str,
+        where: Specification,
+        orders: Sequence[Order],
+        limit: int,
+        *,
+        lock: Lock | None = None,
+        skip: int = 0,
+    ) -> list[T]:
+        find = self._backend.find
+        return await self._verb(
+            name,
+            lambda unit: find(unit, where, orders, skip, limit, lock=lock),
+            single=True,
+            lock=lock,
+        )
+
+    async def _counted(self, name: str, where: Specification, cap: int | None) -> int:
+        count = self._backend.count
+        return await self._verb(name, lambda unit: count(unit, where, cap), single=True)
+
+    async def _follow(
+        self, paged: PagedList, start: Position | None, limit: int, unit: Transaction
+    ) -> list[T]:
+        return await follow(self._backend, unit, paged, start, limit)
+
+    async def _upserted(
+        self, name: str, items: list[Upsert[T]], rule: UniqueRule, *, returning: bool
+    ) -> list[T]:
+        async def work(unit: Transaction) -> list[T]:
+            seen = self._scope.seen
+            stored = await self._backend.upsert(
+                unit, items, rule, seen, returning=returning
+            )
+            if stored is None:  # its caller can't see what is there
+                raise AlreadyExistsError(constraint=rule.name, fields=rule.fields)
+            return stored
+
+        return await self._verb(name, work, writes=True, whole=not returning)
 
     async def _expecting(
-        self, name: str, work: Callable[[], Awaitable[int]], expect: int | None
+        self,
+        name: str,
+        work: Callable[[Transaction], Awaitable[int]],
+        expect: int | None,
     ) -> int:
         """Run *work*, and undo it where it has met another number than *expect*."""
         if expect is None:
             return await self._verb(name, work, writes=True)
         check_number("expect", expect, 0)
 
-        async def checked() -> int:
-            found = await self._verb(name, work, writes=True)
+        async def checked(unit: Transaction) -> int:
+            found = await work(unit)
             check_expected(found, expect)
             return found
 
-        return await self._whole(checked)
+        return await self._verb(name, checked, writes=True, whole=True)
+
+    def _one(self, entity_id: object) -> Specification:
+        """Return the filter for the entity with this id, where it can be seen."""
+        return keyed(self._adapter, self._adapter.key_of(entity_id)) & self._scope.seen
 
     def _view(self, scope: Scope[T]) -> Self:
         view = copy.copy(self)
@@ -738,11 +778,6 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
                 f"{name} is scoped by {', '.join(sorted(missing))}, which nothing has "
                 f'set: {name}(...).scoped(field("...") == ...)'
             )
-
-
-def _hidden(rule: UniqueRule) -> AlreadyExistsError:
-    """Return the error of an upsert that met what its caller can't see."""
-    return AlreadyExistsError(constraint=rule.name, fields=rule.fields)
 
 
 def _generic_argument(cls: type) -> type | None:

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -110,7 +109,7 @@ class SQLHome(Home):
                 "with SQLAlchemy, or keep it in a MemoryDatabase"
             )
         self.registries.add(adapter.mapper.registry)
-        return SQLBackend(adapter, self)
+        return SQLBackend(adapter, self.dialect_of)
 
 
 class Database(SQLHome):
@@ -268,18 +267,17 @@ class Database(SQLHome):
 
     @override
     async def alone(
-        self, verb: Callable[[], Awaitable[R]], *, writes: bool, single: bool = False
+        self, verb: Callable[[Any], Awaitable[R]], *, writes: bool, single: bool = False
     ) -> R:
-        begin = partial(self._new, read_only=not writes, single=single)
+        if writes:
+            return await super().alone(verb, writes=writes, single=single)
         try:
-            async with UnitOfWork(begin):
-                return await verb()
+            return await self._new(read_only=True, single=single).alone(verb)
         except UnavailableError as error:
-            if writes or error.kind != "disconnected":
+            if error.kind != "disconnected":
                 raise
         # Of a read nothing is left to undo, and the pool has let go of what is cut.
-        async with UnitOfWork(begin):
-            return await verb()
+        return await self._new(read_only=True, single=single).alone(verb)
 
     @override
     def transaction(self) -> SQLTransaction | None:

@@ -4,14 +4,12 @@ What is changed and removed here goes through a flush, where the mapping's own r
 run: versions, validators, events, cascades.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Dialect, ScalarResult, Select, select
+from sqlalchemy import CursorResult, Delete, ScalarResult, Select, Update, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import (
     flag_modified,
     instance_state,
@@ -28,7 +26,6 @@ from layerkit.sql.deletes import (
     tables_of,
 )
 from layerkit.sql.errors import KeptError, SumError, failure_of
-from layerkit.sql.forms import rounding
 from layerkit.sql.queries import Queries
 from layerkit.sql.refresh import EXPIRED, refresh_columns
 from layerkit.sql.transaction import CHECKED
@@ -36,34 +33,17 @@ from layerkit.sql.transaction import CHECKED
 T = TypeVar("T")
 
 
-class SessionHolder(Protocol):
-    """Know the session of the unit of work that this context stands in."""
-
-    def dialect_of(self, mapper: Mapper[Any] | None) -> Dialect:
-        """Return the dialect of the database that the classes of *mapper* live in."""
-        ...
-
-    def session(self) -> AsyncSession:
-        """Return that session."""
-        ...
-
-
 class Objects(Generic[T]):
     """Read, change and remove objects of one class.
 
     Args:
-        home: Knows the session.
+        session: The session of the open unit.
         queries: The statements of the class.
     """
 
-    def __init__(self, home: SessionHolder, queries: Queries[T]) -> None:
-        self._home = home
+    def __init__(self, session: AsyncSession, queries: Queries[T]) -> None:
+        self.session = session
         self.adapter, self.queries = queries.adapter, queries
-
-    @property
-    def session(self) -> AsyncSession:
-        """The session of the open unit."""
-        return self._home.session()
 
     def held(self, key: KeyTuple) -> T | None:
         """Return the object that stands for *key* in the session, if it is loaded."""
@@ -128,21 +108,14 @@ class Objects(Generic[T]):
         except ValidationError as error:
             raise SumError((name,)) from error
 
-    @cached_property
-    def _rounded(self) -> dict[str, Callable[[Any], bool]]:
-        """What tells of each field whether another value may be read of it."""
-        columns, dialect = self.adapter.columns.items(), self.queries.dialect()
-        found = {name: rounding(column.type, dialect) for name, column in columns}
-        return {name: is_rounded for name, is_rounded in found.items() if is_rounded}
-
     def expire_rounded(self, entity: T) -> None:
         """Let what the database may have rounded of *entity* be read again."""
-        if not self._rounded:
+        if not self.queries.rounded:
             return
         held, session = self.adapter.held(entity), self.session.sync_session
         names = [
             name
-            for name, is_rounded in self._rounded.items()
+            for name, is_rounded in self.queries.rounded.items()
             if name not in self.adapter.key  # by which it is read again
             and held.get(name) is not None
             and is_rounded(held[name])
@@ -156,7 +129,7 @@ class Objects(Generic[T]):
 
         Else the session would hold another object of the same row beside it.
         """
-        names, rounded = self.adapter.key, self._rounded
+        names, rounded = self.adapter.key, self.queries.rounded
         given = tuple(getattr(entity, name) for name in names)
         pairs = zip(names, given, strict=True)
         if not any(name in rounded and rounded[name](value) for name, value in pairs):
@@ -195,6 +168,12 @@ class Objects(Generic[T]):
             raise
         await follow_delete(session, set().union(*map(tables_of, mappers)))
         return len(entities)
+
+    async def execute(self, statement: Update | Delete) -> int:
+        """Run *statement* past what the session holds, and return how many it hit."""
+        options = {"synchronize_session": False}
+        result = await self.session.execute(statement, execution_options=options)
+        return result.rowcount if isinstance(result, CursorResult) else 0
 
     async def synchronize(self) -> None:
         """Let what the unit has loaded know of a statement past the session."""

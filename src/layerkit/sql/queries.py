@@ -32,11 +32,12 @@ from layerkit.repository import (
     Specification,
     UniqueRule,
 )
+from layerkit.repository.entities.checks import keyed
 from layerkit.sql.aggregates import AggregateQuery
 from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.dialects.kinds import scale_of
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.forms import MYSQL, as_single, rounded
+from layerkit.sql.forms import MYSQL, as_single, rounded, rounding
 
 T = TypeVar("T")
 
@@ -100,6 +101,13 @@ class Queries(Generic[T]):
         self._version = adapter.version if adapter.counts_by_one else None
 
     @cached_property
+    def rounded(self) -> dict[str, Callable[[Any], bool]]:
+        """What tells of each field whether another value may be read of it."""
+        columns, dialect = self.adapter.columns.items(), self.dialect()
+        found = {name: rounding(column.type, dialect) for name, column in columns}
+        return {name: is_rounded for name, is_rounded in found.items() if is_rounded}
+
+    @cached_property
     def _reading(self) -> Select[T]:
         return select(self.adapter.entity).options(*self.options)
 
@@ -111,7 +119,7 @@ class Queries(Generic[T]):
 
     def select_one(self, key: KeyTuple, where: Specification = ALL) -> Select[T]:
         """Return a SELECT of what has *key*, if *where* means it."""
-        return self.select(where).where(self.has_key(key))
+        return self.select(keyed(self.adapter, key) & where)
 
     def page(
         self, where: Specification, orders: Sequence[Order], skip: int, limit: int
@@ -149,12 +157,10 @@ class Queries(Generic[T]):
         entity, columns = self.adapter.entity, self.attributes
         return AggregateQuery(wanted, entity, columns, condition, dialect)
 
-    def exists(
-        self, key: KeyTuple, where: Specification, *, now: bool = False
-    ) -> Select[int]:
-        """Return a SELECT of a row if *key* is there, *now*, and *where* means it."""
+    def exists(self, where: Specification, *, now: bool = False) -> Select[int]:
+        """Return a SELECT of one row where there is any, *now*, that *where* means."""
         statement = select(1).select_from(self.adapter.entity)
-        statement = statement.where(self.has_key(key), self.condition(where))
+        statement = statement.where(self.condition(where)).limit(1)
         # MySQL's units read what there was at their first read, unless they lock.
         snapshots = now and self.dialect().name in MYSQL
         return statement.with_for_update(read=True) if snapshots else statement
@@ -206,8 +212,7 @@ class Queries(Generic[T]):
 
     def has_key(self, key: KeyTuple) -> ColumnElement[bool]:
         """Return the condition that a row has *key*."""
-        pairs = zip(self.adapter.key, key, strict=True)
-        return self.condition(And(tuple(Comparison(n, "eq", v) for n, v in pairs)))
+        return self.condition(keyed(self.adapter, key))
 
     def sends_whole(self, key: KeyTuple) -> bool:
         """Tell whether the session's own comparison with *key* means the same."""

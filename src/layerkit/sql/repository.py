@@ -13,6 +13,7 @@ from layerkit.core.errors import UsageError
 from layerkit.repository import Repository
 from layerkit.sql.backend import SQLBackend
 from layerkit.sql.database import SQLHome
+from layerkit.sql.transaction import SQLTransaction
 
 T = TypeVar("T")
 ID = TypeVar("ID", default=Any)
@@ -86,8 +87,8 @@ class SQLRepository(Repository[T, ID], Generic[T, ID]):
             UsageError: The database refuses the statement.
         """
 
-        async def work() -> list[T]:
-            found = await self.db_session.scalars(statement)
+        async def work(unit: SQLTransaction) -> list[T]:
+            found = await unit.session.scalars(statement)
             return list(found.unique().all())
 
         return await self._verb("all", work)

@@ -9,8 +9,6 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
-    Dialect,
     LargeBinary,
     String,
     and_,
@@ -31,7 +29,7 @@ from layerkit.repository.filters.evaluate import matches
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.forms import MYSQL
 from layerkit.sql.objects import Objects
-from layerkit.sql.queries import sum_of
+from layerkit.sql.queries import Queries, sum_of
 
 T = TypeVar("T")
 
@@ -43,13 +41,13 @@ class Upserts(Generic[T]):
     """Write upserts of one entity class.
 
     Args:
-        adapter: What is known of the mapped class.
-        dialect: Whose statements to write.
+        queries: Knows the mapped class, and whose statements to write.
         rule: What decides whether an entity is there already.
-        where: Which of those that are there may be changed.
-        held: ``rule.where`` in SQL.
+        seen: Which of those that are there may be changed.
 
     Attributes:
+        rule: As given.
+        seen: As given.
         returns: True where the statement can return what it has written; it returns
             nothing for what *where* keeps from being changed.
 
@@ -59,20 +57,18 @@ class Upserts(Generic[T]):
 
     def __init__(
         self,
-        adapter: MappedAdapter[T],
-        dialect: Dialect,
+        queries: Queries[T],
         rule: UniqueRule,
-        where: ColumnElement[bool],
-        held: ColumnElement[bool] | None,
+        seen: Specification,
     ) -> None:
-        self._adapter = adapter
-        self._rule = rule
-        self._where = where
-        self._held = held
-        self._name = dialect.name
-        self.returns = dialect.name not in MYSQL
-        if dialect.name not in {"sqlite", "postgresql", *MYSQL}:
-            raise NotSupportedError(f"no upsert is known for {dialect.name}")
+        self.rule, self.seen = rule, seen
+        self._adapter = queries.adapter
+        self._where = queries.condition(seen)
+        self._held = None if rule.where is None else queries.condition(rule.where)
+        self._name = name = queries.dialect().name
+        self.returns = name not in MYSQL
+        if name not in {"sqlite", "postgresql", *MYSQL}:
+            raise NotSupportedError(f"no upsert is known for {name}")
 
     def groups(self, items: Sequence[Upsert[T]]) -> Iterator[list[Upsert[T]]]:
         """Yield *items* in groups that one statement can write."""
@@ -100,7 +96,7 @@ class Upserts(Generic[T]):
         make = sqlite_insert if self._name == "sqlite" else postgresql_insert
         statement = make(self._adapter.entity)
         values = self._written(changed, statement.excluded)
-        columns = [self._adapter.columns[name] for name in self._rule.fields]
+        columns = [self._adapter.columns[name] for name in self.rule.fields]
         if not values:  # nothing to change, and yet the row is to be returned
             values = {column: statement.excluded[column.key] for column in columns}
         return statement.on_conflict_do_update(
@@ -113,7 +109,7 @@ class Upserts(Generic[T]):
     def _on_duplicate_key(self, changed: Mapping[str, Any]) -> Insert:
         """Write for MySQL, which takes any unique key for the one that is meant."""
         statement = mysql_insert(self._adapter.entity)
-        columns = [self._adapter.columns[name] for name in self._rule.fields]
+        columns = [self._adapter.columns[name] for name in self.rule.fields]
         # Byte by byte: the unique key itself may fold case, and another be meant.
         same = (
             cast(column, LargeBinary)

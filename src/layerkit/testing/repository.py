@@ -39,11 +39,11 @@ class MockRepository(Failures, InMemoryRepository[T, ID], Generic[T, ID]):
 
     @override
     async def _verb(
-        self, name: str, work: Callable[[], Awaitable[R]], *, writes: bool = False
+        self, name: str, work: Callable[[Any], Awaitable[R]], **options: Any
     ) -> R:
-        if self.home.transaction() is None:
-            async with self.unit_of_work(read_only=not writes):
-                return await self._verb(name, work, writes=writes)
-        self.calls.append(name)
-        self._fail_if_planned(name)
-        return await super()._verb(name, work, writes=writes)
+        async def recorded(unit: Any) -> R:
+            self.calls.append(name)
+            self._fail_if_planned(name)
+            return await work(unit)
+
+        return await super()._verb(name, recorded, **options)

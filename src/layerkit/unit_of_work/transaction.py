@@ -9,10 +9,10 @@ import contextlib
 import inspect
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
-from typing import TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 from layerkit.core.errors import UnavailableError, UnitOfWorkError, UsageError
 from layerkit.core.logging import get_logger, name_of
@@ -21,9 +21,12 @@ from layerkit.unit_of_work.shield import (
     COMMIT_TIMEOUT_SECONDS,
     OverdueError,
     is_being_cancelled,
+    shielded,
     within,
 )
 from layerkit.unit_of_work.sink import EventSink
+
+R = TypeVar("R")
 
 Hook: TypeAlias = Callable[[], object]
 """What runs after a commit; an awaitable that it returns is awaited."""
@@ -89,11 +92,13 @@ class Transaction(ABC):
     Attributes:
         needs_loop: True where what stores is reached by an asynchronous driver, whose
             connections belong to the loop that opened them.
+        is_alone: True where one reading verb is all of it, and nothing else joins.
         commit_timeout_seconds: How long each step of its end waits for the server.
         may_be_stored: True once the commit has been sent to the server.
     """
 
     needs_loop: bool = False
+    is_alone: bool = False
     commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
 
     def __init__(self, home: object, *, read_only: bool = False) -> None:
@@ -192,8 +197,7 @@ class Transaction(ABC):
         """
         self.check_caller(name)
         self.check_doom()
-        if self.needs_loop and is_driving():
-            raise UsageError(_ASYNC_DRIVER)
+        self._check_driver()
         if writes and self.read_only:
             raise UnitOfWorkError(
                 f"{name} writes, and this unit of work is read-only: "
@@ -213,6 +217,10 @@ class Transaction(ABC):
             self._running = None
             if self._idle is not None:
                 self._idle.set()
+
+    def _check_driver(self) -> None:
+        if self.needs_loop and is_driving():
+            raise UsageError(_ASYNC_DRIVER)
 
     async def enter(self, block: Block, sink: EventSink | None) -> None:
         """Open *block*; the outermost one begins the transaction.
@@ -336,6 +344,32 @@ class Transaction(ABC):
                 self.writes, self._doom = writes, self._lost
             del self._hooks[hooks:], self._events[events:]
             raise
+
+    async def alone(self, work: Callable[[Self], Awaitable[R]]) -> R:
+        """Run *work*, one reading verb, as all of this transaction.
+
+        No block stands for it, so nothing else joins it, and there are no hooks.
+
+        Raises:
+            UsageError: ``layerkit.sync`` drives the caller, and the driver is async.
+            AppException: What *work* raises.
+        """
+        self._check_driver()
+        self.is_alone = True
+        await self._begin()
+        try:
+            result = await work(self)
+        except BaseException as error:
+            await shielded(self._end_alone(error))
+            raise
+        await shielded(self._end_alone(None))
+        return result
+
+    async def _end_alone(self, error: BaseException | None) -> None:
+        try:
+            await (self._store() if error is None else self._undo())
+        finally:
+            await self._give_back()
 
     # How it ends
 

@@ -26,7 +26,6 @@ from layerkit.repository import (
     adapter_for,
 )
 from layerkit.repository import field as by
-from layerkit.unit_of_work import plain_unit_of_work
 from tests.support.entities import MappedItem
 
 
@@ -469,14 +468,6 @@ async def test_a_database_may_stand_in_a_with_block() -> None:
         await rooms.create({"name": "a"})
 
     assert await rooms.count() == 1
-
-
-async def test_a_backend_works_inside_a_unit_of_its_database_only() -> None:
-    backend = MemoryDatabase().backend(adapter_for(Room))
-
-    async with plain_unit_of_work():
-        with pytest.raises(TypeError, match="transaction of its database"):
-            await backend.exists((1,), ALL)
 
 
 async def test_units_of_two_databases_do_not_mix() -> None:

@@ -320,13 +320,13 @@ async def test_the_second_of_two_units_that_would_leave_an_orphan_is_refused(
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The classes whose rows were gone through, in order."""
     seen: list[str] = []
-    plain = MemoryTransaction.rows
+    plain = MemoryTransaction.stored_rows
 
     async def rows(self: Any, adapter: Any, *args: Any) -> Any:
         seen.append(adapter.name)
         return await plain(self, adapter, *args)
 
-    monkeypatch.setattr(MemoryTransaction, "rows", rows)
+    monkeypatch.setattr(MemoryTransaction, "stored_rows", rows)
     return seen
 
 

@@ -121,16 +121,18 @@ def completed(adapter: EntityAdapter[Any], order_by: OrderBy) -> tuple[Order, ..
     return tuple(orders.values())
 
 
+def keyed(adapter: EntityAdapter[Any], key: KeyTuple) -> Specification:
+    """Return the filter for the entity that has *key*."""
+    tests = tuple(Comparison(n, "eq", v) for n, v in zip(adapter.key, key, strict=True))
+    return And(tests) if len(tests) > 1 else tests[0]
+
+
 def among(adapter: EntityAdapter[Any], keys: Sequence[KeyTuple]) -> Specification:
     """Return the filter for the entities that have one of *keys*."""
     names = adapter.key
     if len(names) == 1:
         return Comparison(names[0], "in", Choices(key[0] for key in keys))
-    whole = (
-        And(tuple(Comparison(n, "eq", v) for n, v in zip(names, key, strict=True)))
-        for key in keys
-    )
-    return Or(tuple(whole))
+    return Or(tuple(keyed(adapter, key) for key in keys))
 
 
 def checked_aggregation(

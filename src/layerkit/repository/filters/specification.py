@@ -366,3 +366,38 @@ def spelled_out(parts: Sequence[Specification]) -> dict[str, Any]:
     """Return by field the one value that an entity has where all of *parts* hold."""
     tests = (part for part in parts if isinstance(part, Comparison))
     return {test.field: test.value for test in tests if test.operator == "eq"}
+
+
+def key_in(
+    where: Specification, names: Sequence[str]
+) -> tuple[tuple[Any, ...], Specification] | None:
+    """Return the key that *where* spells out, and what else it asks for.
+
+    Args:
+        where: A filter.
+        names: The fields of the key.
+
+    Returns:
+        The values of *names* in their order, and ALL where nothing else is asked for;
+        None where *where* leaves one of them open.
+    """
+    if isinstance(where, Comparison) and where.operator == "eq":
+        return ((where.value,), ALL) if (where.field,) == tuple(names) else None
+    if not isinstance(where, And):
+        return None
+    found: dict[str, Any] = {}
+    others: list[Specification] = []
+    for part in where.parts:
+        if (
+            isinstance(part, Comparison)
+            and part.operator == "eq"
+            and part.field in names
+            and part.field not in found
+        ):
+            found[part.field] = part.value
+        else:
+            others.append(part)
+    if len(found) < len(names):
+        return None
+    rest = And(tuple(others)) if len(others) > 1 else others[0] if others else ALL
+    return tuple(found[name] for name in names), rest

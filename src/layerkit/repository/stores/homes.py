@@ -7,12 +7,12 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
-from layerkit.core.errors import AppException, UsageError
+from layerkit.core.errors import AppException, ConflictError, UsageError
 from layerkit.core.logging import get_logger
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.registry import load_sql
@@ -36,6 +36,8 @@ OTHER_LOOP: Final = (
 _SHORTEST_SECRET: Final = 16
 _FIRST_PAUSE_SECONDS: Final = 0.01
 _LONGEST_PAUSE_SECONDS: Final = 1.0
+_ALONE: Final = 50  # how often a verb of its own is tried, where homes are optimistic
+_SHORT_SECONDS: Final = 0.001
 _HIGHEST_PORT: Final = 65_535
 
 logger = get_logger("layerkit.repository")
@@ -43,6 +45,12 @@ logger = get_logger("layerkit.repository")
 
 class Home(ABC):
     """Own connections, make units of work, and hand out backends for repositories."""
+
+    optimistic: ClassVar[bool] = False
+    """True where a unit may be told at its commit that another was faster.
+
+    What is one verb, outside of a unit of work, is repeated then.
+    """
 
     _cursor_key: bytes | None = None
     _commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
@@ -63,22 +71,40 @@ class Home(ABC):
 
     async def alone(
         self,
-        verb: Callable[[], Awaitable[R]],
+        verb: Callable[[Any], Awaitable[R]],
         *,
         writes: bool,
-        single: bool = False,  # noqa: ARG002 - for homes that can use it
+        single: bool = False,
     ) -> R:
-        """Run *verb* in a unit of its own.
-
-        A home whose units are told to try again at their commit repeats it here.
+        """Run *verb* in a unit of its own, and again where the home is optimistic.
 
         Args:
-            verb: What is run.
+            verb: What is run; it is given the transaction.
             writes: False where it only reads.
             single: True where it is one reading statement, which needs no transaction.
+
+        Raises:
+            ConflictError: Others were faster each time.
         """
-        async with self.unit_of_work(read_only=not writes):
-            return await verb()
+        attempts = _ALONE if self.optimistic else 1
+        for attempt in range(1, attempts):
+            try:
+                return await self._once(verb, writes=writes, single=single)
+            except ConflictError as error:
+                if error.kind != "serialization":
+                    raise
+            await asyncio.sleep(random.uniform(0, _SHORT_SECONDS * min(attempt, 10)))  # noqa: S311 - no secret
+        return await self._once(verb, writes=writes, single=single)
+
+    async def _once(
+        self,
+        verb: Callable[[Any], Awaitable[R]],
+        *,
+        writes: bool,
+        single: bool,  # noqa: ARG002 - for homes that can use it
+    ) -> R:
+        async with self.unit_of_work(read_only=not writes) as unit:
+            return await verb(unit.transaction)
 
     async def run(
         self,

@@ -139,7 +139,7 @@ class MemoryDatabase(Home):
         self._tables.setdefault(adapter.entity, Table(adapter))
         if self._foreign_keys:
             self._references.add(adapter)
-        return MemoryBackend(adapter, self)
+        return MemoryBackend(adapter)
 
 
 class MemoryTransaction(OverlayTransaction):
@@ -253,28 +253,11 @@ class MemoryTransaction(OverlayTransaction):
             self._lock.release()
 
 
-class MemoryBackend(OverlayBackend[T], Generic[T]):
-    """Store entities of one class in a MemoryDatabase.
-
-    Args:
-        adapter: What is known of the entity class.
-        database: Where the rows are.
-    """
-
-    def __init__(self, adapter: EntityAdapter[T], database: MemoryDatabase) -> None:
-        super().__init__(adapter)
-        self._database = database
-
-    @property
-    @override
-    def transaction(self) -> MemoryTransaction:
-        transaction = self._database.transaction()
-        if not isinstance(transaction, MemoryTransaction):
-            raise TypeError("a backend works inside a transaction of its database")
-        return transaction
+class MemoryBackend(OverlayBackend[T, MemoryTransaction], Generic[T]):
+    """Store entities of one class in a MemoryDatabase."""
 
     @override
-    async def lock(self, lock: Lock | None) -> None:
+    async def lock(self, unit: MemoryTransaction, lock: Lock | None) -> None:
         """Take the write lock of the whole database.
 
         Raises:
@@ -288,6 +271,6 @@ class MemoryBackend(OverlayBackend[T], Generic[T]):
                 "a MemoryDatabase locks as a whole, so there are no locked rows to "
                 'skip: use lock="wait"'
             )
-        if lock == "nowait" and self.transaction.must_wait:
+        if lock == "nowait" and unit.must_wait:
             raise UnavailableError("another unit of work is writing")
-        await self.transaction.claim()
+        await unit.claim()

@@ -20,8 +20,8 @@ from layerkit.core.errors import (
 )
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
-from layerkit.repository.filters.evaluate import truth_of
-from layerkit.repository.filters.specification import Order, Specification
+from layerkit.repository.filters.evaluate import matches, truth_of
+from layerkit.repository.filters.specification import Order, Specification, key_in
 from layerkit.repository.stores.tables import Layer, Row, unique_value
 from layerkit.repository.stores.tracking import Tracked, Tracking
 from layerkit.unit_of_work import Transaction
@@ -133,6 +133,10 @@ class OverlayTransaction(Transaction):
             orders: What the rows will be sorted by.
             limit: How many are enough: the first ones by *orders*; None for all.
         """
+        if (found := key_in(where, adapter.key)) is not None:
+            key, rest = found
+            row = await self.row(adapter, key)
+            return [] if row is None or not matches(rest, row) else [(key, row)]
         written = self.written(adapter.entity)
         enough = None if limit is None else limit + len(written)  # it may hide as many
         stored = await self.stored_rows(adapter, where, orders, enough)
