@@ -31,7 +31,7 @@ from sqlalchemy.orm import (
 from layerkit.core.errors import UsageError
 from layerkit.repository import ALL, Inc, field
 from layerkit.sql import Database, SQLRepository, statements
-from layerkit.sql.loading import WATCHED
+from layerkit.sql.session import unit_of
 from tests.support.databases import new_tables
 
 
@@ -283,7 +283,8 @@ def test_a_synchronous_session_may_load_by_itself() -> None:
         session.add(User(id=1, name="Ada", bio="long", tokens=[Token(text="a")]))
         session.commit()
 
-    with Session(engine, info={WATCHED: True}) as session:
+    with Session(engine) as session:
+        unit_of(session)
         user = session.get_one(User, 1)
 
         assert (texts(user.tokens), user.bio) == (["a"], "long")

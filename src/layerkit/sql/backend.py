@@ -37,7 +37,7 @@ from layerkit.repository import (
 from layerkit.repository.filters.aggregates import Groups
 from layerkit.repository.filters.specification import key_in, parts_of, spelled_out
 from layerkit.sql.batches import insert_counted
-from layerkit.sql.bypass import Way, builds_plainly, is_plain
+from layerkit.sql.bypass import Way, builds_plainly, hears_flushes, is_plain
 from layerkit.sql.collections import (
     holds_collections,
     notice_collections,
@@ -61,10 +61,11 @@ from layerkit.sql.moves import follow_update
 from layerkit.sql.objects import Objects
 from layerkit.sql.queries import Queries
 from layerkit.sql.reading import failure_in
-from layerkit.sql.refresh import EXPIRED, fill_expired, forget, load_along
+from layerkit.sql.refresh import fill_expired, forget, load_along
 from layerkit.sql.session import SessionUnit
+from layerkit.sql.state import ensure_state
 from layerkit.sql.tracked import confine
-from layerkit.sql.transaction import SQLTransaction, hears_flushes
+from layerkit.sql.transaction import SQLTransaction
 from layerkit.sql.upserts import Upserts, adds, all_settled, settle
 
 T = TypeVar("T")
@@ -499,8 +500,7 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
                 set_committed_value(entity, name, float(value))
         width = len(self._mapped.mapper.column_attrs)
         if entity is not None and len(self._mapped.columns) < width:
-            held = session.sync_session.info[EXPIRED]
-            held.add(instance_state(entity))
+            ensure_state(session).expired.add(instance_state(entity))
         return entity
 
     def _returns(self, session: AsyncSession) -> bool:

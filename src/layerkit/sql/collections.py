@@ -4,40 +4,21 @@ SQLAlchemy notices an attribute that is set, and not what happens inside of its 
 In a unit of work, copies of what it has loaded tell.
 """
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import TypeDecorator
-from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified, instance_state
 from sqlalchemy.types import TypeEngine
 
 from layerkit.repository.entities.nesting import deep_copy, is_equal
+from layerkit.sql.state import Copy, Holder, ensure_state
 from layerkit.sql.types import UTCDateTime, python_type
-
-COPIES: Final = "layerkit.copies"
-"""A key of ``session.info``: the objects of the open unit that hold collections."""
 
 _COLLECTIONS: Final = (list, dict, set, bytearray)
 
 _names: WeakKeyDictionary[Mapper[Any], tuple[str, ...]] = WeakKeyDictionary()
-
-
-class _Copy(NamedTuple):
-    """What an attribute holds, and what that was when it was last looked at."""
-
-    value: Any
-    before: Any
-
-
-class _Holder(NamedTuple):
-    """An object, held fast so that nobody's change goes with it, and its copies."""
-
-    entity: object
-    copies: dict[str, _Copy]
-
-
-Holders: TypeAlias = dict[InstanceState[Any], _Holder]
 
 
 def holds_collections(mapper: Mapper[Any]) -> bool:
@@ -47,25 +28,24 @@ def holds_collections(mapper: Mapper[Any]) -> bool:
 
 def remember_collections(session: Session) -> None:
     """Copy the collections that loaded objects hold, where that is yet to be done."""
-    holders: Holders = session.info[COPIES]
+    holders = ensure_state(session).holders
     for entity in session.identity_map.values():
         state = instance_state(entity)
         for name in _names_of(state.mapper):
             value = state.dict.get(name)
             if isinstance(value, _COLLECTIONS):
-                copies = holders.setdefault(state, _Holder(entity, {})).copies
+                copies = holders.setdefault(state, Holder(entity, {})).copies
                 if name not in copies or copies[name].value is not value:
-                    copies[name] = _Copy(value, deep_copy(value))
+                    copies[name] = Copy(value, deep_copy(value))
 
 
 def notice_collections(session: Session) -> None:
     """Let *session* know which collections were changed inside since."""
-    holders: Holders = session.info[COPIES]
-    for state, (entity, copies) in holders.items():
+    for state, (entity, copies) in ensure_state(session).holders.items():
         for name, (value, before) in copies.items():
             if state.dict.get(name) is value and not is_equal(value, before):
                 flag_modified(entity, name)
-                copies[name] = _Copy(value, deep_copy(value))
+                copies[name] = Copy(value, deep_copy(value))
 
 
 def _names_of(mapper: Mapper[Any]) -> tuple[str, ...]:

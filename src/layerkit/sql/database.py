@@ -32,7 +32,8 @@ from layerkit.sql.engine import Engines, check_engine, make_engine
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
 from layerkit.sql.session import unit_of
-from layerkit.sql.transaction import REGISTRIES, SingleRead, SQLTransaction
+from layerkit.sql.state import ensure_state
+from layerkit.sql.transaction import SingleRead, SQLTransaction
 from layerkit.unit_of_work import EventSink, UnitOfWork, transaction_of
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, OverdueError, within
 
@@ -302,7 +303,7 @@ class Database(SQLHome):
                 usual = engines.reading if read_only else engines.writing
                 options["bind"] = alone or usual
             made: AsyncSession | Session = self._sessions(**options)
-            made.info[REGISTRIES] = self.registries
+            ensure_state(made).registries = self.registries
             return BlockingSession(made) if isinstance(made, Session) else made
 
         kind = SQLTransaction if alone is None else SingleRead
@@ -331,7 +332,7 @@ class SessionHome(SQLHome):
         self._unit = unit_of(session)
         self._session = self._unit.held(session)
         self.needs_loop = self._unit.needs_loop
-        self.registries = session.info[REGISTRIES]
+        self.registries = ensure_state(session).registries
 
     @override
     def unit_of_work(

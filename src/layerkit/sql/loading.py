@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import event
-from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, PassiveFlag, Session
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, PassiveFlag
 from sqlalchemy.orm.attributes import (
     instance_state,
     set_committed_value,
@@ -14,9 +13,6 @@ from sqlalchemy.orm.interfaces import ORMOption
 from sqlalchemy.util.concurrency import in_greenlet
 
 from layerkit.core.errors import UsageError
-
-WATCHED: Final = "layerkit.watched"
-"""A key of ``session.info``: the session is one that units of work run on."""
 
 Loader: TypeAlias = Callable[[InstanceState[Any], PassiveFlag], Any]
 
@@ -147,8 +143,7 @@ def keep_relations(
     return stale & now.keys()
 
 
-@event.listens_for(Session, "do_orm_execute")
-def _refuse_hidden_load(state: ORMExecuteState) -> None:
+def refuse_hidden_load(state: ORMExecuteState) -> None:
     """Raise with the name of what an attribute access is about to load.
 
     An asynchronous driver fails at that with MissingGreenlet, which names nothing. A
@@ -157,10 +152,10 @@ def _refuse_hidden_load(state: ORMExecuteState) -> None:
     Raises:
         UsageError: The attribute is read outside of an awaited call.
     """
-    is_hidden = state.is_relationship_load or state.is_column_load
-    if not (is_hidden and state.session.info.get(WATCHED)) or in_greenlet():
-        return
-    if state.session.get_bind(**state.bind_arguments).dialect.is_async:
+    if (
+        not in_greenlet()
+        and state.session.get_bind(**state.bind_arguments).dialect.is_async
+    ):
         what = _meant(state)
         raise UsageError(
             f"{what} was not loaded, or has expired, and reading an attribute can't "

@@ -1,20 +1,30 @@
 """What the database changes by ON UPDATE in rows that a session holds."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, ForeignKey, MetaData, Table, event
+from sqlalchemy import ColumnElement, ForeignKey, MetaData, Table
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state
 
 from layerkit.sql.deletes import SPREADING
-from layerkit.sql.refresh import MOVED
-
-_WRITTEN: Final = "layerkit.written"  # the columns that the running flush changes
+from layerkit.sql.state import ensure_state
 
 _Known = tuple[int, list[ForeignKey]]
 _known: WeakKeyDictionary[MetaData, _Known] = WeakKeyDictionary()
+
+
+def changed_columns(session: Session) -> set[ColumnElement[Any]]:
+    """Return the columns of objects that a flush has changed, as long as it knows."""
+    return {
+        column
+        for entity in session.dirty
+        for state in [instance_state(entity)]
+        for name in state.committed_state
+        if name in state.mapper.column_attrs
+        for column in state.mapper.column_attrs[name].columns
+    }
 
 
 def follow_update(session: Session, columns: Iterable[ColumnElement[Any]]) -> None:
@@ -28,7 +38,7 @@ def follow_update(session: Session, columns: Iterable[ColumnElement[Any]]) -> No
     for entity in session.identity_map.values() if keys else ():
         state = instance_state(entity)
         if moved & set(state.mapper.columns):
-            session.info[MOVED].add(state)
+            ensure_state(session).moved.add(state)
         stale = [
             relationship.key
             for relationship in state.mapper.relationships
@@ -60,22 +70,3 @@ def _updating(metadata: MetaData) -> list[ForeignKey]:
         found = [key for key in every if (key.onupdate or "").upper() in SPREADING]
         _known[metadata] = len(metadata.tables), found
     return found
-
-
-@event.listens_for(Session, "after_flush")
-def _note_changes(session: Session, _: object) -> None:
-    """Remember which columns of objects are changed, as long as it is known."""
-    if MOVED in session.info:
-        session.info[_WRITTEN] = {
-            column
-            for entity in session.dirty
-            for state in [instance_state(entity)]
-            for name in state.committed_state
-            if name in state.mapper.column_attrs
-            for column in state.mapper.column_attrs[name].columns
-        }
-
-
-@event.listens_for(Session, "after_flush_postexec")
-def _follow_flush(session: Session, _: object) -> None:
-    follow_update(session, session.info.pop(_WRITTEN, ()))

@@ -27,8 +27,8 @@ from layerkit.sql.deletes import (
 )
 from layerkit.sql.errors import KeptError, SumError, failure_of
 from layerkit.sql.queries import Queries
-from layerkit.sql.refresh import EXPIRED, refresh_columns
-from layerkit.sql.transaction import CHECKED
+from layerkit.sql.refresh import refresh_columns
+from layerkit.sql.state import ensure_state
 
 T = TypeVar("T")
 
@@ -84,12 +84,12 @@ class Objects(Generic[T]):
                 setattr(entity, name, self._worked_out(entity, name, value))
                 # Else a value that was there already would not move the version on.
                 flag_modified(entity, name)
-        session = self.session
-        session.info[CHECKED] = True
+        state = ensure_state(self.session)
+        state.is_checked = True
         try:
-            await session.flush()
+            await self.session.flush()
         finally:
-            session.info[CHECKED] = False
+            state.is_checked = False
         for entity in entities:
             self.expire_rounded(entity)
         return entities
@@ -122,7 +122,7 @@ class Objects(Generic[T]):
         ]
         if names:
             session.expire(entity, names)
-            session.info[EXPIRED].add(instance_state(entity))
+            ensure_state(session).expired.add(instance_state(entity))
 
     async def read_key(self, entity: T) -> None:
         """Let a new *entity* go by its key as it is read: PostgreSQL's CHAR has blanks.

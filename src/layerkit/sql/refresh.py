@@ -2,21 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
-from weakref import WeakSet
 
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstanceState, Mapper, RelationshipDirection
+from sqlalchemy.orm import Mapper, RelationshipDirection
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 
 from layerkit.sql.loading import brought_along, has_all
-
-EXPIRED: Final = "layerkit.expired"
-"""A key of ``session.info``: the states of objects that may have lost values."""
-
-MOVED: Final = "layerkit.moved"
-"""A key of ``session.info``: the states of objects whose rows may have changed."""
+from layerkit.sql.state import ensure_state
 
 _AT_ONCE: Final = 500
 
@@ -45,25 +39,24 @@ async def fill_expired(session: AsyncSession) -> None:
     Else an object would not be readable once its unit of work has ended, or would show
     what a foreign key has changed by ON UPDATE as it was.
     """
-    moved: WeakSet[InstanceState[Any]] = session.sync_session.info[MOVED]
-    if moved:
-        entities = [state.obj() for state in moved if state.persistent]
-        moved.clear()
+    known = ensure_state(session.sync_session)
+    if known.moved:
+        entities = [state.obj() for state in known.moved if state.persistent]
+        known.moved.clear()
         await refresh_columns(session, entities)
         for entity in entities:
             _empty_references(entity)
-    states: WeakSet[InstanceState[Any]] = session.sync_session.info[EXPIRED]
-    if not states:
+    if not known.expired:
         return
     groups: dict[tuple[Mapper[Any], tuple[str, ...]], ByKey] = {}
-    for state in list(states):
+    for state in list(known.expired):
         expired = state.expired_attributes
         columns = state.mapper.column_attrs if expired else ()
         names = tuple(column.key for column in columns if column.key in expired)
         if names and state.persistent and not state.expired:
             alike = groups.setdefault((state.mapper, names), {})
             alike[state.identity or ()] = state.obj()
-    states.clear()
+    known.expired.clear()
     for (mapper, names), by_key in groups.items():
         await _refresh(session, mapper, names, by_key)
 

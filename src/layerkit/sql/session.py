@@ -12,9 +12,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.orm import SessionTransactionOrigin as Origin
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
@@ -24,26 +24,15 @@ from layerkit.core.errors import UnitOfWorkError
 from layerkit.core.logging import get_logger
 from layerkit.repository.stores.homes import check_loop
 from layerkit.sql.blocking import BlockingSession
-from layerkit.sql.collections import COPIES
 from layerkit.sql.dialects import binds_to_loop
 from layerkit.sql.engine import check_engine
-from layerkit.sql.transaction import (
-    WROTE,
-    Loaded,
-    SQLTransaction,
-    has_writes,
-    kept_values,
-    loaded_values,
-    restore,
-    watch,
-)
+from layerkit.sql.snapshots import loaded_values, restore
+from layerkit.sql.state import Loaded, ensure_state, state_of
+from layerkit.sql.transaction import SQLTransaction, has_writes
 from layerkit.unit_of_work import EventSink, Hook, run_hooks, shielded
 from layerkit.unit_of_work.driver import finish
 
 logger = get_logger("layerkit.sql")
-
-_COMMITTED: Final = "layerkit.committed"  # the transaction that is about to end well
-_UNIT: Final = "layerkit.unit"  # the SessionUnit of this session
 
 _REFUSED: Final = (
     "the session's transaction has writes that no unit of work knows of, and "
@@ -135,7 +124,7 @@ class SessionUnit(SQLTransaction):
             with self._ending():
                 await self.session.rollback()
         finally:
-            self._restore([*loaded, *kept_values(self.session.sync_session)])
+            self._restore([*loaded, *self.state.take_kept()])
 
     def _restore(self, loaded: Loaded) -> None:
         known = {id(entity) for entity, _ in self._known}
@@ -161,7 +150,7 @@ class SessionUnit(SQLTransaction):
     @override
     async def _release(self) -> None:
         self._known, self.read_only, self._has_failed = [], False, False
-        self.session.sync_session.info[COPIES].clear()
+        self.state.holders.clear()
 
     @override
     async def _deliver(
@@ -289,12 +278,19 @@ class Waiting:
 
 
 def unit_of(session: AsyncSession | Session) -> SessionUnit:
-    """Return the one state of *session*, made when it is first asked for."""
-    found: SessionUnit | None = session.info.get(_UNIT)
+    """Return the one unit of *session*, made when it is first asked for."""
+    found = known_unit(session)
     if found is None:
-        found = session.info[_UNIT] = SessionUnit(session)
-        watch(session)
+        found = SessionUnit(session)
+        ensure_state(session).units.append(found)
     return found
+
+
+def known_unit(session: AsyncSession | Session) -> SessionUnit | None:
+    """Return the one unit of *session*; None where nobody has asked for it yet."""
+    state = state_of(session)
+    units = state.units if state is not None else ()
+    return next((unit for unit in units if isinstance(unit, SessionUnit)), None)
 
 
 def _complete(work: Coroutine[Any, Any, None]) -> None:
@@ -319,59 +315,3 @@ def _is_inside(inner: SessionTransaction | None, savepoint: SessionTransaction) 
     while inner is not None and inner is not savepoint:
         inner = inner.parent
     return inner is not None
-
-
-# Listeners on the class, so that writes from before the first repository are seen too.
-# They touch nothing but `session.info`.
-
-
-@event.listens_for(Session, "after_flush")
-def _note_flush(session: Session, _: object) -> None:
-    session.info[WROTE] = True
-
-
-@event.listens_for(Session, "do_orm_execute")
-def _note_statement(state: ORMExecuteState) -> None:
-    if state.is_insert or state.is_update or state.is_delete:
-        state.session.info[WROTE] = True
-
-
-@event.listens_for(Session, "before_commit")
-def _veto_commit(session: Session) -> None:
-    unit: SessionUnit | None = session.info.get(_UNIT)
-    if unit is not None and not session.in_nested_transaction():
-        unit.check_veto()
-
-
-@event.listens_for(Session, "after_commit")
-def _note_commit(session: Session) -> None:
-    ending = session.get_nested_transaction() or session.get_transaction()
-    session.info[_COMMITTED] = ending
-
-
-@event.listens_for(Session, "after_transaction_create")
-def _note_savepoint(session: Session, begun: SessionTransaction) -> None:
-    unit: SessionUnit | None = session.info.get(_UNIT)
-    if unit is not None and begun.nested:
-        unit.mark(begun)
-
-
-@event.listens_for(Session, "after_rollback")
-def _note_rollback(session: Session) -> None:
-    unit: SessionUnit | None = session.info.get(_UNIT)
-    if unit is not None and not session.in_nested_transaction():
-        unit.rolled_back()
-
-
-@event.listens_for(Session, "after_transaction_end")
-def _note_end(session: Session, ended: SessionTransaction) -> None:
-    if ended.parent is not None and not ended.nested:
-        return  # a flush
-    committed = session.info.pop(_COMMITTED, None) is ended
-    unit: SessionUnit | None = session.info.get(_UNIT)
-    if ended.parent is None:
-        session.info.pop(WROTE, None)
-        if unit is not None:
-            unit.ended(committed=committed)
-    elif unit is not None and not committed:
-        unit.forget(ended)

@@ -1,58 +1,39 @@
 """A unit of work on a session of its own, and what any session's unit needs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
     contextmanager,
 )
-from typing import Any, Final
-from weakref import WeakSet
+from typing import Final
 
-from sqlalchemy import Connection, Engine, event, text
-from sqlalchemy import inspect as inspected
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
-from sqlalchemy.orm import InstanceState, Session, SessionTransaction, registry
-from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_state
 from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
-from layerkit.sql.collections import COPIES, notice_collections, remember_collections
-from layerkit.sql.dialects import check_driver
-from layerkit.sql.engine import keep_when_cancelled
+from layerkit.sql.collections import notice_collections, remember_collections
 from layerkit.sql.errors import (
     driver_errors,
     is_of_database,
     translate,
     translate_commit,
 )
-from layerkit.sql.loading import WATCHED, explain_unloaded
-from layerkit.sql.refresh import EXPIRED, MOVED, fill_expired, refresh_columns
-from layerkit.sql.tracked import check_changes
+from layerkit.sql.loading import explain_unloaded
+from layerkit.sql.refresh import fill_expired, refresh_columns
+from layerkit.sql.snapshots import loaded_values, restore
+from layerkit.sql.state import SessionState, ensure_state
 from layerkit.unit_of_work import Transaction, shielded
 from layerkit.unit_of_work.shield import OverdueError, within
-from layerkit.unit_of_work.transaction import open_blocks
-
-WROTE: Final = "layerkit.wrote"
-"""A key of ``session.info``: the running transaction has written something."""
-
-CHECKED: Final = "layerkit.checked"
-"""A key of ``session.info``: what is flushed now was checked by the verb at work."""
-
-REGISTRIES: Final = "layerkit.registries"
-"""A key of ``session.info``: where the classes of repositories are mapped."""
-
-_OURS: Final = "layerkit."
-_KEPT: Final = "layerkit.kept"  # what was loaded when the last rollback began
 
 _ENDED: Final = (
     "the session was committed, rolled back or closed inside a unit of work, which "
     "ends it itself: what came before is no longer part of the unit. Leave that call "
     "out, or make it a unit of its own"
 )
-
-Loaded = list[tuple[Any, dict[str, Any]]]
-"""Objects, and the column values that they had."""
 
 
 class SQLTransaction(Transaction):
@@ -84,6 +65,11 @@ class SQLTransaction(Transaction):
         """The session that the transaction runs on."""
         return self._session
 
+    @property
+    def state(self) -> SessionState:
+        """What is known of the session."""
+        return ensure_state(self.session.sync_session)
+
     @override
     def unwritten(self) -> int:
         notice_collections(self.session.sync_session)
@@ -91,14 +77,13 @@ class SQLTransaction(Transaction):
 
     def _pending(self) -> int:
         session = self.session.sync_session
-        states = [inspected(entity, raiseerr=True) for entity in session.dirty]
-        changed = sum(len(state.committed_state) for state in states)
+        changed = sum(len(instance_state(e).committed_state) for e in session.dirty)
         return changed + len(session.new) + len(session.deleted)
 
     @override
     async def _begin(self) -> None:
         self._session = self._make_session()
-        watch(self.session)
+        self.state.units.append(self)
 
     @override
     async def _commit(self) -> None:
@@ -122,7 +107,7 @@ class SQLTransaction(Transaction):
                 await self.session.commit()
         except driver_errors() as error:
             told = translate if self.read_only else translate_commit
-            raise told(error, registries=self._registries) from error
+            raise told(error, registries=self.state.registries) from error
 
     async def _write(self) -> None:
         notice_collections(self.session.sync_session)
@@ -133,29 +118,24 @@ class SQLTransaction(Transaction):
         try:
             await self._write()
         except driver_errors() as error:
-            raise translate(error, registries=self._registries) from error
+            raise translate(error, registries=self.state.registries) from error
 
     @override
     def translated(self, error: BaseException) -> BaseException:
         if not is_of_database(error):
             return error
-        failure = translate(error, registries=self._registries)
+        failure = translate(error, registries=self.state.registries)
         self.doom(failure)
         return failure
 
-    @property
-    def _registries(self) -> set[registry]:
-        found: set[registry] = self.session.sync_session.info[REGISTRIES]
-        return found
-
     @override
     async def _rollback(self) -> None:
-        kept = loaded_values(self.session.sync_session)
+        loaded = loaded_values(self.session.sync_session)
         try:
             with self._ending():
                 await self.session.rollback()
         finally:
-            restore([*kept, *kept_values(self.session.sync_session)])
+            restore([*loaded, *self.state.take_kept()])
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
@@ -183,7 +163,10 @@ class SQLTransaction(Transaction):
     async def _release(self) -> None:
         for state in self.session.sync_session.identity_map.all_states():
             explain_unloaded(state)
-        await self.session.close()
+        try:
+            await self.session.close()
+        finally:
+            self.state.units.remove(self)  # else they would refer to each other
 
     @override
     def _savepoint(self) -> AbstractAsyncContextManager[None]:
@@ -198,7 +181,7 @@ class SQLTransaction(Transaction):
                 await self._write()
                 nested = await session.begin_nested()
             except driver_errors() as error:
-                failure = translate(error, registries=self._registries)
+                failure = translate(error, registries=self.state.registries)
                 self.doom(failure)
                 raise failure from error
         try:
@@ -223,7 +206,7 @@ class SQLTransaction(Transaction):
             await self._write()
             await self._whole(nested.commit())
         except driver_errors() as error:
-            raise translate(error, registries=self._registries) from error
+            raise translate(error, registries=self.state.registries) from error
 
     async def _whole(self, step: Awaitable[None]) -> None:
         """Await *step* to its end, cancelled or not, but not for ever.
@@ -250,10 +233,10 @@ class SQLTransaction(Transaction):
             # Statements past the session may have changed what is not expired, too.
             held = list(self.session.sync_session.identity_map.values())
             await refresh_columns(self.session, held)
-            if self.session.sync_session.info[COPIES]:
+            if self.state.holders:
                 remember_collections(self.session.sync_session)
         except driver_errors() as error:
-            raise translate(error, registries=self._registries) from error
+            raise translate(error, registries=self.state.registries) from error
 
     def _check_read_only(self) -> None:
         notice_collections(self.session.sync_session)
@@ -274,124 +257,12 @@ class SingleRead(SQLTransaction):
             await super()._release()
 
 
-def watch(session: AsyncSession | Session) -> None:
-    """Let the listeners here and in ``loading`` care for *session*."""
-    info = {WATCHED: True, _KEPT: [], COPIES: {}}
-    session.info.update(info | {EXPIRED: WeakSet(), MOVED: WeakSet()})
-    session.info.setdefault(REGISTRIES, set())
-
-
 def has_writes(session: Session) -> bool:
     """Tell whether the running transaction has written, or is about to."""
     changed = any(session.is_modified(entity) for entity in session.dirty)
-    return bool(session.new or changed or session.deleted or session.info.get(WROTE))
-
-
-def kept_values(session: Session) -> Loaded:
-    """Return what the last rollback found, and forget it."""
-    kept: Loaded = session.info[_KEPT]
-    session.info[_KEPT] = []
-    return kept
-
-
-@event.listens_for(Session, "before_flush")
-def _check_changes(session: Session, _: object, __: object) -> None:
-    """Refuse in a unit of work what a verb would have refused.
-
-    Raises:
-        AppException: What ``check_changes`` raises; the unit is doomed.
-    """
-    unit = _unit_on(session)
-    if unit is None or session.info.get(CHECKED):
-        return
-    try:
-        for entity in session.dirty:
-            check_changes(session, entity)
-    except AppException as error:
-        unit.doom(error)
-        raise
-    unit.note_flush()
-
-
-@event.listens_for(Session, "after_flush")
-def _note_expired(session: Session, _: object) -> None:
-    """Note what was written: the database may have made up values of it."""
-    if session.info.get(WATCHED):
-        written = (*session.new, *session.dirty)
-        session.info[EXPIRED].update(map(instance_state, written))
-
-
-def hears_flushes(session: Session) -> bool:
-    """Tell whether somebody else listens to what *session* flushes."""
-    dispatch: Any = session.dispatch
-    events = (
-        dispatch.before_flush,
-        dispatch.after_flush,
-        dispatch.after_flush_postexec,
+    return bool(
+        session.new or changed or session.deleted or ensure_state(session).has_written
     )
-    listeners = (listener for heard in events for listener in heard)
-    return any(not heard.__module__.startswith(_OURS) for heard in listeners)
-
-
-@event.listens_for(Engine, "handle_error")
-def _note_failure(_: object) -> None:
-    for block in open_blocks():
-        if isinstance(block.transaction, SQLTransaction):
-            block.transaction.note_failure()
-
-
-@event.listens_for(Session, "after_transaction_end")
-def _note_end(session: Session, ended: SessionTransaction) -> None:
-    unit = None if ended.parent is not None else _unit_on(session)
-    if unit is not None:
-        unit.note_end()
-
-
-def _unit_on(session: Session) -> SQLTransaction | None:
-    """Return the open unit of work on *session* that this context stands in."""
-    for block in open_blocks():
-        unit = block.transaction
-        if isinstance(unit, SQLTransaction) and unit.session.sync_session is session:
-            return unit
-    return None
-
-
-@event.listens_for(Session, "after_begin")
-def _set_up(session: Session, _: object, connection: Connection) -> None:
-    """Treat an engine of the caller's, once it is seen, as one of ours.
-
-    Raises:
-        UsageError: Its driver is not supported.
-    """
-    if session.info.get(WATCHED):
-        check_driver(connection.dialect)
-        keep_when_cancelled(connection.dialect)
-
-
-@event.listens_for(Session, "after_rollback")
-def _keep(session: Session) -> None:
-    """Remember what is loaded before it expires; a failed flush rolls back too."""
-    if session.info.get(WATCHED) and not session.in_nested_transaction():
-        session.info[_KEPT] = loaded_values(session)
-
-
-def loaded_values(session: Session) -> Loaded:
-    """Return every object of *session* with its loaded column values."""
-    found: Loaded = []
-    for entity in session.identity_map.values():
-        state: InstanceState[Any] = inspected(entity, raiseerr=True)
-        columns = state.mapper.column_attrs
-        found.append((entity, {k: v for k, v in state.dict.items() if k in columns}))
-    return found
-
-
-def restore(kept: Iterable[tuple[Any, dict[str, Any]]]) -> None:
-    """Set the values of objects whose attributes have been expired since."""
-    for entity, values in kept:
-        state: InstanceState[Any] = inspected(entity, raiseerr=True)
-        for name, value in values.items():
-            if name not in state.dict:
-                set_committed_value(entity, name, value)
 
 
 def begin_by_hand(session: Session) -> None:
