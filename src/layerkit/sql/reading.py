@@ -7,13 +7,16 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from layerkit.core.errors import UsageError
+from layerkit.repository import pages
+from layerkit.repository.filters import aggregates as figures
+from layerkit.sql import aggregates
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
 
 _READERS: Final = frozenset(
-    {f"sqlalchemy.engine.{name}" for name in ("cursor", "result", "row")}
-    | {f"layerkit.repository.{name}" for name in ("aggregates", "page")}
-    | {"sqlalchemy.orm.loading", "layerkit.sql.aggregates"}
+    {f"sqlalchemy.{name}" for name in ("engine.cursor", "engine.result", "engine.row")}
+    | {"sqlalchemy.orm.loading"}
+    | {module.__name__ for module in (figures, pages, aggregates)}
 )
 """Where values are made of rows, or looked at that have just been read."""
 
