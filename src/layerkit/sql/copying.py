@@ -39,5 +39,5 @@ def _copied(entity: Any, made: dict[int, Any]) -> Any:
     if state.key is not None:
         # Without this, a column or relationship that is not there would read as None.
         make_transient_to_detached(twin)
-        explain_unloaded(instance_state(twin))
+        explain_unloaded([instance_state(twin)])
     return twin

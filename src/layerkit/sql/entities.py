@@ -294,7 +294,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         self.fill(entity, values)
         # Without this, a column or relationship that is not there would read as None.
         make_transient_to_detached(entity)
-        explain_unloaded(instance_state(entity))
+        explain_unloaded([instance_state(entity)])
         return entity
 
     @override

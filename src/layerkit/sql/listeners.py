@@ -6,8 +6,9 @@ session are known; what else is done here is done to sessions that units of work
 
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Dialect, Engine, event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlalchemy.orm.attributes import instance_state
 
@@ -23,6 +24,8 @@ from layerkit.sql.tracked import check_changes
 from layerkit.sql.transaction import SQLTransaction
 from layerkit.unit_of_work.transaction import open_blocks
 
+_set_up_already: WeakSet[Dialect] = WeakSet()
+
 
 def _set_up(session: Session, _: object, connection: Connection) -> None:
     """Treat an engine of the caller's, once it is seen, as one of ours.
@@ -30,9 +33,11 @@ def _set_up(session: Session, _: object, connection: Connection) -> None:
     Raises:
         UsageError: Its driver is not supported.
     """
-    if _is_watched(session):
-        check_driver(connection.dialect)
-        keep_when_cancelled(connection.dialect)
+    dialect = connection.dialect
+    if dialect not in _set_up_already and _is_watched(session):
+        check_driver(dialect)
+        keep_when_cancelled(dialect)
+        _set_up_already.add(dialect)
 
 
 def _note_statement(execution: ORMExecuteState) -> None:

@@ -58,21 +58,25 @@ class Unloaded:
         return (self.loader or attribute.callable_)(state, passive)
 
 
-def explain_unloaded(state: InstanceState[Any]) -> None:
-    """Let an object without a session say what to do for what it has not loaded."""
-    mapper = state.mapper
-    late = [r.key for r in mapper.relationships]
-    late += [column.key for column in mapper.column_attrs if column.deferred]
-    given = state.callables
-    missing = {
-        key: Unloaded(key, given.get(key))
-        for key in {*late, *given}
-        if key not in state.dict
-        and not isinstance(given.get(key), Unloaded)
-        and (key in given or state.manager[key].impl.callable_)
-    }
-    if missing:
-        state.callables = {**given, **missing}
+def explain_unloaded(states: Iterable[InstanceState[Any]]) -> None:
+    """Let objects without a session say what to do for what they have not loaded."""
+    late: dict[Mapper[Any], list[str]] = {}
+    for state in states:
+        mapper, given = state.mapper, state.callables
+        if mapper not in late:
+            deferred = [c.key for c in mapper.column_attrs if c.deferred]
+            late[mapper] = [*(r.key for r in mapper.relationships), *deferred]
+        if not late[mapper] and not given:
+            continue
+        missing = {
+            key: Unloaded(key, given.get(key))
+            for key in {*late[mapper], *given}
+            if key not in state.dict
+            and not isinstance(given.get(key), Unloaded)
+            and (key in given or state.manager[key].impl.callable_)
+        }
+        if missing:
+            state.callables = {**given, **missing}
 
 
 def forbidden(error: Exception) -> UsageError | None:

@@ -41,6 +41,8 @@ from layerkit.sql.forms import MYSQL, as_single, rounded, rounding
 
 T = TypeVar("T")
 
+_MOST_ORDERS: Final = 64
+_SMALL: Final = 2**31
 _TOO_BIG: Final = 2**40
 
 
@@ -98,6 +100,7 @@ class Queries(Generic[T]):
         self.options: Final = tuple(load)
         self.attributes: Final = adapter.attributes
         self.key: Final = [self.attributes[name] for name in adapter.key]
+        self._by_orders: dict[tuple[Order, ...], Select[T]] = {}
         self._version = adapter.version if adapter.counts_by_one else None
 
     @cached_property
@@ -125,16 +128,22 @@ class Queries(Generic[T]):
         self, where: Specification, orders: Sequence[Order], skip: int, limit: int
     ) -> Select[T]:
         """Return a SELECT of a part of what *where* means."""
-        statement = self.undeferred(self.select(where), [o.field for o in orders])
-        statement = statement.limit(limit).order_by(
-            *ordering(
-                orders,
-                self.attributes,
-                self.adapter.nullable,
-                self.dialect().name,
-            )
-        )
+        statement = self._sorted(tuple(orders)).limit(limit)
+        if where != ALL:
+            statement = statement.where(self.condition(where))
         return statement.offset(skip) if skip else statement
+
+    def _sorted(self, orders: tuple[Order, ...]) -> Select[T]:
+        """Return a SELECT of everything, sorted; the last few are kept."""
+        found = self._by_orders.get(orders)
+        if found is None:
+            statement = self.undeferred(self._reading, [o.field for o in orders])
+            name = self.dialect().name
+            terms = ordering(orders, self.attributes, self.adapter.nullable, name)
+            if len(self._by_orders) >= _MOST_ORDERS:
+                self._by_orders.clear()
+            found = self._by_orders[orders] = statement.order_by(*terms)
+        return found
 
     def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
         """Return *statement* so that it loads columns that are deferred elsewhere."""
@@ -216,6 +225,15 @@ class Queries(Generic[T]):
 
     def sends_whole(self, key: KeyTuple) -> bool:
         """Tell whether the session's own comparison with *key* means the same."""
+        if len(key) == 1 and type(key[0]) is int and abs(key[0]) < _SMALL:
+            return self._sends_numbers
+        return self._sends_whole(key)
+
+    @cached_property
+    def _sends_numbers(self) -> bool:  # most keys are such, and all alike
+        return self._sends_whole((0,))
+
+    def _sends_whole(self, key: KeyTuple) -> bool:
         pairs = zip(self.adapter.mapper.primary_key, key, strict=True)
         return all(is_sent_whole(c, v, self.dialect().name) for c, v in pairs)
 

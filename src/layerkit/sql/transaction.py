@@ -161,8 +161,7 @@ class SQLTransaction(Transaction):
 
     @override
     async def _release(self) -> None:
-        for state in self.session.sync_session.identity_map.all_states():
-            explain_unloaded(state)
+        explain_unloaded(self.session.sync_session.identity_map.all_states())
         try:
             await self.session.close()
         finally:
@@ -248,13 +247,10 @@ class SingleRead(SQLTransaction):
     """Send one reading statement, on a connection that begins no transaction."""
 
     @override
-    async def _commit(self) -> None:
-        self._check_read_only()
-
-    @override
-    async def _release(self) -> None:
+    async def _end_alone(self, error: BaseException | None) -> None:
+        """Give the connection back; nothing is open on the server that could stall."""
         with self._ending():
-            await super()._release()
+            await self._release()
 
 
 def has_writes(session: Session) -> bool:

@@ -366,6 +366,7 @@ class Transaction(ABC):
         return result
 
     async def _end_alone(self, error: BaseException | None) -> None:
+        """End the transaction of one verb, which *error* has left, if any."""
         try:
             await (self._store() if error is None else self._undo())
         finally:
