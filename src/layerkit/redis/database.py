@@ -264,6 +264,7 @@ class RedisBackend(OverlayBackend[T, RedisTransaction], Generic[T]):
         *,
         now: bool = False,
     ) -> int:
+        await unit.look(self.adapter.entity)
         if where != ALL or unit.written(self.adapter.entity):
             return await super().count(unit, where, cap, now=now)
         found = await unit.count_all(self.adapter)
@@ -277,6 +278,7 @@ class RedisBackend(OverlayBackend[T, RedisTransaction], Generic[T]):
         rule: UniqueRule,
         where: Specification,
     ) -> T | None:
+        await unit.look(self.adapter.entity)  # which is no race
         with unit.racing(rule):
             return await super()._upsert(unit, item, rule, where)
 

@@ -56,6 +56,8 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         mapper: Its mapper, configured.
     """
 
+    weak_references = 1  # the state that SQLAlchemy keeps of each object
+
     def __init__(self, entity: type[T], mapper: Mapper[T]) -> None:
         self.entity = entity
         self.mapper = mapper

@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias
 
@@ -42,6 +43,8 @@ class EntityClass(ABC, Generic[T]):
         stamps: The fields that backends fill in and no update may write: version,
             ``deleted``, and when an entity was created and changed.
         takes_more: True where an entity may hold more than its attributes show.
+        weak_references: How many weak references to each entity the class's own
+            machinery keeps.
     """
 
     entity: type[T]
@@ -52,6 +55,7 @@ class EntityClass(ABC, Generic[T]):
     deleted: str | None = None
     stamps: frozenset[str] = frozenset()
     takes_more: bool = False
+    weak_references: int = 0
 
     @abstractmethod
     def build(self, values: Mapping[str, object]) -> T:
@@ -91,6 +95,12 @@ class EntityClass(ABC, Generic[T]):
     def foreign_keys(self) -> Sequence[ForeignKeyRule]:
         """Return the foreign keys of its rows; classes of other kinds have none."""
         return ()
+
+    @cached_property
+    def linked(self) -> frozenset[str]:
+        """The fields whose values other entities may be in the way of, or have to be."""
+        rules = (*self.unique, *self.foreign_keys())
+        return frozenset(name for rule in rules for name in rule.fields)
 
     def cascades(self) -> Sequence[CascadeRule]:
         """Return what its own mapping does where an entity is deleted."""

@@ -17,10 +17,11 @@ DEEPEST: Final = 100
 CONTAINERS: Final = (list, dict, tuple, set, frozenset)
 """What holds other values."""
 
-_AS_IT_IS: Final = frozenset(
+UNCHANGING: Final = frozenset(
     {type(None), bool, int, float, str, bytes, Decimal, UUID}
     | {date, datetime, time, timedelta}
 )
+"""Classes whose instances never change, so that no copy of one is needed."""
 
 
 def check_depth(value: object) -> None:
@@ -59,7 +60,7 @@ def deep_copy(value: Any, known: dict[int, Any] | None = None) -> Any:
 
     def twin(item: Any) -> Any:
         kind = type(item)
-        if kind in _AS_IT_IS:
+        if kind in UNCHANGING:
             return item
         if kind is not list and kind is not dict:
             return copy.deepcopy(item, known)

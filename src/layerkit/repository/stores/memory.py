@@ -204,6 +204,7 @@ class MemoryTransaction(OverlayTransaction):
         row: Row,
         old: Row | None = None,
     ) -> None:
+        await self._look_around(adapter, old, row)
         await super().write(adapter, key, row, old)
         if adapter.integer_key:
             table = self._tables[adapter.entity]
@@ -213,8 +214,16 @@ class MemoryTransaction(OverlayTransaction):
     @override
     async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
         old = await self.row(adapter, key)
+        await self._look_around(adapter, old, None)
         await super().remove(adapter, key)
         await self._references.note(self, adapter.entity, old, None)
+
+    async def _look_around(
+        self, adapter: EntityAdapter[Any], old: Row | None, new: Row | None
+    ) -> None:
+        """See first to what the caller has changed, where others may refer to a row."""
+        if old is not None and self._references.are_moved(adapter.entity, old, new):
+            await self.look()
 
     @override
     async def settle(self) -> None:

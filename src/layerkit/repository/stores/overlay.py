@@ -5,8 +5,8 @@ What lies under the overlay, tables in memory or documents elsewhere, is a subcl
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ from layerkit.core.errors import (
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.evaluate import matches, truth_of
-from layerkit.repository.filters.specification import Order, Specification, key_in
+from layerkit.repository.filters.specification import Order, Specification, key_in, keys_in
 from layerkit.repository.stores.tables import Layer, Row, unique_value
 from layerkit.repository.stores.tracking import Tracked, Tracking
 from layerkit.unit_of_work import Transaction
@@ -45,6 +45,8 @@ class OverlayTransaction(Transaction):
         self._layers = [Layer()]
         self.objects = Tracking()
         self.rows_written = 0
+        self._looked_at: set[type | None] = set()
+        self._is_flushing = False
 
     # What lies under the overlay
 
@@ -108,6 +110,7 @@ class OverlayTransaction(Transaction):
 
     async def row(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
         """Return the row at *key* as this transaction sees it."""
+        await self._look_at_one(adapter, key)
         for layer in reversed(self._layers):
             written = layer.rows.get(adapter.entity, {})
             if key in written:
@@ -137,6 +140,7 @@ class OverlayTransaction(Transaction):
             key, rest = found
             row = await self.row(adapter, key)
             return [] if row is None or not matches(rest, row) else [(key, row)]
+        await self._look_where(adapter, where)
         written = self.written(adapter.entity)
         enough = None if limit is None else limit + len(written)  # it may hide as many
         stored = await self.stored_rows(adapter, where, orders, enough)
@@ -151,6 +155,7 @@ class OverlayTransaction(Transaction):
         """Return the key of the row that holds *value* under *rule*, or None."""
         if rule.fields == adapter.key:
             return value if await self.row(adapter, value) is not None else None
+        await self.look(adapter.entity)
         at = (adapter.entity, rule)
         holders = [layer.holders.get(at, {}).get(value) for layer in self._layers]
         holders.append(await self.stored_holder(adapter, rule, value))
@@ -190,7 +195,7 @@ class OverlayTransaction(Transaction):
         self._layers[-1].put(adapter.entity, key, row, adapter.unique)
         self.rows_written += 1
         if known := self.objects.get(adapter.entity, key):
-            known.refresh(row)
+            self.objects.refresh(known, row)
 
     async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
         """Delete the row at *key* in the overlay."""
@@ -228,6 +233,50 @@ class OverlayTransaction(Transaction):
     def unwritten(self) -> int:
         return sum(len(known.changes()) for known in self.objects.suspects())
 
+    @override
+    @contextmanager
+    def verb(self, name: str, *, writes: bool) -> Iterator[None]:
+        with super().verb(name, writes=writes):
+            self._looked_at.clear()  # since then the caller may have changed anything
+            yield
+
+    async def look(self, entity: type | None = None) -> None:
+        """Write what the caller has changed on objects, so that the verb sees it.
+
+        Whatever a verb depends on is looked at before it, once, and all else at the
+        commit: so the cost of a verb does not grow with what it has nothing to do with.
+        One that goes by a key depends on that object; one that goes by another filter,
+        or by a unique value, on all of the class.
+
+        Args:
+            entity: The class of the objects; None for all.
+
+        Raises:
+            AppException: As for ``flush``.
+        """
+        if self._is_flushing or not self._looked_at.isdisjoint((entity, None)):
+            return
+        self._looked_at.add(entity)
+        if suspects := self.objects.suspects(entity):
+            await self._flush(suspects)
+
+    async def _look_at_one(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
+        known = self.objects.get(adapter.entity, key)
+        if known is not None and known.may_have_changed():
+            if known.changes().keys() & adapter.linked:
+                await self.look()  # in the order of all, since values may go round
+            elif not self._is_flushing:
+                await self._flush([known])
+
+    async def _look_where(
+        self, adapter: EntityAdapter[Any], where: Specification
+    ) -> None:
+        keys = keys_in(where, adapter.key)
+        if keys is None:
+            await self.look(adapter.entity)
+        for key in keys or ():
+            await self._look_at_one(adapter, key)
+
     async def flush(self) -> None:
         """Write what the caller has changed on tracked objects.
 
@@ -238,8 +287,10 @@ class OverlayTransaction(Transaction):
             StaleDataError: Another unit has removed the row, or moved its version on.
             AppException: What ``write`` refuses; each of these dooms the transaction.
         """
-        before = self.rows_written
-        suspects = self.objects.suspects()
+        await self._flush(self.objects.everything())
+
+    async def _flush(self, suspects: Sequence[Tracked]) -> None:
+        before, self._is_flushing = self.rows_written, True
         try:
             checked = [(known, known.checked_changes()) for known in suspects]
             for known, changes in checked:
@@ -249,6 +300,8 @@ class OverlayTransaction(Transaction):
         except AppException as error:
             self.doom(error)  # as a server does with a statement that failed
             raise
+        finally:
+            self._is_flushing = False
         self.rows_written = before  # these are complete, whatever the verb does next
 
     async def _write_changes(self, known: Tracked, changes: Row) -> None:
@@ -291,17 +344,19 @@ class OverlayTransaction(Transaction):
     async def _layered(self) -> AsyncIterator[None]:
         with self.verb("savepoint", writes=False):
             await asyncio.sleep(0)
-            await self.flush()
-        before = self.objects.snapshot()
+            await self.look()
+        self.objects.mark()
         self._layers.append(Layer())
         try:
             yield
-            await self.flush()
+            self._looked_at.clear()
+            await self.look()
         except BaseException:
             undone = self._layers.pop()
-            for later in self.objects.restore(before):
+            for later in self.objects.undo():
                 await self._bring_back(later, undone)
             raise
+        self.objects.release()
         top = self._layers.pop()
         self._layers[-1].absorb(top)
 
@@ -314,4 +369,4 @@ class OverlayTransaction(Transaction):
                 self.objects.forget(adapter.entity, key)
                 return
             row = seen
-        known.refresh(row)
+        self.objects.refresh(known, row)

@@ -153,6 +153,14 @@ class References:
             self._ties = _ties_of(list(self._known.values()))
         return self._ties.get(entity)
 
+    def are_moved(self, entity: type, old: Row, new: Row | None) -> bool:
+        """Tell whether a row loses values that others may refer to."""
+        ties = self.of(entity) or Ties()
+        return any(
+            new is None or _value(old, spread.fields) != _value(new, spread.fields)
+            for spread in (*ties.mapped, *ties.referring)
+        )
+
     async def note(
         self,
         transaction: OverlayTransaction,

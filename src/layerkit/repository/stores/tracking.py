@@ -1,28 +1,37 @@
 """What a transaction has handed out, and what its callers have changed on it since."""
 
 from collections.abc import Collection, Mapping
+from sys import getrefcount
 from typing import Any, Final
+from weakref import getweakrefcount
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.entities.adapter import EntityAdapter, check_confined
 from layerkit.repository.entities.fields import KeyTuple, is_same
-from layerkit.repository.entities.nesting import deep_copy
+from layerkit.repository.entities.nesting import UNCHANGING, deep_copy
 from layerkit.repository.stores.tables import Row
 
 _SLOTTED: Final = object()
+_OURS: Final = 2  # of the references to an object: Tracked's own, and the counting
 
 
 class Tracked:
     """Remember an object that was handed out, and the row as it was then."""
 
-    __slots__ = ("adapter", "confined", "entity", "key", "row", "seen")
+    __slots__ = ("adapter", "confined", "entity", "key", "number", "row", "seen")
 
     def __init__(
-        self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
+        self,
+        adapter: EntityAdapter[Any],
+        key: KeyTuple,
+        row: Row,
+        entity: Any,
+        number: int,
     ) -> None:
         self.adapter = adapter
         self.key = key
         self.entity = entity
+        self.number = number
         self.confined: frozenset[str] = frozenset()
         self.note(row)
 
@@ -42,6 +51,17 @@ class Tracked:
             adapter, entity = self.adapter, self.entity
             return adapter.holds_more(entity) or adapter.held(entity) != self.row
         return bool(self.entity.__dict__ != self.seen)
+
+    def is_let_go(self) -> bool:
+        """Tell whether nobody but the transaction can reach the object or its values.
+
+        CPython counts who does; what is referred to weakly may be taken up again.
+        """
+        return (
+            getrefcount(self.entity) <= _OURS
+            and getweakrefcount(self.entity) <= self.adapter.weak_references
+            and all(type(value) in UNCHANGING for value in self.row.values())
+        )
 
     def changes(self) -> Row:
         """Return what the caller has changed on the object since, by field name."""
@@ -75,51 +95,116 @@ class Tracked:
 
 
 class Tracking:
-    """Keep the one object for each identity that a transaction has handed out."""
+    """Keep the one object for each identity that a transaction has handed out.
+
+    Nothing tells of an attribute that was set, so that objects are compared with what
+    they held: each comparison costs what a look at a dict does. Who can't be reached by
+    the caller any more can't be changed either, and is passed over until it is handed
+    out again; ``everything`` looks at these too.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[type, KeyTuple], Tracked] = {}
+        self._known: dict[type, dict[KeyTuple, Tracked]] = {}
+        self._awake: dict[type, dict[KeyTuple, Tracked]] = {}
+        self._marks: list[dict[tuple[type, KeyTuple], tuple[Tracked, Row] | None]] = []
+        self._added = 0
 
     def get(self, entity: type, key: KeyTuple) -> Tracked | None:
         """Return what is remembered of the object that was handed out for *key*."""
-        return self._known.get((entity, key))
+        return self._known.get(entity, {}).get(key)
+
+    def hand_out(self, known: Tracked) -> Any:
+        """Return the object, which the caller may change from now on."""
+        self._awake[known.adapter.entity][known.key] = known
+        return known.entity
 
     def add(
         self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
     ) -> None:
         """Remember that *entity* stands for the row at *key*."""
-        self._known[adapter.entity, key] = Tracked(adapter, key, row, entity)
+        self._note(adapter.entity, key)
+        self._added += 1
+        self._put(Tracked(adapter, key, row, entity, self._added))
 
     def forget(self, entity: type, key: KeyTuple) -> None:
         """Let the object for *key* go, where there is one."""
-        self._known.pop((entity, key), None)
+        self._note(entity, key)
+        self._known.get(entity, {}).pop(key, None)
+        self._awake.get(entity, {}).pop(key, None)
+
+    def refresh(self, known: Tracked, row: Row) -> None:
+        """Let the object of *known* hold the values of *row*."""
+        self._note(known.adapter.entity, known.key)
+        known.refresh(row)
 
     def confine(self, entity: type, key: KeyTuple, fields: frozenset[str]) -> None:
         """Refuse changes of *fields* on the object that was handed out for *key*."""
-        self._known[entity, key].confined |= fields
+        self._known[entity][key].confined |= fields
 
-    def suspects(self) -> list[Tracked]:
-        """Return what needs a look at each of its fields, since it may have changed."""
-        return [
-            known
-            for known in self._known.values()
-            # The first look is the same again, and saves most of the calls.
-            if getattr(known.entity, "__dict__", None) != known.seen
-            and known.may_have_changed()
-        ]
+    def suspects(self, entity: type | None = None) -> list[Tracked]:
+        """Return what needs a look at each of its fields, since it may have changed.
 
-    def snapshot(self) -> list[tuple[Tracked, Row]]:
-        """Return what ``restore`` needs to come back to now."""
-        return [(known, known.row) for known in self._known.values()]
+        Args:
+            entity: The class; None for all.
+        """
+        found = []
+        for awake in [*self._awake.values()] if entity is None else [self._of(entity)]:
+            asleep = []
+            for known in awake.values():
+                # The first look is the same again, and saves most of the calls.
+                held = getattr(known.entity, "__dict__", None)
+                if held != known.seen and known.may_have_changed():
+                    found.append(known)
+                elif known.is_let_go():
+                    asleep.append(known.key)
+            for key in asleep:
+                del awake[key]
+        return sorted(found, key=lambda known: known.number)
 
-    def restore(self, snapshot: list[tuple[Tracked, Row]]) -> list[Tracked]:
-        """Let every object of *snapshot* hold what it held; return the later ones."""
-        before = {(known.adapter.entity, known.key): known for known, _ in snapshot}
-        later = [known for at, known in self._known.items() if at not in before]
-        for known, row in snapshot:
-            known.refresh(row)
-        self._known |= before
+    def everything(self) -> list[Tracked]:
+        """Return what ``suspects`` does, of all objects that were ever handed out."""
+        for entity, known in self._known.items():
+            self._awake[entity] = dict(known)
+        return self.suspects()
+
+    def mark(self) -> None:
+        """Remember from now on what ``undo`` needs to come back to now."""
+        self._marks.append({})
+
+    def release(self) -> None:
+        """Let the innermost mark go; what surrounds it comes back to what it knew."""
+        inner = self._marks.pop()
+        if self._marks:
+            self._marks[-1] = inner | self._marks[-1]
+
+    def undo(self) -> list[Tracked]:
+        """Let every object hold what it held at the mark; return the later ones."""
+        before = self._marks.pop()
+        for known in self.suspects():
+            known.refresh(known.row)
+        later = []
+        for (entity, key), held in before.items():
+            if held is not None:
+                known, row = held
+                known.refresh(row)
+                self._put(known)
+            elif new := self.get(entity, key):
+                self._note(entity, key, is_new=True)
+                later.append(new)
         return later
+
+    def _of(self, entity: type) -> dict[KeyTuple, Tracked]:
+        return self._awake.get(entity, {})
+
+    def _put(self, known: Tracked) -> None:
+        for kept in (self._known, self._awake):
+            kept.setdefault(known.adapter.entity, {})[known.key] = known
+
+    def _note(self, entity: type, key: KeyTuple, *, is_new: bool = False) -> None:
+        """Remember for the innermost mark what stands for *key* as yet."""
+        if self._marks and (entity, key) not in self._marks[-1]:
+            known = None if is_new else self.get(entity, key)
+            self._marks[-1][entity, key] = known and (known, known.row)
 
 
 def _has_collection(held: Mapping[str, Any], row: Row) -> bool:

@@ -36,7 +36,6 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
             await asyncio.sleep(0)
             before = unit.rows_written
             try:
-                await unit.flush()  # what the caller has changed counts
                 result = await work(unit)
                 await unit.settle()
             except Exception as error:
@@ -211,9 +210,9 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         """Return the one object that stands for the row in this transaction."""
         tracked = unit.objects.get(self.adapter.entity, key)
         if tracked is not None:
-            if lock is not None:
-                tracked.refresh(row)  # what was read before may be stale
-            known: T = tracked.entity
+            if lock is not None:  # what was read before may be stale
+                unit.objects.refresh(tracked, row)
+            known: T = unit.objects.hand_out(tracked)
             return known
         entity = self.adapter.load(row)
         unit.objects.add(self.adapter, key, row, entity)
