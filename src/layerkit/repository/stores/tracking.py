@@ -13,6 +13,7 @@ from layerkit.repository.stores.tables import Row
 
 _SLOTTED: Final = object()
 _OURS: Final = 2  # of the references to an object: Tracked's own, and the counting
+_FEW: Final = 32
 
 
 class Tracked:
@@ -106,6 +107,7 @@ class Tracking:
     def __init__(self) -> None:
         self._known: dict[type, dict[KeyTuple, Tracked]] = {}
         self._awake: dict[type, dict[KeyTuple, Tracked]] = {}
+        self._many: dict[type, int] = {}
         self._marks: list[dict[tuple[type, KeyTuple], tuple[Tracked, Row] | None]] = []
         self._added = 0
 
@@ -147,19 +149,24 @@ class Tracking:
         Args:
             entity: The class; None for all.
         """
-        found = []
-        for awake in [*self._awake.values()] if entity is None else [self._of(entity)]:
-            asleep = []
-            for known in awake.values():
-                # The first look is the same again, and saves most of the calls.
-                held = getattr(known.entity, "__dict__", None)
-                if held != known.seen and known.may_have_changed():
-                    found.append(known)
-                elif known.is_let_go():
-                    asleep.append(known.key)
-            for key in asleep:
-                del awake[key]
+        classes = self._awake if entity is None else (entity,)
+        found = [known for each in classes for known in self._changed(each)]
         return sorted(found, key=lambda known: known.number)
+
+    def _changed(self, entity: type) -> list[Tracked]:
+        awake = self._awake.get(entity, {})
+        # The first look of each is the same again, and saves most of the calls.
+        found = [
+            known
+            for known in awake.values()
+            if getattr(known.entity, "__dict__", None) != known.seen
+            and known.may_have_changed()
+        ]
+        if not found and len(awake) > self._many.get(entity, _FEW):
+            for known in [each for each in awake.values() if each.is_let_go()]:
+                del awake[known.key]
+            self._many[entity] = max(_FEW, 2 * len(awake))  # so each pass has its worth
+        return found
 
     def everything(self) -> list[Tracked]:
         """Return what ``suspects`` does, of all objects that were ever handed out."""
@@ -192,9 +199,6 @@ class Tracking:
                 self._note(entity, key, is_new=True)
                 later.append(new)
         return later
-
-    def _of(self, entity: type) -> dict[KeyTuple, Tracked]:
-        return self._awake.get(entity, {})
 
     def _put(self, known: Tracked) -> None:
         for kept in (self._known, self._awake):
