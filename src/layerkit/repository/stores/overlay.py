@@ -257,14 +257,17 @@ class OverlayTransaction(Transaction):
         if self._is_flushing or not self._looked_at.isdisjoint((entity, None)):
             return
         self._looked_at.add(entity)
-        if suspects := self.objects.suspects(entity):
+        suspects = self.objects.suspects(entity)
+        if entity is not None and any(map(_reaches_others, suspects)):
+            await self.look()
+        elif suspects:
             await self._flush(suspects)
 
     async def _look_at_one(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
         known = self.objects.get(adapter.entity, key)
         if known is not None and known.may_have_changed():
-            if known.changes().keys() & adapter.linked:
-                await self.look()  # in the order of all, since values may go round
+            if _reaches_others(known):
+                await self.look()
             elif not self._is_flushing:
                 await self._flush([known])
 
@@ -370,3 +373,8 @@ class OverlayTransaction(Transaction):
                 return
             row = seen
         self.objects.refresh(known, row)
+
+
+def _reaches_others(known: Tracked) -> bool:
+    """Tell whether what has changed may be in the way of others, or take them along."""
+    return not known.adapter.linked.isdisjoint(known.changes())
