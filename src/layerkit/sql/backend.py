@@ -28,6 +28,7 @@ from layerkit.repository import (
     Aggregation,
     Backend,
     Inc,
+    KeyTuple,
     Lock,
     Order,
     Specification,
@@ -61,7 +62,7 @@ from layerkit.sql.moves import follow_update
 from layerkit.sql.objects import Objects
 from layerkit.sql.queries import Queries
 from layerkit.sql.reading import failure_in
-from layerkit.sql.refresh import fill_expired, forget, load_along
+from layerkit.sql.refresh import fill_expired, load_along, refresh_columns
 from layerkit.sql.session import SessionUnit
 from layerkit.sql.state import ensure_state
 from layerkit.sql.tracked import confine
@@ -369,7 +370,6 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
         with _sums(changes):
             statement = queries.update(changes).where(queries.condition(where))
             count = await objects.execute(statement)
-        await objects.synchronize()
         self._follow(session, changes)
         return count
 
@@ -379,12 +379,8 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
         if not await self._deletes_plainly(session):
             return await objects.remove(queries.select(where))
         statement = delete(self._mapped.entity).where(queries.condition(where))
-        count = await objects.execute(statement)
         found = key_in(where, self.adapter.key)
-        if found is None:
-            await objects.synchronize()
-        elif count and (known := objects.held(found[0])) is not None:
-            forget(session, [known])
+        count = await objects.execute(statement, found and found[0])
         if count:
             await follow_delete(session, tables_of(self._mapped.mapper))
         return count
@@ -406,12 +402,23 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
             stored = [await self._upsert(objects, upserts, item) for item in items]
             kept = [entity for entity in stored if entity is not None]
             return kept if len(kept) == len(items) else None
+        needs_keys = upserts.returns and (upserts.seen != ALL or objects.holds_any)
+        keys: list[KeyTuple] = []
         for group in upserts.groups(items):
             with _sums(group[0].changes):
-                if not await self._upsert_group(objects, upserts, group):
+                if needs_keys:
+                    written = await self._upsert_returning(objects, upserts, group)
+                    is_whole = len(written) == len(group)
+                    keys += written
+                else:
+                    is_whole = await self._upsert_group(objects, upserts, group)
+                if not is_whole:
                     return None
             self._follow(session, group[0].changes)
-        await objects.synchronize()
+        if objects.holds_any:
+            finds = needs_keys and self._queries.goes_by_key
+            known = objects.known(keys if finds else None)
+            await refresh_columns(session, known)
         return []
 
     async def _upsert(
@@ -443,6 +450,14 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
             objects, item, upserts.rule, upserts.seen, is_changed=changed
         )
 
+    async def _upsert_returning(
+        self, objects: Objects[T], upserts: Upserts[T], group: list[Upsert[T]]
+    ) -> list[KeyTuple]:
+        """Store *group* by one statement, and return the keys of what is stored."""
+        statement, rows = upserts.statement(group)
+        returning = statement.returning(*self._queries.key)
+        return [tuple(row) for row in await objects.session.execute(returning, rows)]
+
     async def _upsert_group(
         self, objects: Objects[T], upserts: Upserts[T], group: list[Upsert[T]]
     ) -> bool:
@@ -455,11 +470,8 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
         elif not upserts.returns:
             await session.execute(statement.values(rows))
             return await all_settled(objects, group, upserts.rule, upserts.seen)
-        elif upserts.seen == ALL:
-            await session.execute(statement, rows)
         else:
-            written = statement.returning(*self._queries.key)
-            return len((await session.execute(written, rows)).all()) == len(rows)
+            await session.execute(statement, rows)
         return True
 
     @override

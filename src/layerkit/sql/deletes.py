@@ -148,15 +148,25 @@ async def follow_delete(session: AsyncSession, tables: Set[Table]) -> None:
     if not held:
         return
     reached = _reached(tables)
-    known = [e for e in held.values() if reached & set(instance_state(e).mapper.tables)]
+    mappers = {state.mapper for state in held.all_states()}
+    spread = {mapper for mapper in mappers if not reached.isdisjoint(mapper.tables)}
+    every = held.values() if spread else ()
+    known = [e for e in every if instance_state(e).mapper in spread]
     await refresh_columns(session, known)
-    for entity in held.values():
+    referring = {
+        mapper: [
+            relationship.key
+            for relationship in mapper.relationships
+            if relationship.direction is RelationshipDirection.MANYTOONE
+        ]
+        for mapper in mappers
+    }
+    for entity in held.values() if any(referring.values()) else ():
         state = instance_state(entity)
-        for relationship in state.mapper.relationships:
-            is_one = relationship.direction is RelationshipDirection.MANYTOONE
-            related = state.dict.get(relationship.key) if is_one else None
+        for name in referring[state.mapper]:
+            related = state.dict.get(name)
             if related is not None and instance_state(related).deleted:
-                session.expire(entity, [relationship.key])
+                session.expire(entity, [name])
 
 
 def _reached(tables: Set[Table]) -> set[Table]:

@@ -4,8 +4,8 @@ What is changed and removed here goes through a flush, where the mapping's own r
 run: versions, validators, events, cascades.
 """
 
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import CursorResult, Delete, ScalarResult, Select, Update, select
 from sqlalchemy.exc import DBAPIError
@@ -27,10 +27,12 @@ from layerkit.sql.deletes import (
 )
 from layerkit.sql.errors import KeptError, SumError, failure_of
 from layerkit.sql.queries import Queries
-from layerkit.sql.refresh import refresh_columns
+from layerkit.sql.refresh import forget, refresh_columns
 from layerkit.sql.state import ensure_state
 
 T = TypeVar("T")
+
+_UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
 
 class Objects(Generic[T]):
@@ -169,15 +171,52 @@ class Objects(Generic[T]):
         await follow_delete(session, set().union(*map(tables_of, mappers)))
         return len(entities)
 
-    async def execute(self, statement: Update | Delete) -> int:
-        """Run *statement* past what the session holds, and return how many it hit."""
-        options = {"synchronize_session": False}
-        result = await self.session.execute(statement, execution_options=options)
-        return result.rowcount if isinstance(result, CursorResult) else 0
+    @property
+    def holds_any(self) -> bool:
+        """True where the session holds objects of the class."""
+        kind, *_ = self.adapter.mapper.identity_key_from_primary_key(())
+        held = self.session.sync_session.identity_map
+        return any(identity[0] is kind for identity in held.keys())  # noqa: SIM118 - it iterates over objects
 
-    async def synchronize(self) -> None:
-        """Let what the unit has loaded know of a statement past the session."""
-        session = self.session
-        held = session.sync_session.identity_map.values()
-        known = [entity for entity in held if isinstance(entity, self.adapter.entity)]
-        await refresh_columns(session, known)
+    def known(self, keys: Iterable[KeyTuple] | None) -> list[T]:
+        """Return the objects that the session holds of *keys*; of the class for None.
+
+        Args:
+            keys: What a statement has returned; None where it returned nothing.
+        """
+        if keys is not None:
+            found = map(self.held, keys)
+            return [entity for entity in found if entity is not None]
+        held = self.session.sync_session.identity_map.values()
+        return [entity for entity in held if isinstance(entity, self.adapter.entity)]
+
+    async def execute(
+        self, statement: Update | Delete, key: KeyTuple | None = None
+    ) -> int:
+        """Run *statement*, which goes past the session, and return how many it hit.
+
+        What the session holds of these is read again, or forgotten: by the keys that
+        the statement returns, where the database can; else all of the class is.
+
+        Args:
+            statement: What is run.
+            key: The only one that it can hit; None where it may hit many.
+        """
+        session, queries = self.session, self.queries
+        deletes = isinstance(statement, Delete)
+        await session.flush()
+        keys = None if key is None else [key]
+        if keys is None and queries.returns_keys(statement) and self.holds_any:
+            statement = statement.returning(*queries.key)
+            result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
+            keys = [tuple(row) for row in result]
+            count = len(keys)
+        else:
+            result = await session.execute(statement, execution_options=_UNSYNCHRONIZED)
+            count = result.rowcount if isinstance(result, CursorResult) else 0
+        hit = self.known(keys) if count else []
+        if deletes and keys is not None:
+            forget(session, hit)
+        else:
+            await refresh_columns(session, hit)
+        return count

@@ -7,7 +7,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     Dialect,
+    Integer,
     Numeric,
     Select,
     Table,
@@ -109,6 +111,24 @@ class Queries(Generic[T]):
         columns, dialect = self.adapter.columns.items(), self.dialect()
         found = {name: rounding(column.type, dialect) for name, column in columns}
         return {name: is_rounded for name, is_rounded in found.items() if is_rounded}
+
+    def returns_keys(self, statement: Update | Delete) -> bool:
+        """Tell whether *statement* can return keys that objects are found by."""
+        dialect = self.dialect()
+        if isinstance(statement, Update):
+            can = dialect.update_returning
+        else:
+            can = dialect.delete_returning
+        return can and self.goes_by_key
+
+    @cached_property
+    def goes_by_key(self) -> bool:
+        """True where keys are read as they were given: objects are found by them."""
+        return all(
+            isinstance(self.adapter.columns[name].type, Integer)
+            or name not in self.rounded
+            for name in self.adapter.key
+        )
 
     @cached_property
     def _reading(self) -> Select[T]:

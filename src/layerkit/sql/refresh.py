@@ -10,6 +10,7 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 
 from layerkit.sql.loading import brought_along, has_all
+from layerkit.sql.snapshots import next_load
 from layerkit.sql.state import ensure_state
 
 _AT_ONCE: Final = 500
@@ -112,7 +113,7 @@ async def _refresh(
     session: AsyncSession, mapper: Mapper[Any], names: Sequence[str], by_key: ByKey
 ) -> None:
     """Read *names* of the entities in *by_key*, and take out what is found."""
-    width = len(mapper.primary_key)
+    width, number = len(mapper.primary_key), next_load()
     columns = [getattr(mapper.class_, name) for name in names]
     reading = select(*mapper.primary_key, *columns)
     for keys in _parts(list(by_key)):
@@ -121,18 +122,21 @@ async def _refresh(
             entity = by_key.pop(tuple(row[:width]), None)
             is_strange = is_strange or entity is None
             if entity is not None:
-                _take_in(entity, names, row[width:])
+                _take_in(entity, names, row[width:], number)
         for key in keys if is_strange else ():  # read otherwise than it was given
             if key in by_key:
                 found = await session.execute(reading.where(_among(mapper, [key])))
                 for row in found:
-                    _take_in(by_key.pop(key), names, row[width:])
+                    _take_in(by_key.pop(key), names, row[width:], number)
 
 
-def _take_in(entity: object, names: Sequence[str], values: Sequence[Any]) -> None:
+def _take_in(
+    entity: object, names: Sequence[str], values: Sequence[Any], number: int
+) -> None:
     for name, value in zip(names, values, strict=True):
         set_committed_value(entity, name, value)
     state = instance_state(entity)
+    state.runid = number
     # Types that track changes inside a value, MutableDict say, take it in here.
     state.manager.dispatch.refresh(state, None, names)
 

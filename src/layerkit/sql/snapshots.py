@@ -1,11 +1,43 @@
-"""What the objects of a session hold, kept over a rollback, which expires it."""
+"""What the objects of a session hold, and since when; a rollback expires it."""
 
 from typing import Any
 
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.loading import _new_runid
 
 from layerkit.sql.state import Loaded
+
+
+class Mark:
+    """Know which objects of *session* have been filled since a moment, which is now.
+
+    SQLAlchemy numbers its loads, and each object has the number of the last one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._number = next_load()
+        states = session.identity_map.all_states()
+        self._whole = {state for state in states if not state.expired_attributes}
+
+    def filled_since(self) -> list[object]:
+        """Return the objects that may hold what was read or written since then."""
+        return [
+            entity
+            for state in self._session.identity_map.all_states()
+            if (
+                state not in self._whole
+                or (state.runid or 0) > self._number
+                or state.expired_attributes
+            )
+            and (entity := state.obj()) is not None
+        ]
+
+
+def next_load() -> int:
+    """Return a number greater than those of all loads before."""
+    return _new_runid()
 
 
 def loaded_values(session: Session) -> Loaded:

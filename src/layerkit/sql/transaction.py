@@ -24,7 +24,7 @@ from layerkit.sql.errors import (
 )
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.refresh import fill_expired, refresh_columns
-from layerkit.sql.snapshots import loaded_values, restore
+from layerkit.sql.snapshots import Mark, loaded_values, restore
 from layerkit.sql.state import SessionState, ensure_state
 from layerkit.unit_of_work import Transaction, shielded
 from layerkit.unit_of_work.shield import OverdueError, within
@@ -179,6 +179,7 @@ class SQLTransaction(Transaction):
                 await session.run_sync(begin_by_hand)
                 await self._write()
                 nested = await session.begin_nested()
+                mark = Mark(session.sync_session)
             except driver_errors() as error:
                 failure = translate(error, registries=self.state.registries)
                 self.doom(failure)
@@ -188,7 +189,7 @@ class SQLTransaction(Transaction):
             await self._keep_savepoint(nested)
         except BaseException as error:
             try:
-                await self._whole(self._undo_savepoint(nested))
+                await self._whole(self._undo_savepoint(nested, mark))
             except AppException as failed:
                 # MariaDB ends the whole transaction at a deadlock, savepoints and all.
                 self.lose(error)
@@ -223,17 +224,20 @@ class SQLTransaction(Transaction):
         except OverdueError as error:
             raise self.overdue() from error
 
-    async def _undo_savepoint(self, nested: AsyncSessionTransaction) -> None:
-        open_one = self.session.sync_session.get_nested_transaction()
+    async def _undo_savepoint(
+        self, nested: AsyncSessionTransaction, mark: Mark
+    ) -> None:
+        session = self.session.sync_session
+        open_one = session.get_nested_transaction()
         if open_one is None or open_one is not nested.sync_transaction:
             return  # released already, or gone with the whole transaction
+        notice_collections(session)  # or a change inside of one would stay
         try:
             await nested.rollback()
             # Statements past the session may have changed what is not expired, too.
-            held = list(self.session.sync_session.identity_map.values())
-            await refresh_columns(self.session, held)
+            await refresh_columns(self.session, mark.filled_since())
             if self.state.holders:
-                remember_collections(self.session.sync_session)
+                remember_collections(session)
         except driver_errors() as error:
             raise translate(error, registries=self.state.registries) from error
 
