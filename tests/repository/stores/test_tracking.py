@@ -130,7 +130,8 @@ async def test_a_change_is_seen_by_every_verb_and_stored_however_it_is_made(
         some = await things.scoped(new).get_many(ids[:2])
         seen = [await things.scoped(new).exists(ids[1]), await things.count(new)]
 
-    assert one is not None and len(some) == 2
+    assert one is not None
+    assert len(some) == 2
     assert seen == [True, 3]
     assert await things.count(new) == 3
 
@@ -260,7 +261,8 @@ async def test_changed_attributes_are_written_in_the_order_they_were_read_in() -
 
     async with things.unit_of_work():
         first, second = [await things.get_by_id(one.id) for one in made]
-        assert first is not None and second is not None
+        assert first is not None
+        assert second is not None
         first.name, second.name = "c", "a"
         found = await things.get_by_id(second.id)
 
@@ -305,7 +307,8 @@ async def test_what_an_inner_savepoint_read_outlives_the_outer_one() -> None:
                         raise RuntimeError
                 raise RuntimeError
 
-        assert held is not None and held.name == "a"
+        assert held is not None
+        assert held.name == "a"
         held.name = "b"
 
     assert [one.name for one in await things.find(ALL)] == ["b"]

@@ -4,6 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias
 
@@ -98,9 +99,10 @@ class EntityClass(ABC, Generic[T]):
 
     @cached_property
     def linked(self) -> frozenset[str]:
-        """The fields whose values other entities may be in the way of, or have to be."""
-        rules = (*self.unique, *self.foreign_keys())
-        return frozenset(name for rule in rules for name in rule.fields)
+        """The fields that a unique rule or a foreign key ties to other entities."""
+        fields = [rule.fields for rule in self.unique]
+        fields += [rule.fields for rule in self.foreign_keys()]
+        return frozenset(chain(*fields))
 
     def cascades(self) -> Sequence[CascadeRule]:
         """Return what its own mapping does where an entity is deleted."""

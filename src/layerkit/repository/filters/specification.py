@@ -5,7 +5,7 @@ combine them. SQL's three-valued logic holds on every backend: a comparison with
 is neither true nor false, and its negation is not true either.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from functools import cached_property
@@ -403,28 +403,23 @@ def key_in(
     return tuple(found[name] for name in names), rest
 
 
-def keys_in(
-    where: Specification, names: Sequence[str]
-) -> Collection[tuple[Any, ...]] | None:
-    """Return the keys that *where* names one by one; None where it means others, too.
+def keys_in(where: Specification, names: Sequence[str]) -> list[tuple[Any, ...]] | None:
+    """Return keys that *where* can't reach beyond; None where it names no such keys.
 
     Args:
-        where: The filter.
+        where: A filter.
         names: The fields of the key.
     """
-    if isinstance(where, Or):
-        found = [keys_in(part, names) for part in where.parts]
-        return None if None in found else [key for keys in found for key in keys or ()]
-    parts = parts_of(where)
-    given = spelled_out(parts)
-    if given.keys() >= set(names):
-        return [tuple(given[name] for name in names)]
-    for part in parts:
-        match part:
-            case Comparison(name, "in", values) if [name] == [*names]:
-                return [(value,) for value in values]
-            case Or():
-                keys = keys_in(part, names)
-                if keys is not None:
-                    return keys
+    if (found := key_in(where, names)) is not None:
+        return [found[0]]
+    match where:
+        case Comparison(name, "in", Choices() as values) if [name] == [*names]:
+            return [(value,) for value in values]
+        case Or(parts):
+            named = [keys_in(part, names) for part in parts]
+            known = [keys for keys in named if keys is not None]
+            return [*chain(*known)] if len(known) == len(named) else None
+        case And(parts):
+            named = [keys_in(part, names) for part in parts]
+            return next((keys for keys in named if keys is not None), None)
     return None

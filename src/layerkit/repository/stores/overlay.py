@@ -21,7 +21,12 @@ from layerkit.core.errors import (
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.evaluate import matches, truth_of
-from layerkit.repository.filters.specification import Order, Specification, key_in, keys_in
+from layerkit.repository.filters.specification import (
+    Order,
+    Specification,
+    key_in,
+    keys_in,
+)
 from layerkit.repository.stores.tables import Layer, Row, unique_value
 from layerkit.repository.stores.tracking import Tracked, Tracking
 from layerkit.unit_of_work import Transaction

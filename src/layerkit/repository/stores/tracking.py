@@ -208,7 +208,7 @@ class Tracking:
         """Remember for the innermost mark what stands for *key* as yet."""
         if self._marks and (entity, key) not in self._marks[-1]:
             known = None if is_new else self.get(entity, key)
-            self._marks[-1][entity, key] = known and (known, known.row)
+            self._marks[-1][entity, key] = (known, known.row) if known else None
 
 
 def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
