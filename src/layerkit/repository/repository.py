@@ -343,9 +343,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         self._check_scoped()
         rule = self._adapter.rule_of(names_of(key))
-        item = self._scope.upsert(entity, rule)
+        new = self._scope.upserts([entity], rule, takes_values=False)
 
-        return (await self._upserted("upsert", [item], rule, returning=True))[0]
+        return (await self._upserted("upsert", new, rule, returning=True))[0]
 
     # The verbs: several entities
 
@@ -643,9 +643,9 @@ class Repository(BaseRepository[T, ID], Generic[T, ID]):
         """
         self._check_scoped()
         rule = self._adapter.rule_of(names_of(key))
-        new = [self._scope.upsert(item, rule) for item in given_list(items)]
-        held = [tuple(getattr(i.entity, n) for n in rule.fields) for i in new]
-        if len(set(held)) < len(held):
+        takes_values = self._backend.takes_values
+        new = self._scope.upserts(given_list(items), rule, takes_values=takes_values)
+        if len({item.holds for item in new}) < len(new):
             raise ValidationError(
                 f"two items have the same {', '.join(rule.fields)}", fields=rule.fields
             )

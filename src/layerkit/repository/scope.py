@@ -1,6 +1,6 @@
 """Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, Final, Generic
 
@@ -10,6 +10,7 @@ from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository.entities.adapter import EMPTY, EntityAdapter, check_confined
 from layerkit.repository.entities.checks import checked
 from layerkit.repository.entities.fields import UniqueRule
+from layerkit.repository.entities.nesting import deep_copy
 from layerkit.repository.filters.evaluate import matches
 from layerkit.repository.filters.specification import (
     ALL,
@@ -163,8 +164,15 @@ class Scope(Generic[T]):
             self._check(values)
         return values
 
-    def upsert(self, data: Any, rule: UniqueRule) -> Upsert[T]:
-        """Return *data* as an entity, and what it changes of the one that holds *rule*.
+    def upserts(
+        self, items: Iterable[Any], rule: UniqueRule, *, takes_values: bool
+    ) -> list[Upsert[T]]:
+        """Return *items* as entities, and what each changes of what holds *rule*.
+
+        Args:
+            items: Entities, schemas or mappings.
+            rule: What decides whether one is there already.
+            takes_values: True where values will do in place of an entity.
 
         Raises:
             ValidationError: A null in *rule*, an ``Inc`` of a field that no upsert
@@ -172,18 +180,33 @@ class Scope(Generic[T]):
         """
         adapter = self.adapter
         kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
-        started, added = adapter.started(data, kept | self.fields)
+        fixed = kept | self.fields
+        return [self._upsert(item, rule, fixed, takes_values) for item in items]
+
+    def _upsert(
+        self, data: Any, rule: UniqueRule, fixed: Set[str | None], takes_values: bool
+    ) -> Upsert[T]:
+        adapter = self.adapter
+        started, added = adapter.started(data, fixed)
         named = adapter.given(data).keys()  # before defaults join them
-        entity = self.new(started)
-        held = adapter.values(entity)
-        if empty := [n for n in rule.fields if held.get(n) is None]:
+        entity: T | Mapping[str, Any]
+        if takes_values and not isinstance(data, adapter.entity):
+            entity = held = self.new_values(started)
+        else:
+            entity = made = self.new(started)
+            held = adapter.held(made)
+        holds = tuple(held.get(name) for name in rule.fields)
+        if None in holds:
             raise ValidationError(
                 f"an upsert by {', '.join(rule.fields)} needs a value of each",
-                fields=empty,
+                fields=[name for name in rule.fields if held.get(name) is None],
             )
-        given = held.keys() - kept - self.fields
-        changes = {n: held[n] for n in named if n in given}
-        return Upsert(entity, changes | added)
+        changes = {
+            name: deep_copy(held[name])
+            for name in named
+            if name in held and name not in fixed
+        }
+        return Upsert(entity, changes | added, holds)
 
     def _check(self, given: Mapping[str, Any]) -> None:
         row = dict.fromkeys(self.adapter.fields) | dict(given)

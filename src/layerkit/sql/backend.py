@@ -96,6 +96,7 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
         self._mapped = adapter
         self._dialect_of = dialect_of
         self._queries = Queries(adapter, lambda: dialect_of(adapter.mapper), load)
+        self._bound = {"mapper": adapter.mapper}
         self._plain: dict[Way, bool] = {}
         self._loads_more = bool(load)
         self._with: dict[tuple[ORMOption, ...], SQLBackend[T]] = {}
@@ -239,10 +240,12 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
             return
         await session.flush()  # what the caller changed on objects goes first
         rows = [self._mapped.inserted(entity) for entity in entities]
-        statement = insert(self._mapped.entity)
+        statement = insert(self._mapped.target)
         options = {"render_nulls": True}
         for alike in self._queries.grouped(rows):
-            await session.execute(statement, alike, execution_options=options)
+            await session.execute(
+                statement, alike, execution_options=options, bind_arguments=self._bound
+            )
 
     async def _create_all(self, objects: Objects[T], entities: list[T]) -> list[T]:
         session, key = objects.session, self.adapter.key
@@ -404,17 +407,22 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
             return kept if len(kept) == len(items) else None
         needs_keys = upserts.returns and (upserts.seen != ALL or objects.holds_any)
         keys: list[KeyTuple] = []
-        for group in upserts.groups(items):
-            with _sums(group[0].changes):
-                if needs_keys:
-                    written = await self._upsert_returning(objects, upserts, group)
-                    is_whole = len(written) == len(group)
-                    keys += written
+        for group, rows in upserts.groups(items):
+            changes = group[0].changes
+            with _sums(changes):
+                if not upserts.returns:
+                    is_whole = await self._settle_group(objects, upserts, group, rows)
                 else:
-                    is_whole = await self._upsert_group(objects, upserts, group)
+                    statement = upserts.for_rows(changes, returning=needs_keys)
+                    found = await session.execute(
+                        statement, rows, bind_arguments=self._bound
+                    )
+                    written = [tuple(row) for row in found] if needs_keys else []
+                    is_whole = len(written) == len(rows) or not needs_keys
+                    keys += written
                 if not is_whole:
                     return None
-            self._follow(session, group[0].changes)
+            self._follow(session, changes)
         if objects.holds_any:
             finds = needs_keys and self._queries.goes_by_key
             known = objects.known(keys if finds else None)
@@ -433,9 +441,10 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
         self, objects: Objects[T], upserts: Upserts[T], item: Upsert[T]
     ) -> T | None:
         session = objects.session
-        statement, rows = upserts.statement([item])
+        statement = upserts.statement(item.changes)
+        statement = statement.values(self._mapped.inserted(item.entity))
         if upserts.returns:
-            returning = statement.values(rows[0]).returning(self._mapped.entity)
+            returning = statement.returning(self._mapped.entity)
             options = {"populate_existing": True}
             found = await session.scalars(returning, execution_options=options)
             stored = self._returned(session, found.one_or_none())
@@ -444,35 +453,27 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
             key = instance_state(stored).identity or ()
             found = await objects.read(self._queries.select_one(key))
             return found.one_or_none()
-        written = await session.execute(statement.values(rows[0]))
+        written = await session.execute(statement)
         changed = isinstance(written, CursorResult) and written.rowcount > 1  # MySQL's
         return await settle(
             objects, item, upserts.rule, upserts.seen, is_changed=changed
         )
 
-    async def _upsert_returning(
-        self, objects: Objects[T], upserts: Upserts[T], group: list[Upsert[T]]
-    ) -> list[KeyTuple]:
-        """Store *group* by one statement, and return the keys of what is stored."""
-        statement, rows = upserts.statement(group)
-        returning = statement.returning(*self._queries.key)
-        return [tuple(row) for row in await objects.session.execute(returning, rows)]
-
-    async def _upsert_group(
-        self, objects: Objects[T], upserts: Upserts[T], group: list[Upsert[T]]
+    async def _settle_group(
+        self,
+        objects: Objects[T],
+        upserts: Upserts[T],
+        group: list[Upsert[T]],
+        rows: list[dict[str, Any]],
     ) -> bool:
-        session = objects.session
-        statement, rows = upserts.statement(group)
-        if not upserts.returns and any(map(adds, group)):
+        """Store *group* where no statement returns what it has stored."""
+        if any(map(adds, group)):
             for item in group:
                 if await self._upsert(objects, upserts, item) is None:
                     return False
-        elif not upserts.returns:
-            await session.execute(statement.values(rows))
-            return await all_settled(objects, group, upserts.rule, upserts.seen)
-        else:
-            await session.execute(statement, rows)
-        return True
+            return True
+        await objects.session.execute(upserts.statement(group[0].changes).values(rows))
+        return await all_settled(objects, group, upserts.rule, upserts.seen)
 
     @override
     def confine(self, unit: SQLTransaction, entity: T, fields: frozenset[str]) -> None:

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args
 
-from sqlalchemy import Column, ColumnElement, Dialect, Numeric
+from sqlalchemy import Column, ColumnElement, Dialect, Numeric, Table
 from sqlalchemy import inspect as inspected
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper, QueryableAttribute, make_transient_to_detached
@@ -102,6 +102,17 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         return {name: getattr(self.entity, name) for name in self.fields}
 
     @cached_property
+    def target(self) -> type[T] | Table:
+        """What an INSERT of rows names: the table, where it takes them as they are.
+
+        That costs less than a statement on the class, which SQLAlchemy looks through
+        row by row.
+        """
+        table = self.mapper.local_table
+        are_alike = all(name == column.key for name, column in self.columns.items())
+        return table if isinstance(table, Table) and are_alike else self.entity
+
+    @cached_property
     def nullable(self) -> Mapping[str, bool]:
         """Which fields may be null."""
         return {name: info.nullable for name, info in self.fields.items()}
@@ -173,13 +184,14 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     @override
     def check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
         kept = super().check_new(values)
-        computed = [n for n in values if n in self._computed and values[n] is not None]
-        if computed:
+        if computed := [n for n in self._computed if values.get(n) is not None]:
             raise ValidationError(
                 f"the database computes {', '.join(computed)} of a {self.name}: leave "
                 "it out",
                 fields=computed,
             )
+        if not self._to_fit:
+            return kept
         context = self._context(values)
         made = {
             name: value_of(column, column.default, context)

@@ -5,12 +5,13 @@ MySQL returns nothing of it, so what it has left undone is settled after it.
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import groupby
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from sqlalchemy import (
     Column,
     LargeBinary,
     String,
+    Table,
     and_,
     cast,
     func,
@@ -32,6 +33,8 @@ from layerkit.sql.objects import Objects
 from layerkit.sql.queries import Queries, sum_of
 
 T = TypeVar("T")
+
+Row: TypeAlias = dict[str, Any]
 
 _MOST_BINDS: Final = 30_000
 _MOST_ROWS: Final = 1_000
@@ -70,31 +73,41 @@ class Upserts(Generic[T]):
         if name not in {"sqlite", "postgresql", *MYSQL}:
             raise NotSupportedError(f"no upsert is known for {name}")
 
-    def groups(self, items: Sequence[Upsert[T]]) -> Iterator[list[Upsert[T]]]:
-        """Yield *items* in groups that one statement can write."""
-        for (written, _), group in groupby(items, key=self._columns):
+    def groups(
+        self, items: Sequence[Upsert[T]]
+    ) -> Iterator[tuple[list[Upsert[T]], list[Row]]]:
+        """Yield *items*, and their rows, in groups that one statement can write."""
+        rows = [(item, self._adapter.inserted(item.entity)) for item in items]
+        for (written, *_), group in groupby(rows, key=_columns):
             alike = list(group)
             size = min(_MOST_ROWS, _MOST_BINDS // max(1, len(written)))
             for start in range(0, len(alike), size):
-                yield alike[start : start + size]
+                part = alike[start : start + size]
+                yield [item for item, _ in part], [row for _, row in part]
 
-    def _columns(self, item: Upsert[T]) -> tuple[Set[str], Set[tuple[str, bool]]]:
-        changes = {(n, isinstance(v, Inc)) for n, v in item.changes.items()}
-        return self._adapter.inserted(item.entity).keys(), changes
-
-    def statement(
-        self, items: Sequence[Upsert[T]]
-    ) -> tuple[Insert, list[dict[str, Any]]]:
-        """Return the statement for *items*, which set the same fields, and its rows."""
-        rows = [self._adapter.inserted(item.entity) for item in items]
-        changed = items[0].changes
+    def statement(self, changed: Mapping[str, Any]) -> Insert:
+        """Return the statement for rows of which each sets the fields of *changed*."""
         if self._name in MYSQL:
-            return self._on_duplicate_key(changed), rows
-        return self._on_conflict(changed), rows
+            return self._on_duplicate_key(changed)
+        return self._on_conflict(changed, self._adapter.entity)
 
-    def _on_conflict(self, changed: Mapping[str, Any]) -> Insert:
+    def for_rows(self, changed: Mapping[str, Any], *, returning: bool) -> Insert:
+        """Return what ``statement`` does for many rows, where it can return something.
+
+        Args:
+            changed: The fields that each row sets.
+            returning: True returns the keys of what is written.
+        """
+        adapter = self._adapter
+        statement = self._on_conflict(changed, adapter.target)
+        keys = [adapter.columns[name] for name in adapter.key] if returning else []
+        return statement.returning(*keys) if keys else statement
+
+    def _on_conflict(
+        self, changed: Mapping[str, Any], target: type[T] | Table
+    ) -> Insert:
         make = sqlite_insert if self._name == "sqlite" else postgresql_insert
-        statement = make(self._adapter.entity)
+        statement = make(target)
         values = self._written(changed, statement.excluded)
         columns = [self._adapter.columns[name] for name in self.rule.fields]
         if not values:  # nothing to change, and yet the row is to be returned
@@ -140,6 +153,13 @@ class Upserts(Generic[T]):
         if values:
             values = adapter.touched() | values
         return values
+
+
+def _columns(pair: tuple[Upsert[Any], Row]) -> tuple[Set[str], Set[str], list[str]]:
+    """Return what an item and its row must have in common with others for a group."""
+    item, row = pair
+    added = [name for name, value in item.changes.items() if isinstance(value, Inc)]
+    return row.keys(), item.changes.keys(), sorted(added)
 
 
 async def all_settled(

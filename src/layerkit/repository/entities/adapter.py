@@ -146,6 +146,17 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         Raises:
             ValidationError: An unknown field, or a value that a field does not hold.
         """
+        fields = self.fields
+        doubtful = {
+            name: value
+            for name, value in values.items()
+            if (info := fields.get(name)) is None or not info.as_is(value)
+        }
+        return self._check_doubtful(doubtful, increments) if doubtful else {}
+
+    def _check_doubtful(
+        self, values: Mapping[str, object], increments: bool
+    ) -> dict[str, Any]:
         unknown, wrong = [], []
         for name, value in values.items():
             info = self.fields.get(name)
@@ -212,8 +223,11 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             UsageError: *data* is neither a schema nor a mapping.
         """
         values = self._given(data, "made")
-        values |= {n: v for n, v in defaults.items() if values.get(n) is None}
-        return values | self.check_new(values)
+        for name, value in defaults.items():
+            if values.get(name) is None:
+                values[name] = value
+        values.update(self.check_new(values))
+        return values
 
     def given(self, data: T | Data) -> dict[str, Any]:
         """Return what *data* says of an entity, by field name.
@@ -246,6 +260,8 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             return data, {}
         values = self._given(data, "made")
         added = {n: v for n, v in values.items() if isinstance(v, Inc)}
+        if not added:
+            return values, added
         self.check_data(added, increments=True)
         if refused := sorted(added.keys() & set(fixed)):
             raise ValidationError(
@@ -259,6 +275,8 @@ class EntityAdapter(EntityClass[T], Generic[T]):
     def _given(
         self, data: object, purpose: str, *, only_set: bool = False
     ) -> dict[str, Any]:
+        if isinstance(data, dict):
+            return dict(data)
         if isinstance(data, BaseModel):
             fields = data.model_fields_set if only_set else type(data).model_fields
             names = [name for name in type(data).model_fields if name in fields]

@@ -1,12 +1,15 @@
 """Fields of entities: what they hold, and the rules that an annotation can mark."""
 
-from collections.abc import Hashable, Mapping, Set
+import sys
+from collections.abc import Callable, Hashable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
+from uuid import UUID
 
 from layerkit.repository.entities.limits import Limits
 from layerkit.repository.filters.specification import Inc, Specification
@@ -20,6 +23,7 @@ Action: TypeAlias = Literal[
 """What becomes of a row whose foreign key leads to nothing, in SQL's words."""
 
 _WITH_INFINITY: Final = (float, Decimal)
+_UNLIMITED: Final = frozenset({bool, bytes, date, UUID})
 
 
 class Unique:
@@ -64,6 +68,7 @@ class FieldInfo:
         indexed: True where it is marked for look-ups by equality.
         aware: True where a datetime needs a time zone.
         limits: What its column holds.
+        as_is: Tells, at once, that a value is stored as it is; False tells nothing.
     """
 
     name: str
@@ -73,6 +78,11 @@ class FieldInfo:
     indexed: bool = False
     aware: bool = False
     limits: Limits = field(default_factory=Limits)
+    as_is: Callable[[object], bool] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Choose how to tell what is stored as it is."""
+        object.__setattr__(self, "as_is", _telling(self))
 
     @property
     def is_partial(self) -> bool:
@@ -206,6 +216,37 @@ def is_same(old: object, new: object) -> bool:
     if old is new or old == new:
         return True
     return old != old and new != new  # noqa: PLR0124 - what NaN alone is
+
+
+def _telling(info: FieldInfo) -> Callable[[object], bool]:
+    """Return what ``FieldInfo.as_is`` is."""
+    kind, limits = info.kind, info.limits
+    if limits.json:
+        return lambda _: False
+    if kind is str and not limits.uuid and limits.choices is None:
+        return partial(
+            _is_short, sys.maxsize if limits.length is None else limits.length
+        )
+    if kind is int and limits.least is not None and limits.greatest is not None:
+        return partial(_is_between, limits.least, limits.greatest)
+    if kind in _UNLIMITED:
+        return partial(_is_of, kind)
+    return lambda value: value is None
+
+
+def _is_short(most: int, value: Any) -> bool:
+    if value is None:
+        return True
+    is_plain = type(value) is str and value.isascii() and "\0" not in value
+    return is_plain and len(value) <= most
+
+
+def _is_between(least: int, greatest: int, value: Any) -> bool:
+    return value is None or (type(value) is int and least <= value <= greatest)
+
+
+def _is_of(kind: type, value: object) -> bool:
+    return value is None or type(value) is kind
 
 
 def fits(info: FieldInfo, value: object, *, increments: bool) -> bool:

@@ -55,6 +55,8 @@ def deep_copy(value: Any, known: dict[int, Any] | None = None) -> Any:
         value: What is copied.
         known: What has been copied already; ``deepcopy`` calls it its memo.
     """
+    if type(value) in UNCHANGING:
+        return value
     known = {} if known is None else known
     waiting: list[tuple[Any, Any]] = []
 

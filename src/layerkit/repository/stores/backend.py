@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 from typing_extensions import TypeVar
 
 from layerkit.repository.entities.adapter import EntityAdapter
-from layerkit.repository.entities.fields import UniqueRule
+from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.aggregates import AggregateRow, Aggregation
 from layerkit.repository.filters.specification import Order, Specification
 from layerkit.unit_of_work import Transaction
@@ -28,12 +28,15 @@ class Upsert(NamedTuple, Generic[T]):
     """Say what an upsert stores, and what it changes where there is one already.
 
     Attributes:
-        entity: Stored where its unique rule is free.
+        entity: Stored where its unique rule is free; where the backend
+            ``takes_values``, values by field name as well.
         changes: Written to the one that holds the rule, as an update would.
+        holds: The values that it has of the rule.
     """
 
-    entity: T
+    entity: T | Mapping[str, Any]
     changes: dict[str, Any]
+    holds: KeyTuple
 
 
 class Backend(ABC, Generic[T, U]):
@@ -53,7 +56,7 @@ class Backend(ABC, Generic[T, U]):
 
     @property
     def takes_values(self) -> bool:
-        """True where ``insert`` takes values, which saves building entities."""
+        """True where values are taken for new entities, which saves building them."""
         return False
 
     @property

@@ -148,11 +148,9 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         self, unit: X, item: Upsert[T], rule: UniqueRule, where: Specification
     ) -> T | None:
         await unit.claim()
-        held = self.adapter.held(item.entity)
-        value = tuple(held[name] for name in rule.fields)
-        key = await unit.holder(self.adapter, rule, value)
+        key = await unit.holder(self.adapter, rule, item.holds)
         if key is None:
-            return await self._create(unit, item.entity)
+            return await self._create(unit, item.entity)  # type: ignore[arg-type] # see takes_values
         return await self.change(unit, keyed(self.adapter, key) & where, item.changes)
 
     @override
