@@ -15,6 +15,8 @@ from layerkit.repository.entities.checks import checked_aggregation
 from layerkit.repository.filters.aggregates import asked
 from layerkit.sql import Database, statements
 from layerkit.sql.aggregates import AggregateQuery
+from layerkit.sql.dialects.mysql import MYSQL
+from layerkit.sql.dialects.postgresql import POSTGRESQL
 from tests.support.databases import new_tables
 
 Size = Literal["small", "big"]
@@ -183,7 +185,7 @@ def test_postgresql_compares_texts_by_their_code_points() -> None:
     columns = {name: getattr(Thing, name) for name in adapter.fields}
 
     query = AggregateQuery(
-        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, "postgresql"
+        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, POSTGRESQL
     )
 
     sql = str(
@@ -205,7 +207,7 @@ def test_mysql_compares_bytes_and_scales_floats() -> None:
     columns = {name: getattr(Thing, name) for name in adapter.fields}
 
     query = AggregateQuery(
-        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, "mysql"
+        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, MYSQL
     )
 
     sql = str(query.statement.compile(dialect=mysql.dialect()))

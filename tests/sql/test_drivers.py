@@ -22,7 +22,7 @@ from layerkit.core.errors import (
     ValidationError,
 )
 from layerkit.sql import Database
-from layerkit.sql.dialects import SERVERS, binds_to_loop, check_driver
+from layerkit.sql.dialects import SERVERS, binds_to_loop, check_driver, server_of
 from layerkit.sql.errors import DRIVER_ERRORS, translate
 from tests.support.authors import Authors
 
@@ -329,5 +329,7 @@ def test_a_server_that_nobody_tested_binds_to_nothing_and_is_refused() -> None:
     dialect.name, dialect.driver = "mssql", "pymssql"
 
     assert not binds_to_loop(dialect)
+    with pytest.raises(UsageError, match=r"sqlite: aiosqlite.* mariadb: asyncmy"):
+        server_of(dialect)
     with pytest.raises(UsageError, match=r"mssql\+pymssql is not supported"):
         check_driver(dialect)

@@ -46,7 +46,8 @@ from layerkit.repository import (
     field,
 )
 from layerkit.sql import Database, UTCDateTime
-from layerkit.sql.forms import MYSQL
+from layerkit.sql.dialects import server_of
+from layerkit.sql.dialects.mysql import MYSQL
 from tests.support.databases import new_tables
 from tests.support.entities import MappedReading
 
@@ -245,7 +246,7 @@ async def test_what_was_given_finds_a_float_of_four_bytes(home: Home) -> None:
     cells = Repository[Cell, int](home, Cell)
     made = await cells.create({"id": 1, "narrow": 0.1})
 
-    is_short = isinstance(home, Database) and home.engine.dialect.name in MYSQL
+    is_short = isinstance(home, Database) and server_of(home.dialect) is MYSQL
     assert made.narrow == (0.1 if is_short else _SINGLE)
     assert await cells.count(field("narrow") == 0.1) == 1
 

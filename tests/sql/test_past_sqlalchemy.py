@@ -14,7 +14,7 @@ from typing_extensions import override
 from layerkit.core.errors import UnavailableError
 from layerkit.repository import EntityAdapter
 from layerkit.sql import types
-from layerkit.sql.engine import _keep_connection
+from layerkit.sql.dialects.sqlite import _keep_connection
 from layerkit.sql.errors import translate
 
 

@@ -40,6 +40,7 @@ from typing_extensions import override
 from layerkit.repository import ALL, Repository, adapter_for, field
 from layerkit.sql import Database, SQLRepository, UTCDateTime
 from layerkit.sql.compile import condition
+from layerkit.sql.dialects.sqlite import SQLITE
 from tests.support.databases import new_tables
 
 
@@ -319,7 +320,7 @@ async def test_an_index_narrows_what_is_compared_as_a_time(sqlite: Database) -> 
 
     for where in (at == _NOON, at >= _NOON, at < _NOON, at <= _NOON):
         found = rows.select().where(
-            condition(where, {"value": rows.model_class.value}, "sqlite")
+            condition(where, {"value": rows.model_class.value}, SQLITE)
         )
         made = found.compile(
             sqlite.engine.sync_engine, compile_kwargs={"literal_binds": True}

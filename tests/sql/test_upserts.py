@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Numeric, String, select, text
-from sqlalchemy.dialects import mysql, oracle
+from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -142,10 +142,10 @@ async def test_what_was_in_the_way_and_is_gone_since_is_no_obstacle(
     assert (stored.code, stored.qty, await records.count()) == ("a", 5, 1)
 
 
-def upserts(dialect: Any, rule: UniqueRule = CODE) -> Upserts[Any]:
+def upserts(rule: UniqueRule = CODE) -> Upserts[Any]:
     adapter = adapter_for(MappedRecord)
     assert isinstance(adapter, MappedAdapter)
-    queries = Queries(adapter, lambda: dialect, ())
+    queries = Queries(adapter, mysql.dialect, ())
     return Upserts(queries, rule, field("version") == 1)
 
 
@@ -172,8 +172,8 @@ async def test_an_upsert_that_adds_starts_from_the_default_of_the_column(
 
 def test_mysql_changes_only_what_is_meant() -> None:
     item = Upsert(MappedRecord(code="a", qty=1), {"qty": 1}, ("a",))
-    writing = upserts(mysql.dialect())
 
+    writing = upserts()
     [(_, rows)] = writing.groups([item])
     statement = writing.statement(item.changes)
 
@@ -187,15 +187,10 @@ def test_mysql_changes_only_what_is_meant() -> None:
 
 
 def test_mysql_changes_nothing_where_there_is_nothing_to_change() -> None:
-    statement = upserts(mysql.dialect()).statement({})
+    statement = upserts().statement({})
 
     text = str(statement.compile(dialect=mysql.dialect()))
     assert text.endswith("ON DUPLICATE KEY UPDATE code = records.code")
-
-
-def test_a_dialect_without_upserts_is_named() -> None:
-    with pytest.raises(NotSupportedError, match="no upsert is known for oracle"):
-        upserts(oracle.dialect())  # type: ignore[no-untyped-call] # SQLAlchemy's
 
 
 async def test_a_lock_on_sqlite_is_one_on_everything(sqlite: Database) -> None:

@@ -12,26 +12,22 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import (
     ColumnElement,
     Double,
-    Enum,
     Float,
-    LargeBinary,
     Select,
     String,
-    Text,
     TypeDecorator,
     cast,
-    collate,
     func,
     literal,
     select,
-    text,
     type_coerce,
 )
 
 from layerkit.repository import Aggregation
 from layerkit.repository.filters.aggregates import EXACT, MAX_GROUPS, How
 from layerkit.sql.compile import Columns
-from layerkit.sql.forms import MYSQL, form_of
+from layerkit.sql.dialects import Server
+from layerkit.sql.forms import form_of
 
 Part: TypeAlias = tuple[Sequence[ColumnElement[Any]], Callable[..., Any]]
 """What is selected, and what makes a figure of it."""
@@ -49,7 +45,7 @@ class AggregateQuery:
         entity: The mapped class.
         columns: Its attributes.
         condition: Which rows are meant.
-        dialect: The name of the dialect.
+        server: What is known of the server.
 
     Attributes:
         statement: The SELECT.
@@ -62,9 +58,9 @@ class AggregateQuery:
         entity: type[Any],
         columns: Columns,
         condition: ColumnElement[bool],
-        dialect: str,
+        server: Server,
     ) -> None:
-        self._wanted, self._columns, self._dialect = wanted, columns, dialect
+        self._wanted, self._columns, self._server = wanted, columns, server
         self._parts = [self._part(how, name) for how, name in wanted.measures]
         keys = [self._key(columns[name]) for name in wanted.by]
         spread = [columns[name] for name in wanted.numbers if self._spreads(name)]
@@ -91,7 +87,7 @@ class AggregateQuery:
         """Tell whether values are added up here, each as often as there are rows."""
         is_float = isinstance(self._columns[name].type, Float)
         is_decimal = issubclass(self._wanted.numbers[name], Decimal)
-        return is_decimal and (is_float or self._dialect == "sqlite")
+        return is_decimal and (is_float or self._server.decimals_are_floats)
 
     def _part(self, how: How, name: str) -> Part:
         if how == "count":
@@ -107,10 +103,10 @@ class AggregateQuery:
         kind = self._wanted.numbers[name]
         if self._spreads(name):
             return [column, func.count()], _times
-        if kind is int and self._dialect == "sqlite":
+        if kind is int and self._server.has_64_bits:
             halves = column.bitwise_rshift(_HALF), column.bitwise_and(_LOW_HALF)
             return [func.sum(half) for half in halves], _whole
-        if kind is float and self._dialect in MYSQL:  # where it is 0 beyond all floats
+        if kind is float and self._server.loses_great_sums:
             return [func.sum(column * literal(_SCALE, Double()))], _unscaled
         if kind is float:
             column = cast(column, Double)  # else PostgreSQL adds a REAL to a REAL
@@ -118,41 +114,27 @@ class AggregateQuery:
 
     def _read(self, column: Any) -> ColumnElement[Any]:
         """Return *column* as what is read of it, which may be stored in many forms."""
-        form = form_of(column, self._dialect)
+        form = form_of(column, self._server)
         return type_coerce(column if form is None else form.read, column.type)
 
     def _key(self, column: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return what shows the value of a group, and what it is grouped by."""
         if not _is_text(column):
             return self._read(column), self._read(column)
-        if self._dialect in MYSQL:
-            return func.min(column), _bytes(column)  # which are all the same
-        if self._dialect == "sqlite":
-            column = collate(column, "BINARY")
-        return column, column
+        return self._server.text_group(column)
 
     def _extreme(self, how: How, column: Any) -> ColumnElement[Any]:
         """Return the least or greatest value; of texts, by their code points."""
         find: Callable[..., Any] = getattr(func, how)
         if not _is_text(column):
             return type_coerce(find(self._read(column)), column.type)
-        if self._dialect in MYSQL:
-            found = func.convert(find(_bytes(column)).op("USING")(text("utf8mb4")))
-        elif self._dialect == "sqlite":
-            found = find(collate(column, "BINARY"))
-        else:
-            plain = cast(column, Text) if isinstance(column.type, Enum) else column
-            found = find(collate(plain, "C"))
+        found = self._server.text_extreme(find, column)
         return type_coerce(found, column.type)
 
 
 def _is_text(column: Any) -> bool:
     kind = column.type
     return isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, String)
-
-
-def _bytes(column: Any) -> ColumnElement[Any]:
-    return cast(func.convert(column.op("USING")(text("utf8mb4"))), LargeBinary)
 
 
 def _as_it_is(value: Any) -> Any:

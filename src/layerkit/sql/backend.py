@@ -257,12 +257,12 @@ class SQLBackend(Backend[T, SQLTransaction], Generic[T]):
         is_one = len(set(map(id, entities))) < max(2, len(entities))
         if is_known or is_one:
             return [await self._create(objects, entity) for entity in entities]
-        name, counted = self._queries.dialect().name, self.adapter.integer_key
+        counted = self.adapter.integer_key
         is_counted = counted and all(getattr(e, counted) is None for e in entities)
         is_alone = self._plainly("insert", session) and not self._brings_others(
             entities
         )
-        if name == "sqlite" and is_counted and is_alone:
+        if self._queries.server.counts_in_order and is_counted and is_alone:
             await insert_counted(session, self._mapped, entities)
             await load_along(session, entities, self._queries.options)
         else:

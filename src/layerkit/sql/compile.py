@@ -1,4 +1,4 @@
-"""Specifications and orders as SQL, the same answer on every dialect.
+"""Specifications and orders as SQL, the same answer on every server.
 
 Texts compare case-sensitive everywhere; ``%`` and ``_`` are never wildcards. MariaDB
 and MySQL compare by a collation that folds case and pads blanks, so an exact comparison
@@ -6,8 +6,6 @@ of the bytes stands beside the one that can use an index.
 """
 
 import operator as operator_of
-import re
-import string
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -30,9 +28,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
-    collate,
     false,
-    func,
     literal,
     not_,
     or_,
@@ -43,7 +39,6 @@ from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import TypeEngine
 
 from layerkit.repository import Order, Specification
-from layerkit.repository.filters.evaluate import fold_ascii
 from layerkit.repository.filters.specification import (
     And,
     Comparison,
@@ -52,7 +47,9 @@ from layerkit.repository.filters.specification import (
     Operator,
     Or,
 )
-from layerkit.sql.forms import MYSQL, Form, as_float, form_of, plain_type
+from layerkit.sql.dialects import Form, Server
+from layerkit.sql.dialects.numbers import as_float, plain_type
+from layerkit.sql.forms import form_of
 
 Columns: TypeAlias = Mapping[str, Any]
 """The mapped attributes of an entity by field name."""
@@ -63,7 +60,6 @@ _ENDS: Final[Mapping[Any, bool]] = {
 }
 """The ends of all times, and whether one is the last."""
 
-_FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
 _MOST_PARTS: Final = 100
 _SMALL_INTEGER: Final = 2**15
 _BIG_INTEGER: Final = 2**63
@@ -81,22 +77,22 @@ _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 
 
 def condition(
-    where: Specification, columns: Columns, dialect: str
+    where: Specification, columns: Columns, server: Server
 ) -> ColumnElement[bool]:
-    """Return *where* as an SQL condition for the dialect of that name.
+    """Return *where* as an SQL condition for *server*.
 
     Raises:
         TypeError: *where* is of a class that no operator of ours makes.
     """
     match where:
         case Comparison(name, operator, value):
-            return _comparison(columns[name], operator, value, dialect)
+            return _comparison(columns[name], operator, value, server)
         case And(parts):
-            return _joined(and_, [condition(p, columns, dialect) for p in parts])
+            return _joined(and_, [condition(p, columns, server) for p in parts])
         case Or(parts):
-            return _joined(or_, [condition(p, columns, dialect) for p in parts])
+            return _joined(or_, [condition(p, columns, server) for p in parts])
         case Not(part):
-            return not_(condition(part, columns, dialect))
+            return not_(condition(part, columns, server))
         case Everything():
             return true()
     raise TypeError(f"not a specification: {where!r}")
@@ -126,7 +122,7 @@ def ordering(
     orders: Sequence[Order],
     columns: Columns,
     nullable: Mapping[str, bool],
-    dialect: str,
+    server: Server,
 ) -> list[ColumnElement[Any]]:
     """Return *orders* as SQL; a rank places the nulls, NULLS LAST being rare."""
     terms: list[ColumnElement[Any]] = []
@@ -135,18 +131,18 @@ def ordering(
         if nullable[order.field]:
             rank = column.is_(None)
             terms.append(rank.desc() if order.nulls_first else rank.asc())
-        form = form_of(column, dialect)
-        term = _as_text(column, dialect) if form is None else form.read
+        form = form_of(column, server)
+        term = _as_text(column, server) if form is None else form.read
         terms.append(term.desc() if order.descending else term.asc())
     return terms
 
 
 def _comparison(
-    column: Any, operator: Operator, value: Any, dialect: str
+    column: Any, operator: Operator, value: Any, server: Server
 ) -> ColumnElement[bool]:
     """Compare *column*; a text that its Enum does not have finds no row."""
     result: ColumnElement[bool]
-    texts = _texts(column, dialect) if operator in _EQUALITY else None
+    texts = _texts(column, server) if operator in _EQUALITY else None
     if texts is not None:
         given = value if operator == "in" else (value,)
         known = tuple(text for text in given if text in texts)
@@ -154,20 +150,20 @@ def _comparison(
             result = column == column if operator == "ne" else column != column  # noqa: PLR0124 - true or false of a row, and unknown of a null
             return result
         value = known if operator == "in" else value
-    return _compared(column, operator, value, dialect)
+    return _compared(column, operator, value, server)
 
 
 def _compared(
-    column: Any, operator: Operator, value: Any, dialect: str
+    column: Any, operator: Operator, value: Any, server: Server
 ) -> ColumnElement[bool]:
     result: ColumnElement[bool]
-    form = None if operator not in _OF_VALUES else form_of(column, dialect)
+    form = None if operator not in _OF_VALUES else form_of(column, server)
     if form is not None:
         return _as_read(column, form, operator, value)
-    if dialect == "postgresql" and (rest := _without_ends(value)) is not None:
+    if server.has_infinite_times and (rest := _without_ends(value)) is not None:
         return _with_ends(column, operator, value, rest)
-    exact = _folds(column, value, dialect)
-    sent = None if value is None else _sent(column, value, dialect)
+    exact = _folds(column, value, server)
+    sent = None if value is None else _sent(column, value, server)
     match operator:
         case "null":
             result = _is_null(column)
@@ -183,12 +179,12 @@ def _compared(
                 result &= cast(column, LargeBinary) == _bytes(value, column)
             result = result if operator == "eq" else not_(result)
         case "lt" | "le" | "gt" | "ge":
-            subject = _as_text(column, dialect)
+            subject = _as_text(column, server)
             if subject is not column:  # the key, which a stream goes by
                 sent = cast(literal(value, column.type), Text)
             result = _OF_VALUES[operator](subject, sent)
         case _:
-            result = _search(column, operator, value, dialect)
+            result = _search(column, operator, value, server)
     return result
 
 
@@ -212,7 +208,7 @@ def _with_ends(
 ) -> ColumnElement[bool]:
     """Compare with the first or the last time that Python has.
 
-    asyncpg takes these for infinities, and reads infinities as them.
+    The driver takes these for infinities, and reads infinities as them.
     """
     if operator == "in":
         ends = [_with_ends(column, "eq", v, []) for v in value if v not in rest]
@@ -230,27 +226,27 @@ def _with_ends(
     return or_(there, not_(there)) if is_all else and_(there, not_(there))
 
 
-def _texts(column: Any, dialect: str) -> Sequence[str] | None:
+def _texts(column: Any, server: Server) -> Sequence[str] | None:
     """Return the only texts that an Enum without a class is compared with."""
     if isinstance(column.type, TypeDecorator):
         return None
-    kind = plain_type(column.type, dialect)
+    kind = plain_type(column.type, server.name)
     if not isinstance(kind, Enum) or kind.enum_class is not None:
         return None
-    return kind.enums if kind.validate_strings or _is_native(kind, dialect) else None
+    return kind.enums if kind.validate_strings or _is_native(kind, server) else None
 
 
-def _is_native(kind: TypeEngine[Any], dialect: str) -> bool:
+def _is_native(kind: TypeEngine[Any], server: Server) -> bool:
     """Tell whether a server has a type of its own for *kind*, an Enum.
 
     That type sorts by the place of a member, and PostgreSQL's is not searched.
     """
-    return isinstance(kind, Enum) and kind.native_enum and dialect != "sqlite"
+    return isinstance(kind, Enum) and kind.native_enum and server.has_enums
 
 
-def _as_text(column: Any, dialect: str) -> Any:
+def _as_text(column: Any, server: Server) -> Any:
     """Return *column*, or the text of it where it is an Enum of the server's own."""
-    is_native = _is_native(plain_type(column.type, dialect), dialect)
+    is_native = _is_native(plain_type(column.type, server.name), server)
     return cast(column, Text) if is_native else column
 
 
@@ -273,11 +269,11 @@ def _as_read(
     return found
 
 
-def _sent(column: Any, value: Any, dialect: str) -> Any:
+def _sent(column: Any, value: Any, server: Server) -> Any:
     """Return *value*, one or a tuple of them, as parameters that arrive as they are.
 
-    asyncpg makes them fit the column, so that a number beyond it is an error and a
-    decimal is rounded; SQLite's driver takes no integer of more than 64 bits.
+    A driver that makes them fit the column takes a number beyond it for an error and
+    rounds a decimal; another one takes no integer of more than 64 bits.
     """
     several = isinstance(value, tuple)
     values = value if several else (value,)
@@ -288,25 +284,25 @@ def _sent(column: Any, value: Any, dialect: str) -> Any:
         values = tuple(map(as_float, values))
     elif isinstance(column.type, Integer):
         widest = max(map(abs, values), default=0)
-        if dialect == "postgresql" and widest >= _SMALL_INTEGER:
+        if server.types_numbers and widest >= _SMALL_INTEGER:
             found = (kind for end, kind in _WIDER if widest < end)
             kind = next(found, Numeric)()
-        elif dialect == "sqlite" and widest >= _BIG_INTEGER:
+        elif server.has_64_bits and widest >= _BIG_INTEGER:
             values = tuple(map(_bounded, values))
-    elif isinstance(column.type, Numeric) and dialect == "postgresql":
+    elif isinstance(column.type, Numeric) and server.types_numbers:
         kind = Numeric()
         values = tuple(Decimal(str(v)) if isinstance(v, float) else v for v in values)
     sent = values if several else values[0]
     return sent if kind is None else bindparam(None, sent, kind, expanding=several)
 
 
-def is_sent_whole(column: Any, value: Any, dialect: str) -> bool:
+def is_sent_whole(column: Any, value: Any, server: Server) -> bool:
     """Tell whether ``column = value`` means just *value*, without more care."""
-    is_plain = form_of(column, dialect) is None
-    texts = _texts(column, dialect)
+    is_plain = form_of(column, server) is None
+    texts = _texts(column, server)
     is_known = texts is None or value in texts
-    is_same = is_plain and is_known and not _folds(column, value, dialect)
-    return is_same and _sent(column, value, dialect) is value
+    is_same = is_plain and is_known and not _folds(column, value, server)
+    return is_same and _sent(column, value, server) is value
 
 
 def _bounded(value: int) -> int | float:
@@ -317,45 +313,16 @@ def _bounded(value: int) -> int | float:
 
 
 def _search(
-    column: Any, operator: Operator, text: str, dialect: str
+    column: Any, operator: Operator, text: str, server: Server
 ) -> ColumnElement[bool]:
-    found: ColumnElement[bool]
-    subject: Any
     # What is stored is searched: a type of the user's own knows no pieces of values.
-    column = type_coerce(_as_text(column, dialect), String)
-    folds = operator.startswith("i")
-    place = operator.removeprefix("i")
-    if not text:
-        found = column == column  # every text has an empty one; a null is unknown  # noqa: PLR0124 - in SQL that tells them apart
-    elif dialect in MYSQL:
-        subject = collate(column, "utf8mb4_bin")
-        found = subject.regexp_match(_regex(place, text, folds))
-    elif dialect == "sqlite":
-        # LIKE folds ASCII case on SQLite; lower() folds just that, so these are exact.
-        subject = func.lower(column) if folds else column
-        wanted = fold_ascii(text) if folds else text
-        if place == "contains":
-            found = func.instr(subject, wanted) > 0
-        else:
-            start = 1 if place == "startswith" else -len(text)
-            found = func.substr(subject, start, len(text)) == wanted
-    else:
-        subject = func.translate(column, *_FOLD) if folds else column
-        wanted = fold_ascii(text) if folds else text
-        found = getattr(subject, place)(wanted, autoescape=True)
-    return found
-
-
-def _regex(place: str, text: str, folds: bool) -> str:
-    body = "".join(
-        f"[{c.lower()}{c.upper()}]"
-        if folds and c in string.ascii_letters
-        else re.escape(c)
-        for c in text
+    column = type_coerce(_as_text(column, server), String)
+    if not text:  # every text has an empty one; a null is unknown
+        result: ColumnElement[bool] = column == column  # noqa: PLR0124 - in SQL that tells them apart
+        return result
+    return server.search(
+        column, operator.removeprefix("i"), text, operator.startswith("i")
     )
-    if place == "startswith":
-        return rf"\A{body}"
-    return rf"{body}\z" if place == "endswith" else body
 
 
 def _is_null(column: Any) -> ColumnElement[bool]:
@@ -365,14 +332,14 @@ def _is_null(column: Any) -> ColumnElement[bool]:
     return found
 
 
-def _folds(column: Any, value: object, dialect: str) -> bool:
+def _folds(column: Any, value: object, server: Server) -> bool:
     """Tell whether the column's collation takes other texts for *value*.
 
     A UUID may be given as a text and is none: MariaDB keeps it in 16 bytes.
     """
     values = value if isinstance(value, tuple) else (value,)
-    is_text = dialect in MYSQL and any(isinstance(item, str) for item in values)
-    return is_text and not isinstance(plain_type(column.type, dialect), Uuid)
+    is_text = server.folds_texts and any(isinstance(item, str) for item in values)
+    return is_text and not isinstance(plain_type(column.type, server.name), Uuid)
 
 
 def _bytes(value: str, column: Any) -> ColumnElement[Any]:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
+from layerkit.sql.dialects import server_of
 from layerkit.sql.refresh import refresh_columns
 
 SPREADING: Final = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
@@ -75,11 +76,10 @@ def relies_on_database(mapper: Mapper[Any]) -> bool:
 
 async def enforces_foreign_keys(session: AsyncSession, mapper: Mapper[Any]) -> bool:
     """Tell whether the database keeps its foreign keys; SQLite does when it is told."""
-    bound = {"mapper": mapper}
-    if session.get_bind(mapper).dialect.name != "sqlite":
+    asking = server_of(session.get_bind(mapper).dialect).foreign_keys
+    if asking is None:
         return True
-    pragma = text("PRAGMA foreign_keys")
-    return bool(await session.scalar(pragma, bind_arguments=bound))
+    return bool(await session.scalar(text(asking), bind_arguments={"mapper": mapper}))
 
 
 @contextmanager

@@ -1,53 +1,38 @@
 """Engines: which driver an address means, and SQLite set up to be used by many."""
 
-import asyncio
 import re
 import time
-import traceback
 from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy import URL, Dialect, Engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import (
-    AsyncAdaptedQueuePool,
     ConnectionPoolEntry,
     Pool,
     QueuePool,
 )
-from sqlalchemy.util import await_only
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
 from layerkit.repository.stores.homes import check_loop
-from layerkit.sql.dialects import SERVERS, binds_to_loop, check_driver
-from layerkit.sql.dialects.kinds import keep_kinds
-from layerkit.sql.dialects.mysql import MYSQL
-from layerkit.unit_of_work import shielded
+from layerkit.sql.dialects import (
+    SERVERS,
+    Driver,
+    Server,
+    binds_to_loop,
+    check_driver,
+    keep_kinds,
+    known_server,
+    server_of,
+)
 
-BEGIN_OPTION: Final = "layerkit_begin"
-"""The execution option that says how SQLite begins: DEFERRED or IMMEDIATE."""
-
-_NO_BEGIN: Final = "NOT"
 _USED: Final = "layerkit.used"  # when a connection went back to the pool
 _IDLE_SECONDS: Final = 1.0
 _KNOWN: Final = ("layerkit.", "sqlalchemy.")  # whose listeners are no stranger's
-
-_LIBPQ_ONLY: Final = frozenset(
-    {
-        *("channel_binding", "connect_timeout", "gssencmode", "options"),
-        *("sslcert", "sslcrl", "sslkey", "sslpassword", "sslrootcert"),
-    }
-)
-"""What libpq reads from an address, and asyncpg does not take."""
-
-_STRICT: Final = (
-    "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')"
-)
-"""Where a server is not strict, it cuts off what does not fit, and tells nobody."""
 
 _QUERY: Final = re.compile(r"\?[A-Za-z_]\w*+=")
 """Where the query of an address begins: any other ? may be a password's."""
@@ -55,8 +40,9 @@ _QUERY: Final = re.compile(r"\?[A-Za-z_]\w*+=")
 _UNKNOWN: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 """What Python says where a driver is given a parameter that it does not know."""
 
-_ALIASES: Final = {"postgres": "postgresql"}  # as hosts and compose files write it
-_OURS: Final = "leave the driver out, and it is aiosqlite, asyncpg or asyncmy"
+_OURS: Final = "leave the driver out, and it is " + " or ".join(
+    dict.fromkeys(server.default[0] for server in SERVERS)
+)
 
 
 def make_engine(
@@ -76,30 +62,19 @@ def make_engine(
         MissingExtraError: The driver is not installed.
     """
     url = _with_driver(address)
-    if url.drivername == "postgresql+asyncpg":
-        url, options["connect_args"] = _for_asyncpg(url)
     given = {name: value for name, value in options.items() if value is not None}
     for name in ("pool_size", "max_overflow"):
         if not isinstance(given.get(name, 0), int):
             raise UsageError(f"{name} is a number of connections, got {given[name]!r}")
     given.setdefault("hide_parameters", True)  # errors and logs would show them
-    if url.get_backend_name() == "sqlite":
-        given.setdefault("connect_args", {"timeout": busy_timeout_seconds})
-        if _is_in_memory(url):
-            # One connection is one memory, so units of work take it in turns.
-            given |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
-            given |= {"max_overflow": 0, "pool_timeout": busy_timeout_seconds}
-    if url.get_backend_name() in MYSQL.names and "init_command" not in url.query:
-        given["connect_args"] = {"init_command": _STRICT}
-    engine = _create(url, given)
+    server, driver = _records_of(url)
+    url, own = driver.connects(url, busy_timeout_seconds)
+    engine = _create(url, given | own)
     _type_refusals(engine)
-    if url.get_backend_name() == "sqlite":
-        _set_up_sqlite(engine)
-    else:
+    if not server.is_file:
         _ping_idle(engine)
-    if url.get_driver_name() == "aiomysql":
-        _escape_bytes(engine)
-    keep_when_cancelled(engine.dialect)
+    driver.sets_up(engine.sync_engine)
+    driver.tames(engine.dialect)
     keep_kinds(engine.dialect)
     return engine
 
@@ -124,43 +99,28 @@ def _is_connected(pool: Pool) -> bool:
     return isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() > 0
 
 
-def keep_when_cancelled(dialect: Dialect) -> None:
-    """Let a cancelled statement of aiosqlite end, and its connection roll back.
+def _records_of(url: URL) -> tuple[Server, Driver]:
+    """Return what is known of the server and the driver of *url*.
 
-    SQLAlchemy closes the connection of a cancelled statement. A connection of SQLite
-    that is closed over a statement lives on as long as that does, and with it the
-    write lock. The thread of aiosqlite does one thing after the other, so whatever is
-    asked of it next comes when the statement has ended.
+    Raises:
+        UsageError: There is no such driver, it is not supported, or synchronous.
     """
-    if dialect.driver == "aiosqlite" and not event.contains(
-        dialect, "handle_error", _keep_connection
-    ):
-        event.listen(dialect, "handle_error", _keep_connection)
-
-
-def _keep_connection(context: ExceptionContext) -> None:
-    error = context.original_exception
-    if isinstance(error, asyncio.CancelledError):
-        context.is_disconnect = False
-        # SQLAlchemy does it since 2.1; while a cursor is open, its statement is in
-        # progress, and SQLite commits no other.
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if (cursor := frame.f_locals.get("_cursor")) is not None:
-                await_only(shielded(cursor.close()))
-
-
-def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
     try:
         dialect = url.get_dialect().get_async_dialect_cls(url)
-        check_driver(dialect)
-        if not dialect.is_async:
-            raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}")
-        return create_async_engine(url, **options)
     except NoSuchModuleError as error:
         raise UsageError(
             f"no database driver {url.drivername!r}: an address begins with "
             "sqlite://, postgresql:// or mysql://"
         ) from error
+    driver = check_driver(dialect)
+    if not dialect.is_async:
+        raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}")
+    return server_of(dialect), driver
+
+
+def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:
+    try:
+        return create_async_engine(url, **options)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the driver of {url.drivername!r} is not installed ({error.name}): "
@@ -208,11 +168,10 @@ def _with_driver(address: str | URL) -> URL:
             "postgresql://user:password@host/name"
         ) from None
     name, _, driver = url.drivername.partition("+")
-    name = _ALIASES.get(name, name)
-    server = next((server for server in SERVERS if name in server.names), None)
+    server = known_server(name)
     if server is None:
         return url
-    default, known = server.default
+    name, (default, known) = server.name, server.default
     if driver in {"", default}:
         require_extra(default, package=f"a {name} database", extra=str(known.extra))
     return url.set(drivername=f"{name}+{driver or default}")
@@ -230,35 +189,12 @@ def _escaped(address: str) -> str:
     head, query = address[:end], address[end:]
     scheme, _, rest = head.partition("://")
     owner, at, place = rest.rpartition("@")
-    if not at or scheme.startswith("sqlite"):
+    server = known_server(scheme.partition("+")[0])
+    if not at or (server is not None and server.is_file):
         return address
     user, colon, password = owner.partition(":")
     owner = f"{quote(user, safe='%')}{colon}{quote(password, safe='%')}"
     return f"{scheme}://{owner}@{place}{query}"
-
-
-def _for_asyncpg(url: URL) -> tuple[URL, dict[str, Any]]:
-    """Return *url* in the words of asyncpg, and what goes to it beside the address.
-
-    Raises:
-        UsageError: A parameter of libpq that asyncpg has no word for.
-    """
-    query = dict(url.query)
-    if unknown := sorted(_LIBPQ_ONLY & query.keys()):
-        raise UsageError(
-            f"asyncpg takes no {', '.join(unknown)} in an address: leave it out, or "
-            "pass an engine made by create_async_engine(..., connect_args=...)"
-        )
-    if "sslmode" in query:
-        query.setdefault("ssl", query.pop("sslmode"))
-    name = query.pop("application_name", None)
-    settings = {"server_settings": {"application_name": name}} if name else {}
-    return url.set(query=query), settings
-
-
-def _is_in_memory(url: URL) -> bool:
-    is_named = url.query.get("mode") == "memory"
-    return is_named or not url.database or ":memory:" in url.database
 
 
 def _ping_idle(engine: AsyncEngine) -> None:
@@ -293,43 +229,6 @@ def _ping_idle(engine: AsyncEngine) -> None:
             raise InvalidatePoolError from error
 
 
-def _escape_bytes(engine: AsyncEngine) -> None:
-    """Write bytes as PyMySQL does: aiomysql 0.3 relies on what version 1.2 dropped."""
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def set_up(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        driver: Any = record.driver_connection
-        escape = driver.escape
-        driver.escape = lambda value: (
-            f"_binary X'{value.hex()}'" if isinstance(value, bytes) else escape(value)
-        )
-
-
-def _set_up_sqlite(engine: AsyncEngine) -> None:
-    """Check foreign keys, let readers and a writer work side by side, begin by hand.
-
-    Python's sqlite3 delays BEGIN to the first write, which breaks savepoints and
-    isolation, so it is switched off. A unit that may write begins IMMEDIATE: one that
-    reads first and writes later fails at once under concurrency, whatever the time-out.
-    """
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def set_up(connection: DBAPIConnection, _: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.close()
-
-    event.listen(engine.sync_engine, "begin", _begin)
-
-
-def _begin(connection: Connection) -> None:
-    mode = connection.get_execution_options().get(BEGIN_OPTION, "DEFERRED")
-    if mode != _NO_BEGIN:
-        connection.exec_driver_sql(f"BEGIN {mode}")
-
-
 class Engines:
     """Hold the forms of an engine that units of work begin on, each made once.
 
@@ -339,14 +238,13 @@ class Engines:
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self.reading = self.writing = engine
+        server = server_of(engine.dialect)
+        self.reading = engine
+        self.writing = engine.execution_options(**server.writing)
         self._single: AsyncEngine | None = None
+        if server.single is not None:
+            self._single = engine.execution_options(**server.single)
         self._any_session: Any = Session()  # it knows who listens to all of them
-        if engine.dialect.name == "sqlite":
-            self.writing = engine.execution_options(**{BEGIN_OPTION: "IMMEDIATE"})
-            self._single = engine.execution_options(**{BEGIN_OPTION: _NO_BEGIN})
-        elif engine.dialect.name == "postgresql":
-            self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def single(self) -> AsyncEngine | None:
         """Return what one reading statement goes to without a transaction.

@@ -33,6 +33,7 @@ from layerkit.sql.defaults import (
     may_not_fit,
     value_of,
 )
+from layerkit.sql.dialects import Server, server_of
 from layerkit.sql.forms import form_of
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
@@ -40,7 +41,6 @@ from layerkit.sql.references import cascade_rules, foreign_key_rules
 from layerkit.sql.table_rules import (
     field_info,
     item_type,
-    limits_on_sqlite,
     only_in_sql,
     unique_rules,
 )
@@ -95,6 +95,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             and not column.type.should_evaluate_none  # JSON's null is none of SQL's
         }
         self.unique = unique_rules(mapper, self.names, self.deleted)
+        self._places: dict[str, MappedAdapter[T]] = {}
 
     @cached_property
     def attributes(self) -> Mapping[str, QueryableAttribute[Any]]:
@@ -125,7 +126,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     def on(self, dialect_of: Callable[[Mapper[Any]], Dialect]) -> "MappedAdapter[T]":
         """Return what is known of the class where it is stored.
 
-        SQLite keeps decimals as floats, so not all digits of one that has many.
+        Where decimals are floats, not all digits are kept of one that has many.
 
         Args:
             dialect_of: Returns the dialect of the database.
@@ -135,22 +136,23 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                 PostgreSQL has such; or the key is a float that a server keeps in four
                 bytes.
         """
+
+        def server() -> Server:
+            return server_of(dialect_of(self.mapper))
+
         for name in self.key:
             is_float = self.fields[name].kind is float
-            if is_float and form_of(self.columns[name], dialect_of(self.mapper).name):
+            if is_float and form_of(self.columns[name], server()):
                 raise NotSupportedError(
                     f"{self.name}.{name} is a key of floats of four bytes, which are "
                     "read otherwise than they are compared: use Double()"
                 )
-        if self._zoned and dialect_of(self.mapper).name != "postgresql":
+        if self._zoned and not server().has_zones:
             raise NotSupportedError(
                 f"{self.name}.{self._zoned} has a time of day with a zone, which "
                 "PostgreSQL alone keeps: use Time(), and a column for the zone"
             )
-        found = self._on_sqlite
-        if found is not self and dialect_of(self.mapper).name == "sqlite":
-            return found
-        return self
+        return self._narrowed(server()) if self._decimals else self
 
     @cached_property
     def _zoned(self) -> str | None:
@@ -161,21 +163,28 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         )
 
     @cached_property
-    def _on_sqlite(self) -> "MappedAdapter[T]":
-        limits = {
-            name: limits_on_sqlite(column.type, self.fields[name].limits)
+    def _decimals(self) -> Mapping[str, Numeric[Any]]:
+        """The types of the columns that decimals are read of."""
+        return {
+            name: column.type
             for name, column in self.columns.items()
             if isinstance(column.type, Numeric) and column.type.asdecimal
         }
-        if not limits:
+
+    def _narrowed(self, server: Server) -> "MappedAdapter[T]":
+        """Return what is known of the class on *server*, made once."""
+        if server.limits is None:
             return self
-        known = copy.copy(self)
-        for name in ("_to_fit", "_to_touch"):
-            vars(known).pop(name, None)
-        vars(known)["_on_sqlite"] = known  # asked for the same again, it returns itself
-        known.fields = dict(self.fields)
-        for name, limit in limits.items():
-            known.fields[name] = dataclasses.replace(self.fields[name], limits=limit)
+        known = self._places.get(server.name)
+        if known is None:
+            known = self._places[server.name] = copy.copy(self)
+            for name in ("_to_fit", "_to_touch"):
+                vars(known).pop(name, None)
+            known.fields = dict(self.fields)
+            for name, kind in self._decimals.items():
+                info = self.fields[name]
+                limits = server.limits(kind, info.limits)
+                known.fields[name] = dataclasses.replace(info, limits=limits)
         return known
 
     def _marked(self, mark: str) -> list[str]:

@@ -42,8 +42,7 @@ from layerkit.core.redaction import place_of, redacted_text
 from layerkit.repository import adapter_for
 from layerkit.repository.stores.references import circular, mismatch, still_referred
 from layerkit.sql.deletes import SPREADING, on_delete, tables_of
-from layerkit.sql.dialects import Failure, server_of
-from layerkit.sql.dialects.postgresql import details_of
+from layerkit.sql.dialects import SERVERS, Failure, server_behind
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.loading import forbidden
 
@@ -59,9 +58,17 @@ def driver_errors() -> tuple[type[Exception], ...]:
 
     Before SQLAlchemy 2.1 that is also what asyncpg raises while it connects.
     """
-    asyncpg: Any = sys.modules.get("asyncpg")
-    own = () if asyncpg is None else (asyncpg.PostgresError, asyncpg.InterfaceError)
-    return (SQLAlchemyError, *DRIVER_ERRORS, *own)
+    return (SQLAlchemyError, *DRIVER_ERRORS, *_unwrapped_errors())
+
+
+def _unwrapped_errors() -> tuple[type[Exception], ...]:
+    """Return what drivers raise that SQLAlchemy does not make one of its errors."""
+    return tuple(
+        getattr(sys.modules[name], error)
+        for server in SERVERS
+        for name, driver in server.drivers.items()
+        for error in (driver.unwrapped if name in sys.modules else ())
+    )
 
 
 _WRITTEN: Final = re.compile(
@@ -173,7 +180,7 @@ def translate(
         registries: Where other classes are mapped, which a flush or a COMMIT may be
             about; the adapter's own is looked in as well.
     """
-    if type(error).__module__.startswith("asyncpg."):
+    if isinstance(error, _unwrapped_errors()):
         error = DBAPIError(None, None, error)  # see driver_errors
     if isinstance(error, StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
@@ -231,7 +238,7 @@ def _translate_driver(
     error: DBAPIError, adapter: MappedAdapter[Any] | None, url: URL | None
 ) -> AppException:
     failure = failure_of(error)
-    server = server_of(error.orig)
+    server = server_behind(error.orig)
     constraint, columns = (
         server.subject_of(error.orig, failure) if server else (None, ())
     )
@@ -339,7 +346,7 @@ def _database(url: URL | None) -> str:
 
 def failure_of(error: DBAPIError) -> Failure:
     """Tell what went wrong by the driver's code; what is unknown counts as missing."""
-    server = server_of(error.orig)
+    server = server_behind(error.orig)
     found = server.failure_of(error.orig) if server else None
     if found in {None, "unconnected"} and error.connection_invalidated:
         return "disconnected"
@@ -420,7 +427,8 @@ def _owner(
     if written := _WRITTEN.match(error.statement or ""):
         table = written.group(1).rpartition(".")[2].strip('`"')
     else:
-        table = getattr(details_of(error.orig), "table_name", None)
+        server = server_behind(error.orig)
+        table = server.table_of(error.orig) if server else None
     own: tuple[Mapper[Any], ...] = () if adapter is None else (adapter.mapper,)
     known = {*registries, *(mapper.registry for mapper in own)}
     for mapper in (*own, *(m for found in known for m in found.mappers)):

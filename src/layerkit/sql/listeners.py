@@ -14,7 +14,6 @@ from sqlalchemy.orm.attributes import instance_state
 
 from layerkit.core.errors import AppException
 from layerkit.sql.dialects import check_driver
-from layerkit.sql.engine import keep_when_cancelled
 from layerkit.sql.loading import refuse_hidden_load
 from layerkit.sql.moves import changed_columns, follow_update
 from layerkit.sql.session import known_unit
@@ -35,8 +34,7 @@ def _set_up(session: Session, _: object, connection: Connection) -> None:
     """
     dialect = connection.dialect
     if dialect not in _set_up_already and _is_watched(session):
-        check_driver(dialect)
-        keep_when_cancelled(dialect)
+        check_driver(dialect).tames(dialect)
         _set_up_already.add(dialect)
 
 

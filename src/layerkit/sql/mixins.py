@@ -16,7 +16,7 @@ from sqlalchemy.orm import MappedColumn, Mapper, mapped_column, object_session
 
 from layerkit.core.errors import UsageError
 from layerkit.core.types import uuid7
-from layerkit.sql.forms import MYSQL
+from layerkit.sql.dialects import SERVERS
 from layerkit.sql.types import UTCDateTime
 
 STAMP: Final = "layerkit.stamp"
@@ -124,11 +124,12 @@ def unique_live(*columns: str, name: str | None = None) -> Index:
         postgresql_where=alive,
         info={LIVE: True},
     )
-    event.listen(index, "after_parent_attach", _add_for_mysql)
-    return index.ddl_if(dialect=("sqlite", "postgresql"))  # type: ignore[arg-type] # a tuple is taken, its manual says
+    event.listen(index, "after_parent_attach", _add_generated)
+    partial = tuple(server.name for server in SERVERS if server.has_partial_indexes)
+    return index.ddl_if(dialect=partial)  # type: ignore[arg-type] # a tuple is taken, its manual says
 
 
-def _add_for_mysql(index: Index, table: Table) -> None:
+def _add_generated(index: Index, table: Table) -> None:
     if _DELETED_AT not in table.c:
         raise UsageError(
             f"{table.name} has no column {_DELETED_AT}, which unique_live goes by: add "
@@ -141,8 +142,10 @@ def _add_for_mysql(index: Index, table: Table) -> None:
         f"(CASE WHEN `{_DELETED_AT}` IS NULL THEN 1 END) VIRTUAL, "
         f"ADD UNIQUE INDEX `{index.name}` ({names})"
     )
-    for dialect in sorted(MYSQL):
-        event.listen(table, "after_create", statement.execute_if(dialect=dialect))
+    for server in SERVERS:
+        if not server.has_partial_indexes:
+            added = statement.execute_if(dialect=server.name)
+            event.listen(table, "after_create", added)
 
 
 @event.listens_for(Mapper, "after_mapper_constructed")

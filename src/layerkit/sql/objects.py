@@ -63,7 +63,7 @@ class Objects(Generic[T]):
         """
         options = {}
         if lock is not None:
-            if lock == "skip_locked" and self.queries.dialect().name == "sqlite":
+            if lock == "skip_locked" and not self.queries.server.skips_locked:
                 raise NotSupportedError(
                     "SQLite locks the whole database, so there are no locked rows to "
                     'skip: use lock="wait"'

@@ -10,13 +10,10 @@ from sqlalchemy import (
     Delete,
     Dialect,
     Integer,
-    Numeric,
     Select,
     Table,
     Update,
-    case,
     func,
-    not_,
     select,
     update,
 )
@@ -37,44 +34,33 @@ from layerkit.repository import (
 from layerkit.repository.entities.checks import keyed
 from layerkit.sql.aggregates import AggregateQuery
 from layerkit.sql.compile import condition, is_sent_whole, ordering
-from layerkit.sql.dialects.kinds import scale_of
+from layerkit.sql.dialects import Server, server_of
+from layerkit.sql.dialects.numbers import as_single
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.forms import MYSQL, as_single, rounded, rounding
+from layerkit.sql.forms import rounding
 
 T = TypeVar("T")
 
 _MOST_ORDERS: Final = 64
 _SMALL: Final = 2**31
-_TOO_BIG: Final = 2**40
 
 
 def sum_of(
-    adapter: MappedAdapter[Any], name: str, amount: Any, dialect: str
+    adapter: MappedAdapter[Any], name: str, amount: Any, server: Server
 ) -> ColumnElement[Any]:
-    """Return a sum that SQLite refuses as servers do, where it does not fit.
+    """Return a sum as it is stored, which a server refuses where it does not fit.
 
     Args:
         adapter: What is known of the class.
         name: The field that *amount* is added to.
         amount: A number, or a column of what an upsert brings.
-        dialect: The name of the database's dialect.
+        server: What is known of the server.
     """
     column, info = adapter.columns[name], adapter.fields[name]
-    kind = column.type
     total: ColumnElement[Any] = column + amount
-    if info.limits.single and dialect != "postgresql":
-        total = as_single(total)  # it has eight bytes there, or is worked out in them
-    if dialect != "sqlite":
-        return total
-    if type(kind) is Numeric:
-        total = rounded(total, scale_of(kind), kind)  # it is a float there
-    ends = info.limits.ends(info.kind)
-    if ends is None:
-        return total
-    # No bytes are that many, which is an error. It goes by the row, since SQLite
-    # may work out a constant before it looks at any.
-    too_big = func.zeroblob(func.coalesce(column, 0) * 0 + _TOO_BIG)
-    return case((not_(total.between(*ends)), too_big), else_=total)
+    if info.limits.single and server.widens_singles:
+        total = as_single(total)
+    return server.sum(column, total, info.limits.ends(info.kind))
 
 
 class Queries(Generic[T]):
@@ -104,6 +90,11 @@ class Queries(Generic[T]):
         self.key: Final = [self.attributes[name] for name in adapter.key]
         self._by_orders: dict[tuple[Order, ...], Select[T]] = {}
         self._version = adapter.version if adapter.counts_by_one else None
+
+    @property
+    def server(self) -> Server:
+        """What is known of the server."""
+        return server_of(self.dialect())
 
     @cached_property
     def rounded(self) -> dict[str, Callable[[Any], bool]]:
@@ -158,8 +149,8 @@ class Queries(Generic[T]):
         found = self._by_orders.get(orders)
         if found is None:
             statement = self.undeferred(self._reading, [o.field for o in orders])
-            name = self.dialect().name
-            terms = ordering(orders, self.attributes, self.adapter.nullable, name)
+            nullable, server = self.adapter.nullable, self.server
+            terms = ordering(orders, self.attributes, nullable, server)
             if len(self._by_orders) >= _MOST_ORDERS:
                 self._by_orders.clear()
             found = self._by_orders[orders] = statement.order_by(*terms)
@@ -182,16 +173,15 @@ class Queries(Generic[T]):
 
     def aggregate(self, where: Specification, wanted: Aggregation) -> AggregateQuery:
         """Return the query for what is *wanted* of what *where* means."""
-        dialect, condition = self.dialect().name, self.condition(where)
+        condition = self.condition(where)
         entity, columns = self.adapter.entity, self.attributes
-        return AggregateQuery(wanted, entity, columns, condition, dialect)
+        return AggregateQuery(wanted, entity, columns, condition, self.server)
 
     def exists(self, where: Specification, *, now: bool = False) -> Select[int]:
         """Return a SELECT of one row where there is any, *now*, that *where* means."""
         statement = select(1).select_from(self.adapter.entity)
         statement = statement.where(self.condition(where)).limit(1)
-        # MySQL's units read what there was at their first read, unless they lock.
-        snapshots = now and self.dialect().name in MYSQL
+        snapshots = now and self.server.reads_snapshots
         return statement.with_for_update(read=True) if snapshots else statement
 
     def grouped(self, rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -218,9 +208,8 @@ class Queries(Generic[T]):
 
     def update(self, changes: Mapping[str, Any]) -> Update:
         """Return an UPDATE that makes *changes* and moves the version on."""
-        dialect = self.dialect().name
         values = {
-            name: sum_of(self.adapter, name, value.amount, dialect)
+            name: sum_of(self.adapter, name, value.amount, self.server)
             if isinstance(value, Inc)
             else value
             for name, value in self.adapter.touching(changes).items()
@@ -231,13 +220,13 @@ class Queries(Generic[T]):
 
     def adds_narrow(self, changes: Mapping[str, Any]) -> bool:
         """Tell whether a sum has fewer bytes than the column, a REAL on MariaDB say."""
-        fields, is_wide = self.adapter.fields, self.dialect().name != "postgresql"
+        fields, is_wide = self.adapter.fields, self.server.widens_singles
         sums = [n for n, v in changes.items() if isinstance(v, Inc)]
         return is_wide and any(fields[name].limits.single for name in sums)
 
     def condition(self, where: Specification) -> ColumnElement[bool]:
         """Return *where* in SQL."""
-        return condition(where, self.attributes, self.dialect().name)
+        return condition(where, self.attributes, self.server)
 
     def has_key(self, key: KeyTuple) -> ColumnElement[bool]:
         """Return the condition that a row has *key*."""
@@ -255,7 +244,7 @@ class Queries(Generic[T]):
 
     def _sends_whole(self, key: KeyTuple) -> bool:
         pairs = zip(self.adapter.mapper.primary_key, key, strict=True)
-        return all(is_sent_whole(c, v, self.dialect().name) for c, v in pairs)
+        return all(is_sent_whole(c, v, self.server) for c, v in pairs)
 
     def holds(self, values: Mapping[str, Any], rule: UniqueRule) -> ColumnElement[bool]:
         """Return the condition that a row takes *values* by a unique rule."""

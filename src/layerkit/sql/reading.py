@@ -1,5 +1,6 @@
 """Telling what fails while stored values are read from what fails otherwise."""
 
+import re
 import traceback
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from layerkit.core.errors import UsageError
 from layerkit.repository import pages
 from layerkit.repository.filters import aggregates as figures
 from layerkit.sql import aggregates
+from layerkit.sql.dialects import SERVERS
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import driver_errors, translate
 
@@ -19,6 +21,16 @@ _READERS: Final = frozenset(
     | {module.__name__ for module in (figures, pages, aggregates)}
 )
 """Where values are made of rows, or looked at that have just been read."""
+
+_DRIVERS: Final = re.compile(
+    "|".join(
+        driver.reader
+        for server in SERVERS
+        for driver in server.drivers.values()
+        if driver.reader is not None
+    )
+)
+"""The functions of drivers that do so."""
 
 
 def failure_in(
@@ -60,12 +72,6 @@ def _is_read(error: BaseException) -> bool:
         module = frame.f_globals.get("__name__", "")
         if module.startswith("sqlalchemy.event"):
             is_read = False
-        is_read |= module in _READERS or _fetches(module, frame.f_code.co_name)
+        function = f"{module}.{frame.f_code.co_name}"
+        is_read |= module in _READERS or bool(_DRIVERS.fullmatch(function))
     return is_read
-
-
-def _fetches(module: str, function: str) -> bool:
-    """Tell whether that is a driver that reads rows of an answer."""
-    if module.startswith("asyncpg."):
-        return function.endswith("_decode_row")
-    return module.startswith("psycopg.") and function.startswith("fetch")

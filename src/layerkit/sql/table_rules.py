@@ -1,6 +1,5 @@
 """What the tables of a mapped class say of it: its fields and its unique rules."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -32,8 +31,7 @@ from sqlalchemy.types import JSON, TypeDecorator
 from layerkit.repository import Comparison, FieldInfo, UniqueRule
 from layerkit.repository.entities.limits import Limits
 from layerkit.sql.defaults import is_made_here
-from layerkit.sql.dialects.kinds import DIGITS, scale_of
-from layerkit.sql.forms import is_single
+from layerkit.sql.dialects.numbers import is_single, scale_of
 from layerkit.sql.mixins import LIVE
 from layerkit.sql.types import UTCDateTime, python_type
 
@@ -108,14 +106,6 @@ def _limits(kind: Any) -> Limits:
         length=kind.length if isinstance(kind, String) else None,
         uuid=isinstance(kind, Uuid) and not kind.as_uuid,
     )
-
-
-def limits_on_sqlite(kind: Numeric[Any], limits: Limits) -> Limits:
-    """Return what SQLite holds of decimals, of those that other databases hold."""
-    scale = (
-        scale_of(kind) if limits.scale is None else min(limits.scale, scale_of(kind))
-    )
-    return dataclasses.replace(limits, scale=scale, digits=DIGITS)
 
 
 def _range(kind: Integer) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.sql.collections import notice_collections, remember_collections
+from layerkit.sql.dialects import server_of
 from layerkit.sql.errors import (
     driver_errors,
     is_of_database,
@@ -100,9 +101,8 @@ class SQLTransaction(Transaction):
         self.may_be_stored = not self.read_only
         try:
             bind = self.session.sync_session.bind
-            if self._has_failed and bind and bind.dialect.name == "postgresql":
-                # It answers a COMMIT with ROLLBACK, and no error, after a refusal.
-                await self.session.execute(text("SELECT 1"))
+            if self._has_failed and bind and server_of(bind.dialect).hides_failure:
+                await self.session.execute(text("SELECT 1"))  # which is refused, too
             with self._ending():
                 await self.session.commit()
         except driver_errors() as error:
@@ -176,7 +176,7 @@ class SQLTransaction(Transaction):
         session = self.session
         with self.verb("savepoint", writes=False):
             try:
-                await session.run_sync(begin_by_hand)
+                await session.run_sync(_begin_by_hand)
                 await self._write()
                 nested = await session.begin_nested()
                 mark = Mark(session.sync_session)
@@ -265,14 +265,7 @@ def has_writes(session: Session) -> bool:
     )
 
 
-def begin_by_hand(session: Session) -> None:
-    """Begin on SQLite where its driver has not.
-
-    Python's sqlite3 begins before the first write only; a savepoint before that would
-    be the outermost transaction, and its release a commit.
-    """
+def _begin_by_hand(session: Session) -> None:
+    """Begin where the driver has not."""
     connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        driver = connection.connection.driver_connection
-        if driver is not None and not driver.in_transaction:
-            connection.exec_driver_sql("BEGIN")
+    server_of(connection.dialect).begin(connection)

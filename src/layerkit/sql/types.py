@@ -4,11 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect
-from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from typing_extensions import override
 
-from layerkit.sql.forms import MYSQL
+from layerkit.sql.dialects import known_server
 
 
 def python_type(kind: TypeEngine[Any]) -> type | None:
@@ -37,9 +36,10 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name in MYSQL:
-            return dialect.type_descriptor(DATETIME(fsp=self.fsp))
-        return super().load_dialect_impl(dialect)
+        server = known_server(dialect.name)
+        if server is None or server.moment_type is None:
+            return super().load_dialect_impl(dialect)
+        return dialect.type_descriptor(server.moment_type(self.fsp))
 
     @override
     def coerce_compared_value(self, op: Any, value: object) -> TypeEngine[Any]:
@@ -57,7 +57,9 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError("a naive datetime: give it a time zone, such as UTC")
         moment = value.astimezone(UTC)
-        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+        server = known_server(dialect.name)
+        keeps_zone = server is not None and server.has_zones
+        return moment if keeps_zone else moment.replace(tzinfo=None)
 
     @override
     def process_result_value(

@@ -19,16 +19,12 @@ from sqlalchemy import (
     select,
     tuple_,
 )
-from sqlalchemy.dialects.mysql import insert as mysql_insert
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.dml import Insert
 
-from layerkit.core.errors import AlreadyExistsError, NotSupportedError
+from layerkit.core.errors import AlreadyExistsError
 from layerkit.repository import Inc, Specification, UniqueRule, Upsert
 from layerkit.repository.filters.evaluate import matches
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.forms import MYSQL
 from layerkit.sql.objects import Objects
 from layerkit.sql.queries import Queries, sum_of
 
@@ -53,9 +49,6 @@ class Upserts(Generic[T]):
         seen: As given.
         returns: True where the statement can return what it has written; it returns
             nothing for what *where* keeps from being changed.
-
-    Raises:
-        NotSupportedError: The dialect has no such statement.
     """
 
     def __init__(
@@ -65,13 +58,10 @@ class Upserts(Generic[T]):
         seen: Specification,
     ) -> None:
         self.rule, self.seen = rule, seen
-        self._adapter = queries.adapter
+        self._adapter, self._server = queries.adapter, queries.server
         self._where = queries.condition(seen)
         self._held = None if rule.where is None else queries.condition(rule.where)
-        self._name = name = queries.dialect().name
-        self.returns = name not in MYSQL
-        if name not in {"sqlite", "postgresql", *MYSQL}:
-            raise NotSupportedError(f"no upsert is known for {name}")
+        self.returns = self._server.returns_upserts
 
     def groups(
         self, items: Sequence[Upsert[T]]
@@ -87,9 +77,9 @@ class Upserts(Generic[T]):
 
     def statement(self, changed: Mapping[str, Any]) -> Insert:
         """Return the statement for rows of which each sets the fields of *changed*."""
-        if self._name in MYSQL:
-            return self._on_duplicate_key(changed)
-        return self._on_conflict(changed, self._adapter.entity)
+        if self.returns:
+            return self._on_conflict(changed, self._adapter.entity)
+        return self._on_duplicate_key(changed)
 
     def for_rows(self, changed: Mapping[str, Any], *, returning: bool) -> Insert:
         """Return what ``statement`` does for many rows, where it can return something.
@@ -106,22 +96,22 @@ class Upserts(Generic[T]):
     def _on_conflict(
         self, changed: Mapping[str, Any], target: type[T] | Table
     ) -> Insert:
-        make = sqlite_insert if self._name == "sqlite" else postgresql_insert
-        statement = make(target)
+        statement: Any = self._server.insert(target)
         values = self._written(changed, statement.excluded)
         columns = [self._adapter.columns[name] for name in self.rule.fields]
         if not values:  # nothing to change, and yet the row is to be returned
             values = {column: statement.excluded[column.key] for column in columns}
-        return statement.on_conflict_do_update(
+        done: Insert = statement.on_conflict_do_update(
             index_elements=columns,
             index_where=self._held,
             set_=values,
             where=self._where,
         )
+        return done
 
     def _on_duplicate_key(self, changed: Mapping[str, Any]) -> Insert:
         """Write for MySQL, which takes any unique key for the one that is meant."""
-        statement = mysql_insert(self._adapter.entity)
+        statement: Any = self._server.insert(self._adapter.entity)
         columns = [self._adapter.columns[name] for name in self.rule.fields]
         # Byte by byte: the unique key itself may fold case, and another be meant.
         same = (
@@ -137,7 +127,8 @@ class Upserts(Generic[T]):
             c.name: func.if_(meant, v, c) for c, v in values.items()
         }
         unchanged = {columns[0].name: columns[0]}
-        return statement.on_duplicate_key_update(guarded or unchanged)
+        done: Insert = statement.on_duplicate_key_update(guarded or unchanged)
+        return done
 
     def _written(
         self, changed: Mapping[str, Any], given: Mapping[str, Any] | Any
@@ -149,7 +140,7 @@ class Upserts(Generic[T]):
             if isinstance(value, Inc):  # each row has an amount of its own
                 column, start = adapter.columns[name], adapter.start(name)
                 added = values[column] - start if start else values[column]
-                values[column] = sum_of(adapter, name, added, self._name)
+                values[column] = sum_of(adapter, name, added, self._server)
         if values:
             values = adapter.touched() | values
         return values

@@ -5,28 +5,21 @@ reads of a decimal on SQLite what the float has behind its last digit. The engin
 a Database makes keep the moment and the digits, as PostgreSQL does.
 """
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from sqlalchemy import DateTime, Dialect, Float, Numeric
-from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import DateTime, Dialect, Numeric
 from typing_extensions import override
 
-from layerkit.sql.dialects.mysql import MYSQL
-from layerkit.sql.dialects.sqlite import SQLITE
-
-DIGITS: Final = sys.float_info.dig
-"""How many digits of a decimal a float has for certain."""
+from layerkit.sql.dialects.numbers import DIGITS, scale_of
 
 _MOST_DIGITS: Final = 400
 """How many digits any float has before the point, and some behind it."""
 
 
-class _InUTC(DateTime):
+class InUTC(DateTime):
     """Send aware datetimes in UTC, and read them so where the column has a zone."""
 
     @override
@@ -59,15 +52,7 @@ class _InUTC(DateTime):
         return in_utc
 
 
-class _OnSQLite(_InUTC, sqlite.DATETIME):
-    pass
-
-
-class _OnMySQL(_InUTC, mysql.DATETIME):
-    pass
-
-
-class _Decimal(Numeric[Any]):
+class InDigits(Numeric[Any]):
     """Read the digits that a float has of a decimal."""
 
     @override
@@ -87,32 +72,3 @@ class _Decimal(Numeric[Any]):
                 return number.quantize(places, ROUND_HALF_UP)
 
         return in_digits
-
-
-_Kind: TypeAlias = type[TypeEngine[Any]]
-
-_ON_SQLITE: Final[Mapping[_Kind, _Kind]] = {
-    DateTime: _OnSQLite,
-    Numeric: _Decimal,
-}
-_ON_MYSQL: Final[Mapping[_Kind, _Kind]] = {DateTime: _OnMySQL}
-_KINDS: Final[Mapping[str, Mapping[_Kind, _Kind]]] = {
-    **dict.fromkeys(SQLITE.names, _ON_SQLITE),
-    **dict.fromkeys(MYSQL.names, _ON_MYSQL),
-}
-
-
-def keep_kinds(dialect: Dialect) -> None:
-    """Let *dialect* keep times with a zone, and decimals."""
-    dialect.colspecs = {**dialect.colspecs, **_KINDS.get(dialect.name, {})}
-
-
-def keeps(kind: _Kind, dialect: Dialect) -> bool:
-    """Tell whether *dialect* reads values of *kind* as they were stored."""
-    own = _KINDS.get(dialect.name, {}).get(kind)
-    return own is None or dialect.colspecs.get(kind) is own
-
-
-def scale_of(kind: Numeric[Any] | Float[Any]) -> int:
-    """Return how many decimals are read of a number that is stored as a float."""
-    return int(kind._effective_decimal_return_scale)  # noqa: SLF001 - SQLAlchemy's own rule, which has no public name

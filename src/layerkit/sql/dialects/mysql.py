@@ -1,10 +1,51 @@
-"""MariaDB and MySQL: a number says what went wrong (MariaDB's error codes)."""
+"""MariaDB and MySQL: a number says what went wrong (MariaDB's error codes).
+
+Texts are compared by a collation that folds case and pads blanks, and a FLOAT has four
+bytes, of which six digits are read.
+"""
 
 import re
+import string
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
-from layerkit.sql.dialects.records import Driver, Failure, Server, Subject
+from sqlalchemy import (
+    BINARY,
+    CHAR,
+    REAL,
+    URL,
+    ColumnElement,
+    DateTime,
+    Double,
+    Float,
+    LargeBinary,
+    Numeric,
+    cast,
+    collate,
+    event,
+    func,
+    literal_column,
+    text,
+    type_coerce,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.types import TypeEngine
+
+from layerkit.sql.dialects.kinds import InUTC
+from layerkit.sql.dialects.numbers import SINGLE_BITS
+from layerkit.sql.dialects.records import (
+    Driver,
+    Failure,
+    Form,
+    Options,
+    Server,
+    Subject,
+)
 
 _QUOTED: Final = re.compile(r"['`]([^'`]+)['`]")
 # The last quotes of a text: those before it may hold a value, with quotes of its own.
@@ -13,6 +54,12 @@ _CONSTRAINT: Final = re.compile(r"CONSTRAINT `([^`]+)`")
 _REFERENCE: Final = re.compile(r"FOREIGN KEY \(([^()]+)\)")
 _ENGINE: Final = 1296
 """An error of the storage engine, whose own number is the first in the text."""
+
+
+_STRICT: Final = (
+    "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@sql_mode, ''), 'STRICT_ALL_TABLES')"
+)
+"""Where a server is not strict, it cuts off what does not fit, and tells nobody."""
 
 
 def _codes_of(original: Any) -> Sequence[int]:
@@ -34,11 +81,110 @@ def _subject_of(original: Any, failure: Failure) -> Subject:
     return (quoted.group(1).rpartition(".")[2] if quoted else None), ()
 
 
+# Connections
+
+
+def _connects(url: URL, _: float) -> tuple[URL, Options]:
+    if "init_command" in url.query:
+        return url, {}
+    return url, {"connect_args": {"init_command": _STRICT}}
+
+
+def _escape_bytes(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    """Write bytes as PyMySQL does: aiomysql 0.3 relies on what version 1.2 dropped."""
+    driver: Any = record.driver_connection
+    escape = driver.escape
+    driver.escape = lambda value: (
+        f"_binary X'{value.hex()}'" if isinstance(value, bytes) else escape(value)
+    )
+
+
+# Texts
+
+
+def _search(column: Any, place: str, text: str, folds: bool) -> ColumnElement[bool]:
+    subject: Any = collate(column, "utf8mb4_bin")
+    found: ColumnElement[bool] = subject.regexp_match(_regex(place, text, folds))
+    return found
+
+
+def _regex(place: str, text: str, folds: bool) -> str:
+    body = "".join(
+        f"[{c.lower()}{c.upper()}]"
+        if folds and c in string.ascii_letters
+        else re.escape(c)
+        for c in text
+    )
+    if place == "startswith":
+        return rf"\A{body}"
+    return rf"{body}\z" if place == "endswith" else body
+
+
+def _in_utf8(texts: Any) -> ColumnElement[Any]:
+    return func.convert(texts.op("USING")(text("utf8mb4")))
+
+
+def _bytes(column: Any) -> ColumnElement[Any]:
+    return cast(_in_utf8(column), LargeBinary)
+
+
+# Numbers and times
+
+
+class _DateTime(InUTC, mysql.DATETIME):
+    pass
+
+
+def _is_short(kind: TypeEngine[Any]) -> bool:
+    """Tell whether floats of *kind* are kept in four bytes."""
+    if not isinstance(kind, Float) or isinstance(kind, Double | REAL):
+        return False
+    return (kind.precision or 0) <= SINGLE_BITS
+
+
+def _six_digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
+    if not _is_short(kind):
+        return None
+    read = func.concat(column) + literal_column("0e0", Double)
+    return Form(type_coerce(read, Double), _six_digits)
+
+
+def _is_rounded(kind: TypeEngine[Any], plain: TypeEngine[Any], value: object) -> bool:
+    """Tell whether a value is rounded, cut off or padded.
+
+    Times have no microseconds unless they are asked for, and NUMERIC no decimals.
+    """
+    if isinstance(value, float):
+        return _is_short(plain) and _six_digits(value) != value
+    if isinstance(value, str):
+        return isinstance(plain, CHAR) and value.endswith(" ")
+    if isinstance(value, bytes):
+        return isinstance(plain, BINARY) and len(value) != plain.length
+    if isinstance(value, Decimal):
+        scale = getattr(plain, "scale", None) or 0
+        return type(plain) is Numeric and round(value, scale) != value
+    part = getattr(value, "microsecond", getattr(value, "microseconds", 0))
+    digits = getattr(kind, "fsp", None) or getattr(plain, "fsp", None)
+    return bool(part) and digits is None
+
+
 MYSQL: Final = Server(
-    names=("mysql", "mariadb"),
+    name="mysql",
     drivers={
-        "asyncmy": Driver(("asyncmy.",), is_async=True, extra="mysql", binds=True),
-        "aiomysql": Driver(("aiomysql.", "pymysql."), is_async=True, binds=True),
+        "asyncmy": Driver(
+            ("asyncmy.",), is_async=True, extra="mysql", binds=True, connects=_connects
+        ),
+        "aiomysql": Driver(
+            ("aiomysql.", "pymysql."),
+            is_async=True,
+            binds=True,
+            connects=_connects,
+            sets_up=lambda engine: event.listen(engine, "connect", _escape_bytes),
+        ),
         "pymysql": Driver(("pymysql.",), is_async=False),
         "mysqldb": Driver(("MySQLdb.",), is_async=False),
     },
@@ -56,5 +202,21 @@ MYSQL: Final = Server(
     },
     codes_of=_codes_of,
     subject_of=_subject_of,
+    insert=mysql.insert,
+    search=_search,
+    text_group=lambda column: (func.min(column), _bytes(column)),  # which are the same
+    text_extreme=lambda find, column: _in_utf8(find(_bytes(column))),
+    reads_snapshots=True,
+    returns_upserts=False,
+    has_partial_indexes=False,
+    folds_texts=True,
+    loses_great_sums=True,
+    moment_type=lambda digits: mysql.DATETIME(fsp=digits),
+    kinds={DateTime: _DateTime},
+    form=_form,
+    rounds=lambda kind, plain, _: partial(_is_rounded, kind, plain),
 )  # fmt: skip
-"""MariaDB and MySQL, by number."""
+"""MySQL, by number."""
+
+MARIADB: Final = replace(MYSQL, name="mariadb")
+"""The same for addresses of MariaDB."""

@@ -1,11 +1,47 @@
 """PostgreSQL: five characters say what went wrong (its manual, appendix A)."""
 
-from collections.abc import Sequence
+import string
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from sqlalchemy import (
+    CHAR,
+    REAL,
+    URL,
+    ColumnElement,
+    Double,
+    Enum,
+    Text,
+    cast,
+    collate,
+    func,
+)
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.types import TypeEngine
 
-from layerkit.sql.dialects.records import Driver, Failure, Server, Subject
+from layerkit.core.errors import UsageError
+from layerkit.repository.entities.limits import SINGLE_END, to_single
+from layerkit.repository.filters.evaluate import fold_ascii
+from layerkit.sql.dialects.numbers import as_float, is_single
+from layerkit.sql.dialects.records import (
+    Driver,
+    Failure,
+    Form,
+    Options,
+    Server,
+    Subject,
+)
+
+_FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
+
+_LIBPQ_ONLY: Final = frozenset(
+    {
+        *("channel_binding", "connect_timeout", "gssencmode", "options"),
+        *("sslcert", "sslcrl", "sslkey", "sslpassword", "sslrootcert"),
+    }
+)
+"""What libpq reads from an address, and asyncpg does not take."""
 
 
 def _codes_of(original: Any) -> Sequence[str]:
@@ -16,28 +52,102 @@ def _codes_of(original: Any) -> Sequence[str]:
     return [state[:length] for length in (5, 3, 2)] if state else []
 
 
-def details_of(original: Any) -> object:
+def _details_of(original: Any) -> object:
     """Return what has the names: asyncpg's own error, or the diag of psycopg."""
     return getattr(original, "diag", None) or getattr(original, "__cause__", None)
 
 
 def _subject_of(original: Any, _: Failure) -> Subject:
-    details = details_of(original)
+    details = _details_of(original)
     column: str | None = getattr(details, "column_name", None)
     return getattr(details, "constraint_name", None), (column,) if column else ()
 
 
+def _table_of(original: Any) -> str | None:
+    return getattr(_details_of(original), "table_name", None)
+
+
+def _for_asyncpg(url: URL, _: float) -> tuple[URL, Options]:
+    """Return *url* in the words of asyncpg, and what goes to it beside the address.
+
+    Raises:
+        UsageError: A parameter of libpq that asyncpg has no word for.
+    """
+    query = dict(url.query)
+    if unknown := sorted(_LIBPQ_ONLY & query.keys()):
+        raise UsageError(
+            f"asyncpg takes no {', '.join(unknown)} in an address: leave it out, or "
+            "pass an engine made by create_async_engine(..., connect_args=...)"
+        )
+    if "sslmode" in query:
+        query.setdefault("ssl", query.pop("sslmode"))
+    name = query.pop("application_name", None)
+    settings = {"server_settings": {"application_name": name}} if name else {}
+    return url.set(query=query), {"connect_args": settings}
+
+
+# Texts
+
+
+def _search(column: Any, place: str, text: str, folds: bool) -> ColumnElement[bool]:
+    subject: Any = func.translate(column, *_FOLD) if folds else column
+    wanted = fold_ascii(text) if folds else text
+    found: ColumnElement[bool] = getattr(subject, place)(wanted, autoescape=True)
+    return found
+
+
+def _by_code_points(column: Any) -> ColumnElement[Any]:
+    return collate(cast(column, Text) if isinstance(column.type, Enum) else column, "C")
+
+
+# Numbers
+
+
+def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
+    return Form(column, _to_real) if is_single(kind) else None
+
+
+def _to_real(value: float) -> Any:
+    """Return *value* as a REAL has it, where one does: drivers may show less of it."""
+    number = as_float(value)
+    return cast(number, REAL) if abs(number) < SINGLE_END else cast(number, Double)
+
+
+def _rounds(
+    _: TypeEngine[Any], plain: TypeEngine[Any], driver: Driver
+) -> Callable[[Any], bool] | None:
+    """Return what tells whether a float is shown shorter, or a CHAR filled up."""
+    if is_single(plain) and driver.shows_singles:
+        return lambda value: _shown(value) != value
+    return bool if isinstance(plain, CHAR) else None
+
+
+def _shown(value: float) -> float:
+    """Return the float of the fewest digits that tell a float of four bytes apart."""
+    return next(
+        n for d in range(6, 10) if to_single(n := float(f"{value:.{d}g}")) == value
+    )
+
+
 POSTGRESQL: Final = Server(
-    names=("postgresql",),
+    name="postgresql",
     drivers={
         "asyncpg": Driver(
             ("asyncpg.", "sqlalchemy.dialects.postgresql.asyncpg."),
             is_async=True,
             extra="postgres",
             binds=True,
+            unwrapped=("PostgresError", "InterfaceError"),
+            reader=r"asyncpg\..*_decode_row",
+            connects=_for_asyncpg,
         ),
-        "psycopg": Driver(("psycopg.",), is_async=True),
-        "psycopg2": Driver(("psycopg2.",), is_async=False),
+        "psycopg": Driver(
+            ("psycopg.",),
+            is_async=True,
+            reader=r"psycopg\..*\.fetch\w*",
+            shows_singles=True,
+        ),
+        "psycopg2": Driver(("psycopg2.",), is_async=False, shows_singles=True),
     },
     codes={
         "23505": "unique", "23P01": "unique", "23503": "foreign_key",
@@ -51,5 +161,19 @@ POSTGRESQL: Final = Server(
     },
     codes_of=_codes_of,
     subject_of=_subject_of,
+    table_of=_table_of,
+    insert=postgresql.insert,
+    search=_search,
+    text_group=lambda column: (column, column),
+    text_extreme=lambda find, column: find(_by_code_points(column)),
+    aliases=("postgres",),
+    single={"isolation_level": "AUTOCOMMIT"},
+    hides_failure=True,
+    has_zones=True,
+    has_infinite_times=True,
+    types_numbers=True,
+    widens_singles=False,
+    form=_form,
+    rounds=_rounds,
 )  # fmt: skip
 """PostgreSQL, by sqlstate or the class that it begins with."""

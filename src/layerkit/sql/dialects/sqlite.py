@@ -1,13 +1,73 @@
-"""SQLite: result codes say what went wrong (its manual, "Result and Error Codes")."""
+"""SQLite: result codes say what went wrong (its manual, "Result and Error Codes").
 
+It keeps times as texts: its own clock writes none of the microseconds that SQLAlchemy
+does, and other programs a T or fewer digits. It keeps decimals as floats, which sums
+make longer than what is read. The texts of a day begin alike, so an index still narrows
+a search.
+"""
+
+import asyncio
 import re
+import traceback
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
-from layerkit.sql.dialects.records import Driver, Failure, Server, Subject
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    Double,
+    Engine,
+    Numeric,
+    String,
+    Time,
+    bindparam,
+    case,
+    cast,
+    collate,
+    event,
+    func,
+    not_,
+    type_coerce,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.types import TypeEngine
+from sqlalchemy.util import await_only
+
+from layerkit.repository.entities.limits import Limits
+from layerkit.repository.filters.evaluate import fold_ascii
+from layerkit.sql.dialects.kinds import InDigits, InUTC
+from layerkit.sql.dialects.numbers import DIGITS, bounded, reads_decimals, scale_of
+from layerkit.sql.dialects.records import (
+    Driver,
+    Failure,
+    Form,
+    Options,
+    Server,
+    Subject,
+)
+from layerkit.unit_of_work import shielded
 
 _SUBJECT: Final = re.compile(r"constraint failed: (.+)$")
 _INDEX: Final = re.compile(r"^index '(.+)'$")
+
+_BEGIN: Final = "layerkit_begin"
+"""The execution option that says how it begins: DEFERRED, IMMEDIATE, or NOT at all."""
+
+_TOO_BIG: Final = 2**40
+_DAY: Final = 10
+_OFFSET: Final = "*:*[+-][0-9][0-9]:[0-9][0-9]"
+_OFFSET_LENGTH: Final = 6
+_TEMPLATES: Final[dict[type, str]] = {
+    DateTime: "0000-00-00 00:00:00.000000",
+    Time: "00:00:00.000000",
+}
 
 
 def _codes_of(original: Any) -> Sequence[int]:
@@ -26,10 +86,209 @@ def _subject_of(original: Any, failure: Failure) -> Subject:
     return None, tuple(n.rpartition(".")[2] for n in subject.split(", ") if n)
 
 
+# Connections
+
+
+def _connects(url: URL, seconds: float) -> tuple[URL, Options]:
+    options: Options = {"connect_args": {"timeout": seconds}}
+    if _is_in_memory(url):
+        # One connection is one memory, so units of work take it in turns.
+        options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
+        options |= {"max_overflow": 0, "pool_timeout": seconds}
+    return url, options
+
+
+def _is_in_memory(url: URL) -> bool:
+    is_named = url.query.get("mode") == "memory"
+    return is_named or not url.database or ":memory:" in url.database
+
+
+def _sets_up(engine: Engine) -> None:
+    """Check foreign keys, let readers and a writer work side by side, begin by hand.
+
+    Python's sqlite3 delays BEGIN to the first write, which breaks savepoints and
+    isolation, so it is switched off. A unit that may write begins IMMEDIATE: one that
+    reads first and writes later fails at once under concurrency, whatever the time-out.
+    """
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+
+
+def _set_up(connection: DBAPIConnection, _: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+    if mode != "NOT":
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _begin_by_hand(connection: Connection) -> None:
+    """Begin where the driver has not.
+
+    Python's sqlite3 begins before the first write only; a savepoint before that would
+    be the outermost transaction, and its release a commit.
+    """
+    driver = connection.connection.driver_connection
+    if driver is not None and not driver.in_transaction:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _tames(dialect: Dialect) -> None:
+    """Let a cancelled statement of aiosqlite end, and its connection roll back.
+
+    SQLAlchemy closes the connection of a cancelled statement. A connection of SQLite
+    that is closed over a statement lives on as long as that does, and with it the
+    write lock. The thread of aiosqlite does one thing after the other, so whatever is
+    asked of it next comes when the statement has ended.
+    """
+    if not event.contains(dialect, "handle_error", _keep_connection):
+        event.listen(dialect, "handle_error", _keep_connection)
+
+
+def _keep_connection(context: ExceptionContext) -> None:
+    error = context.original_exception
+    if isinstance(error, asyncio.CancelledError):
+        context.is_disconnect = False
+        # SQLAlchemy does it since 2.1; while a cursor is open, its statement is in
+        # progress, and SQLite commits no other.
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if (cursor := frame.f_locals.get("_cursor")) is not None:
+                await_only(shielded(cursor.close()))
+
+
+# Texts
+
+
+def _search(column: Any, place: str, text: str, folds: bool) -> ColumnElement[bool]:
+    # LIKE folds ASCII case here; lower() folds just that, so these are exact.
+    subject = func.lower(column) if folds else column
+    wanted = fold_ascii(text) if folds else text
+    found: ColumnElement[bool]
+    if place == "contains":
+        found = func.instr(subject, wanted) > 0
+    else:
+        start = 1 if place == "startswith" else -len(text)
+        found = func.substr(subject, start, len(text)) == wanted
+    return found
+
+
+# Times and decimals
+
+
+class _DateTime(InUTC, sqlite.DATETIME):
+    pass
+
+
+def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
+    template = next((t for k, t in _TEMPLATES.items() if isinstance(kind, k)), None)
+    if template is not None:
+        return _text_form(column, template)
+    return _decimal_form(column, scale_of(kind)) if reads_decimals(kind) else None
+
+
+def _text_form(column: Any, template: str) -> Form:
+    """Return the form of times that are texts."""
+
+    def filled(stored: Any) -> Any:
+        spaced = func.rtrim(func.replace(stored, "T", " "), "Z", type_=String)
+        whole = spaced.op("||")(func.substr(template, func.length(spaced) + 1))
+        return func.substr(whole, 1, len(template), type_=String)
+
+    def sent(value: Any) -> Any:
+        return bindparam(None, value, column.type)
+
+    def bounds(value: Any) -> tuple[Any, Any]:
+        # One that is written with the offset of a zone may have another day's text.
+        day = func.substr(sent(value), 1, _DAY, type_=String)
+        low, high = (
+            func.coalesce(func.date(day, step, type_=String), day)
+            for step in ("-1 day", "+1 day")
+        )
+        return low, high + "~"
+
+    stored = type_coerce(column, String)
+    has_day = len(template) > len(_TEMPLATES[Time])
+    if not has_day:
+        return Form(filled(stored), lambda value: filled(sent(value)))
+    return Form(filled(_in_utc(stored)), lambda value: filled(sent(value)), bounds)
+
+
+def _in_utc(stored: Any) -> ColumnElement[Any]:
+    """Return the text of a time in UTC, which may end with the offset of a zone."""
+    has_offset = stored.op("GLOB")(_OFFSET)
+    point, end = func.instr(stored, "."), func.length(stored) - _OFFSET_LENGTH
+    parts = case((point > 0, func.substr(stored, point, end - point + 1)), else_="")
+    moment = func.strftime("%Y-%m-%d %H:%M:%S", stored, type_=String).op("||")(parts)
+    return type_coerce(case((has_offset, moment), else_=stored), String)
+
+
+def _decimal_form(column: Any, scale: int) -> Form:
+    """Return the form of decimals that are floats."""
+    step = Decimal(1).scaleb(-scale)
+
+    def bounds(value: Any) -> tuple[Any, Any]:
+        return Decimal(value) - step, Decimal(value) + step
+
+    def given(value: Any) -> Any:
+        return _to_digits(bindparam(None, Decimal(bounded(value)), column.type))
+
+    return Form(_rounded(column, scale, column.type), given, bounds)
+
+
+def _rounded(number: Any, scale: int, kind: Any) -> ColumnElement[Any]:
+    """Return a decimal that is kept as a float, with *scale* digits after it."""
+    return _to_digits(func.round(number, scale, type_=kind))
+
+
+def _to_digits(number: Any) -> ColumnElement[Any]:
+    """Return *number* with the digits that are kept of it, which ``round`` adds to.
+
+    A null has none.
+    """
+    shown: Any = cast(func.printf(f"%.{DIGITS}g", number), Double)
+    return type_coerce(number * 0 + shown, number.type)
+
+
+def _limits(kind: Numeric[Any], limits: Limits) -> Limits:
+    """Return what is held of decimals, of those that other databases hold."""
+    scale = (
+        scale_of(kind) if limits.scale is None else min(limits.scale, scale_of(kind))
+    )
+    return replace(limits, scale=scale, digits=DIGITS)
+
+
+def _sum(
+    column: Any, total: ColumnElement[Any], ends: tuple[Any, Any] | None
+) -> ColumnElement[Any]:
+    """Return a sum that is refused as servers do, where it does not fit."""
+    kind = column.type
+    if type(kind) is Numeric:
+        total = _rounded(total, scale_of(kind), kind)  # it is a float here
+    if ends is None:
+        return total
+    # No bytes are that many, which is an error. It goes by the row, since SQLite
+    # may work out a constant before it looks at any.
+    too_big = func.zeroblob(func.coalesce(column, 0) * 0 + _TOO_BIG)
+    return case((not_(total.between(*ends)), too_big), else_=total)
+
+
 SQLITE: Final = Server(
-    names=("sqlite",),
+    name="sqlite",
     drivers={
-        "aiosqlite": Driver(("sqlite3.",), is_async=True, extra="sql"),
+        "aiosqlite": Driver(
+            ("sqlite3.",),
+            is_async=True,
+            extra="sql",
+            connects=_connects,
+            sets_up=_sets_up,
+            tames=_tames,
+        ),
         "pysqlite": Driver(("sqlite3.",), is_async=False),
     },
     codes={
@@ -40,5 +299,23 @@ SQLITE: Final = Server(
     },
     codes_of=_codes_of,
     subject_of=_subject_of,
+    insert=sqlite.insert,
+    search=_search,
+    text_group=lambda column: (collate(column, "BINARY"),) * 2,
+    text_extreme=lambda find, column: find(collate(column, "BINARY")),
+    is_file=True,
+    writing={_BEGIN: "IMMEDIATE"},
+    single={_BEGIN: "NOT"},
+    begin=_begin_by_hand,
+    foreign_keys="PRAGMA foreign_keys",
+    skips_locked=False,
+    counts_in_order=True,
+    has_enums=False,
+    has_64_bits=True,
+    decimals_are_floats=True,
+    kinds={DateTime: _DateTime, Numeric: InDigits},
+    limits=_limits,
+    form=_form,
+    sum=_sum,
 )  # fmt: skip
 """SQLite, by extended result code, or the primary one that stands for its kind."""
