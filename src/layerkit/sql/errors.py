@@ -139,14 +139,10 @@ _MEANINGS: Final[
             "`load`, or read it inside the unit of work"
         ),
     ),
-    (
-        CircularDependencyError,
-        lambda _: circular(),
-    ),
+    (CircularDependencyError, lambda _: circular()),
     (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
     (InvalidRequestError, _wrong),
     (StatementError, _misfit),
-    (SumError, lambda error: ValidationError(str(error), fields=_fields_of(error))),
     (OverflowError, lambda _: ValidationError(_MISFIT)),
     (UnicodeError, lambda _: ValidationError(_MISFIT)),
 )
@@ -192,14 +188,12 @@ def translate(
         return _unavailable("unreachable", url)
     if isinstance(error, KeptError) and adapter is not None:
         return still_referred(adapter.name, str(error), None)
+    if isinstance(error, SumError):
+        return ValidationError(str(error), fields=error.fields)
     for kind, make in _MEANINGS:
         if isinstance(error, kind):
             return make(error)
     return UsageError(redacted_text(f"{type(error).__name__}: {error}"))
-
-
-def _fields_of(error: Exception) -> tuple[str, ...]:
-    return error.fields if isinstance(error, SumError) else ()
 
 
 def _first_failure(error: DBAPIError) -> DBAPIError:
@@ -250,21 +244,13 @@ def _translate_driver(
             if is_kept and adapter is not None
             else _refusal(failure, *_fields(adapter, constraint, columns))
         )
+    if failure in _OUT_OF_REACH:
+        return _unavailable(failure, url)
     match failure:
         case "serialization" | "deadlock":
             return ConflictError(
                 "another unit of work got in the way; run it again", kind=failure
             )
-        case (
-            "unavailable"
-            | "unreachable"
-            | "unconnected"
-            | "disconnected"
-            | "locked"
-            | "unopened"
-            | "denied"
-        ):
-            return _unavailable(failure, url)
         case "nowhere":
             return UsageError(
                 f"{_database(url)} does not exist on the server: create the database "
@@ -293,40 +279,26 @@ _KINDS: Final[Mapping[Failure, UnavailableKind]] = {
     "unconnected": "unreachable",
 }
 
+_OUT_OF_REACH: Final[Mapping[Failure, str]] = {
+    "unreachable": "{} can't be reached; is it running?",
+    "unconnected": "{} can't be reached, or does not let this user in: is it running, "
+    "and does its address have the right user, password and name?",
+    "unopened": "{} can't be opened: its folder must exist, and this program may read "
+    "and write there",
+    "denied": "{} does not let this user in: look at the user and the password of its "
+    "address",
+    "disconnected": "the connection to {} broke before a commit, so nothing is stored "
+    "of the unit of work, or of the verb outside of one",
+    "locked": "the database is locked: another transaction holds what this one needs "
+    "for longer than it waits (on SQLite, `busy_timeout_seconds`); keep units of work "
+    "short, or try again",
+    "unavailable": "the database is locked, busy or out of reach",
+}
+"""What to say of a database that can't be used now; {} is its place."""
+
 
 def _unavailable(failure: Failure, url: URL | None) -> UnavailableError:
-    match failure:
-        case "unreachable":
-            text = f"{_database(url)} can't be reached; is it running?"
-        case "unconnected":
-            text = (
-                f"{_database(url)} can't be reached, or does not let this user in: is "
-                "it running, and does its address have the right user, password and "
-                "name?"
-            )
-        case "unopened":
-            text = (
-                f"{_database(url)} can't be opened: its folder must exist, and this "
-                "program may read and write there"
-            )
-        case "denied":
-            text = (
-                f"{_database(url)} does not let this user in: look at the user and the "
-                "password of its address"
-            )
-        case "disconnected":
-            text = (
-                f"the connection to {_database(url)} broke before a commit, so nothing "
-                "is stored of the unit of work, or of the verb outside of one"
-            )
-        case "locked":
-            text = (
-                "the database is locked: another transaction holds what this one needs "
-                "for longer than it waits (on SQLite, `busy_timeout_seconds`); keep "
-                "units of work short, or try again"
-            )
-        case _:
-            text = "the database is locked, busy or out of reach"
+    text = _OUT_OF_REACH[failure].format(_database(url))
     error = UnavailableError(text, kind=_KINDS.get(failure))
     error.public = False  # it names a place: for logs, not for clients
     return error

@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
@@ -59,7 +60,7 @@ class SessionUnit(SQLTransaction):
         self._unstored: Counter[str] = Counter()
         self._joined = False
         self._known: Loaded = []
-        self._waiting: list[Waiting] = []
+        self._waiting: list[_Waiting] = []
         self._marks: WeakKeyDictionary[SessionTransaction, _Mark] = WeakKeyDictionary()
         self._veto: tuple[BaseException, SessionTransaction | None] | None = None
 
@@ -160,7 +161,8 @@ class SessionUnit(SQLTransaction):
             await run_hooks(hooks, events, sink)
         elif hooks or events:
             nested = self.session.sync_session.get_nested_transaction()
-            self._waiting.append(Waiting(nested, hooks, events, sink))
+            run = partial(run_hooks, hooks, events, sink)
+            self._waiting.append(_Waiting(nested, run))
 
     def note_write(self, verb: str) -> None:
         """Remember a write outside any unit: the caller has to commit it."""
@@ -252,29 +254,16 @@ class _Mark(NamedTuple):
     doom: BaseException | None
 
 
-class Waiting:
-    """Keep the hooks and events of a unit until the caller's transaction commits.
+class _Waiting(NamedTuple):
+    """What waits for the caller's commit.
 
-    Args:
+    Attributes:
         nested: The caller's savepoint that the unit ran in, if any.
-        hooks: What runs after the commit.
-        events: What is published after it.
-        sink: Where to.
+        run: Runs the hooks of the unit and publishes its events.
     """
 
-    def __init__(
-        self,
-        nested: SessionTransaction | None,
-        hooks: list[Hook],
-        events: list[object],
-        sink: EventSink | None,
-    ) -> None:
-        self.nested = nested
-        self._hooks, self._events, self._sink = hooks, events, sink
-
-    def run(self) -> Coroutine[Any, Any, None]:
-        """Return what runs the hooks and publishes the events."""
-        return run_hooks(self._hooks, self._events, self._sink)
+    nested: SessionTransaction | None
+    run: Callable[[], Coroutine[Any, Any, None]]
 
 
 def unit_of(session: AsyncSession | Session) -> SessionUnit:

@@ -252,9 +252,7 @@ class SingleRead(SQLTransaction):
 
     @override
     async def _end_alone(self, error: BaseException | None) -> None:
-        """Give the connection back; nothing is open on the server that could stall."""
-        with self._ending():
-            await self._release()
+        await self._give_back()
 
 
 def has_writes(session: Session) -> bool:

@@ -43,14 +43,6 @@ class Form:
     bounds: Callable[[Any], tuple[Any, Any]] | None = None
 
 
-def _as_it_is(url: URL, _: float) -> tuple[URL, Options]:
-    return url, {}
-
-
-def _nothing(_: Any) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Driver:
     """What is known of a driver.
@@ -77,21 +69,9 @@ class Driver:
     unwrapped: tuple[str, ...] = ()
     reader: str | None = None
     shows_singles: bool = False
-    connects: Callable[[URL, float], tuple[URL, Options]] = _as_it_is
-    sets_up: Callable[[Engine], None] = _nothing
-    tames: Callable[[Dialect], None] = _nothing
-
-
-def _no_form(_: Any, __: TypeEngine[Any]) -> None:
-    return None
-
-
-def _as_stored(_: TypeEngine[Any], __: TypeEngine[Any], ___: Driver) -> None:
-    return None
-
-
-def _sum_as_it_is(_: Any, total: ColumnElement[Any], __: object) -> ColumnElement[Any]:
-    return total
+    connects: Callable[[URL, float], tuple[URL, Options]] = lambda url, _: (url, {})
+    sets_up: Callable[[Engine], None] = lambda _: None
+    tames: Callable[[Dialect], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -163,12 +143,12 @@ class Server:
     text_group: Callable[[Any], tuple[ColumnElement[Any], ColumnElement[Any]]]
     text_extreme: Callable[[Callable[[Any], Any], Any], ColumnElement[Any]]
 
-    table_of: Callable[[Any], str | None] = _nothing
+    table_of: Callable[[Any], str | None] = lambda _: None
     aliases: tuple[str, ...] = ()
     is_file: bool = False
     writing: Options = field(default_factory=dict)
     single: Options | None = None
-    begin: Callable[[Connection], None] = _nothing
+    begin: Callable[[Connection], None] = lambda _: None
     hides_failure: bool = False
     foreign_keys: str | None = None
     skips_locked: bool = True
@@ -189,13 +169,13 @@ class Server:
     moment_type: Callable[[int], TypeEngine[Any]] | None = None
     kinds: Mapping[Kind, Kind] = field(default_factory=dict)
     limits: Callable[[Numeric[Any], Limits], Limits] | None = None
-    form: Callable[[Any, TypeEngine[Any]], Form | None] = _no_form
+    form: Callable[[Any, TypeEngine[Any]], Form | None] = lambda *_: None
     rounds: Callable[
         [TypeEngine[Any], TypeEngine[Any], Driver], Callable[[Any], bool] | None
-    ] = _as_stored
+    ] = lambda *_: None
     sum: Callable[
         [Any, ColumnElement[Any], tuple[Any, Any] | None], ColumnElement[Any]
-    ] = _sum_as_it_is
+    ] = lambda _, total, __: total
 
     @property
     def default(self) -> tuple[str, Driver]:
