@@ -124,10 +124,12 @@ def _note_rollback(session: Session) -> None:
 
 
 def _note_end(session: Session, ended: SessionTransaction) -> None:
-    """Tell the units of the session that a transaction or a savepoint has ended."""
+    """Tell the units of the session that a transaction or a savepoint has ended.
+
+    A flush ends one, too, which nothing has waited for.
+    """
     state = state_of(session)
-    is_flush = ended.parent is not None and not ended.nested
-    if state is None or is_flush:
+    if state is None:
         return
     committed, state.committed = state.committed is ended, None
     caller = known_unit(session)
