@@ -197,6 +197,13 @@ class Foreign(Enum):
     A = 1
 
 
+class OTHERS:
+    class Color(Enum):
+        RED = 1
+
+    Color.__qualname__ = "Color"  # as a class of another module has it
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
@@ -204,7 +211,7 @@ class Foreign(Enum):
         ({"loose": Foreign.A}, "Foreign is no JSON"),
         ({"loose": 10**5000}, "digits"),
         ({"secret": SecretStr("x")}, "SecretStr loses"),
-        ({"loose": type("Size", (str,), {})("x")}, "Size is no JSON"),
+        ({"loose": OTHERS.Color.RED}, "Color is no JSON"),
     ],
     ids=["object", "enum", "number", "secret", "namesake"],
 )

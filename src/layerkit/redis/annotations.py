@@ -1,25 +1,20 @@
 """The classes that the annotations of an entity name."""
 
 import dataclasses
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
-from types import NoneType
-from typing import Any, Final, NewType, TypeVar, get_args, get_origin, get_type_hints
-from uuid import UUID
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
-from typing_extensions import TypeAliasType, is_typeddict
+from typing_extensions import is_typeddict
 
 from layerkit.core.errors import UsageError
 from layerkit.repository import EntityAdapter
 
-_OWN_FORM: Final = frozenset(
-    {NoneType, str, bool, int, float, bytes, bytearray, object}
-    | {list, tuple, dict, set, frozenset}
-    | {datetime, date, time, timedelta, Decimal, UUID}
-)
-"""Classes that need no name in a document."""
+_OWN_FORM: Final = frozenset({"builtins", "datetime", "decimal", "uuid"})
+"""Modules of classes that need no name in a document."""
+
+_STANDS_FOR: Final = ("__value__", "__supertype__", "__bound__")
+"""What a type alias, a NewType and a TypeVar call what they stand for."""
 
 
 def classes_of(adapter: EntityAdapter[Any]) -> dict[str, type]:
@@ -39,12 +34,11 @@ def classes_of(adapter: EntityAdapter[Any]) -> dict[str, type]:
             continue
         known.append(hint)
         waiting += _parts(hint)
-        kind = get_origin(hint) or hint
-        if not isinstance(kind, type) or kind in _OWN_FORM:
+        if not isinstance(hint, type) or hint.__module__ in _OWN_FORM:
             continue
-        if found.setdefault(kind.__qualname__, kind) is not kind:
+        if found.setdefault(hint.__qualname__, hint) is not hint:
             raise UsageError(
-                f"{adapter.name} holds two classes named {kind.__qualname__}, which "
+                f"{adapter.name} holds two classes named {hint.__qualname__}, which "
                 "its documents could not tell apart"
             )
     return found
@@ -52,16 +46,11 @@ def classes_of(adapter: EntityAdapter[Any]) -> dict[str, type]:
 
 def _parts(hint: Any) -> list[Any]:
     """Return the annotations that *hint*, an annotation or a class, is made of."""
-    if isinstance(hint, TypeAliasType):
-        return [hint.__value__]
-    if isinstance(hint, NewType):
-        return [hint.__supertype__]
-    if isinstance(hint, TypeVar):
-        return [hint.__bound__]
-    parts = [type(p) if isinstance(p, Enum) else p for p in get_args(hint)]
-    kind = get_origin(hint) or hint
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        parts += [field.annotation for field in kind.model_fields.values()]
-    elif dataclasses.is_dataclass(kind) or is_typeddict(kind):
-        parts += get_type_hints(kind).values()
+    args = [type(p) if isinstance(p, Enum) else p for p in get_args(hint)]
+    parts = [get_origin(hint), *args]
+    parts += [getattr(hint, name, None) for name in _STANDS_FOR]
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        parts += [field.annotation for field in hint.model_fields.values()]
+    elif dataclasses.is_dataclass(hint) or is_typeddict(hint):
+        parts += get_type_hints(hint).values()
     return parts

@@ -1,7 +1,7 @@
 """Rows as JSON documents, and back with every value as it was.
 
 What JSON has is written as it is, everything else as an object of one member, which
-names the type: ``{"decimal": "1.10"}``. Classes are named, never imported by name: only
+names the type: ``{"Decimal": "1.10"}``. Classes are named, never imported by name: only
 those in the entity's own annotations come back, so that no document can make others.
 """
 
@@ -9,9 +9,8 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime
 from enum import Enum
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, Final
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
@@ -19,17 +18,17 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.redis.annotations import classes_of
 from layerkit.repository import EntityAdapter
+from layerkit.repository.entities.objects import class_defaults, loaded
 from layerkit.repository.filters.values import decode_value, encode_value
 from layerkit.repository.stores.tables import Row
 
-_AS_IT_IS: Final = frozenset({str, int, bool, type(None)})
-_CONTAINERS: Final[Mapping[str, type]] = MappingProxyType(
+_text: Final = json.JSONEncoder(separators=(",", ":")).encode
+_AS_IT_IS: Final = frozenset({str, int, bool, NoneType})
+_GROUPS: Final[Mapping[str, type]] = MappingProxyType(
     {"tuple": tuple, "set": set, "frozenset": frozenset}
 )
-_BINARY: Final = (bytes, bytearray)
-_PLAIN: Final = (str, int, float)
-_BASES: Final = (*_PLAIN, list, dict, set)
-"""What values of subclasses, such as SQLAlchemy's MutableList, are stored as."""
+_BASES: Final = (list, dict, set)
+"""What values of their subclasses, such as MutableList, are stored as."""
 _UNREADABLE: Final = (
     *(ValueError, TypeError, LookupError, AttributeError),
     *(ArithmeticError, RecursionError),
@@ -42,12 +41,14 @@ class Documents:
 
     Args:
         adapter: What is known of the class.
+
+    Raises:
+        UsageError: Two classes in its annotations have one name.
     """
 
     def __init__(self, adapter: EntityAdapter[Any]) -> None:
         self._adapter = adapter
         self._classes = classes_of(adapter)
-        self._blank: Row = dict.fromkeys(adapter.fields)
 
     def write(self, row: Row) -> bytes:
         """Return *row* as a document of ASCII.
@@ -56,17 +57,16 @@ class Documents:
             ValidationError: A value has no form in JSON that it could be read from; it
                 names the field.
         """
-        texts = []
+        members = []
         for name, value in row.items():
             try:
-                text = json.dumps(self._encoded(value), separators=(",", ":"))
+                members.append(f"{_text(name)}:{_text(self._encoded(value))}")
             except (TypeError, ValueError, RecursionError) as error:
                 raise ValidationError(
                     f"{name} of a {self._adapter.name} can't be stored: {error}",
                     fields=(name,),
                 ) from error
-            texts.append(f"{json.dumps(name)}:{text}")
-        return ("{" + ",".join(texts) + "}").encode("ascii")
+        return ("{" + ",".join(members) + "}").encode("ascii")
 
     def read(self, document: bytes) -> Row:
         """Return the row that *document* holds; fields that it lacks get a default.
@@ -74,20 +74,19 @@ class Documents:
         Raises:
             UsageError: It is none of this class, or lacks a field without a default.
         """
+        fields = self._adapter.fields
         try:
             held = json.loads(document)
-            row = {n: self._decoded(v) for n, v in held.items() if n in self._blank}
+            row = {n: self._decoded(v) for n, v in held.items() if n in fields}
         except _UNREADABLE as error:
             raise UsageError(
                 f"a document of {self._adapter.name} can't be read; was the class "
                 f"changed since it was written? {error!r}"
             ) from error
-        if len(row) < len(self._blank):
-            self._complete(row)
-        return row
+        return row if len(row) == len(fields) else self._completed(row)
 
-    def _complete(self, row: Row) -> None:
-        """Fill in what the class has got since *row* was written.
+    def _completed(self, row: Row) -> Row:
+        """Return *row* with what the class has got since it was written.
 
         A stamp that only a backend sets stays null: it is not known.
 
@@ -97,77 +96,63 @@ class Documents:
         adapter = self._adapter
         of_mapping = adapter.defaults(row).items()
         made = {n: v for n, v in of_mapping if n not in adapter.stamps}
-        row |= self._blank | made | _defaults(adapter.entity, row) | row
+        made |= class_defaults(adapter.entity, without=row) | row
+        whole = {name: made.get(name) for name in adapter.fields}
         fields = adapter.fields.items()
-        if lacking := [n for n, f in fields if f.required and row[n] is None]:
+        if lacking := [n for n, f in fields if f.required and whole[n] is None]:
             raise UsageError(
                 f"a document of {adapter.name} has no {', '.join(lacking)}: was the "
                 "class changed since it was written? Give the field a default"
             )
+        return whole
 
     def _encoded(self, value: Any) -> Any:
+        """Return *value* in the types of JSON.
+
+        Raises:
+            TypeError: It is of a class that no annotation names.
+            ValueError: Its class has no form in JSON.
+        """
         kind = type(value)
-        if kind in _AS_IT_IS:
+        if kind in _AS_IT_IS or (kind is float and math.isfinite(value)):
             return value
-        if kind is float:
-            return value if math.isfinite(value) else encode_value(value)
         if kind is list:
             return [self._encoded(item) for item in value]
         if kind is dict:
             return self._mapping(value)
-        for name, container in _CONTAINERS.items():
-            if kind is container:
-                return {name: [self._encoded(item) for item in value]}
-        if kind.__qualname__ in self._classes:
+        if kind in _GROUPS.values():
+            return {kind.__name__: [self._encoded(item) for item in value]}
+        if kind in self._classes.values():
             return self._object(value, kind)
-        return self._scalar(value, kind)
+        if isinstance(value, Enum):
+            raise TypeError(_unnamed(value))  # no name, and more than its value
+        if isinstance(value, _BASES):
+            return self._encoded(next(b for b in _BASES if isinstance(value, b))(value))
+        return _scalar(value)
 
     def _mapping(self, value: dict[Any, Any]) -> Any:
-        pairs = value.items()
         if all(type(name) is str for name in value):
-            return {"dict": {name: self._encoded(item) for name, item in pairs}}
+            return {"dict": self._members(value)}
+        pairs = value.items()
         return {"map": [[self._encoded(k), self._encoded(v)] for k, v in pairs]}
 
-    def _scalar(self, value: Any, kind: type) -> Any:
-        """Return the form of a value of no class of the entity's.
+    def _members(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._encoded(item) for name, item in value.items()}
 
-        Raises:
-            TypeError: It has none.
-        """
-        if issubclass(kind, Enum):
-            raise TypeError(_foreign(kind))
-        if issubclass(kind, _BASES):
-            return self._encoded(_base(value))  # as any database takes it
-        if isinstance(value, _BINARY):
-            value = bytes(value)
-        elif isinstance(value, datetime):
-            value = datetime.combine(value, value.timetz())  # past a subclass
-        try:
-            return encode_value(value)
-        except UsageError as error:
-            raise TypeError(_foreign(kind)) from error
-
-    def _object(self, value: Any, kind: type) -> Any:
-        """Return the form of an object of one of the entity's classes.
-
-        Raises:
-            TypeError: It is of another class of the same name.
-        """
+    def _object(self, value: Any, kind: Any) -> Any:
+        """Return the form of an object of one of the entity's classes."""
         name = kind.__qualname__
-        if self._classes[name] is not kind:
-            raise TypeError(_foreign(kind))
         if isinstance(value, Enum):
             return {"enum": [name, self._encoded(value.value)]}
+        if isinstance(value, str | int | float):
+            return {"made": [name, encode_value(value)]}
         if isinstance(value, BaseModel):
-            held = {n: value.__dict__[n] for n in kind.model_fields}  # type: ignore[attr-defined] # a BaseModel's
+            held = {n: value.__dict__[n] for n in kind.model_fields}
             held |= value.__pydantic_extra__ or {}
-            return {"object": [name, {n: self._encoded(v) for n, v in held.items()}]}
-        if issubclass(kind, _PLAIN):
-            return {"made": [name, self._encoded(_base(value))]}
+            return {"object": [name, self._members(held)]}
         if dataclasses.is_dataclass(kind):
-            fields = [field.name for field in dataclasses.fields(kind)]
-            parts = {n: self._encoded(getattr(value, n)) for n in fields}
-            return {"object": [name, parts]}
+            held = {f.name: getattr(value, f.name) for f in dataclasses.fields(kind)}
+            return {"object": [name, self._members(held)]}
         return {"other": [name, _as_json(value, kind)]}
 
     def _decoded(self, value: Any) -> Any:
@@ -180,34 +165,42 @@ class Documents:
             return {name: self._decoded(item) for name, item in body.items()}
         if tag == "map":
             return {self._decoded(k): self._decoded(v) for k, v in body}
-        if tag in _CONTAINERS:
-            return _CONTAINERS[tag](self._decoded(item) for item in body)
+        if tag in _GROUPS:
+            return _GROUPS[tag](map(self._decoded, body))
         if tag in {"enum", "made", "object", "other"}:
             return self._made(tag, self._classes[body[0]], body[1])
         return decode_value(value)
 
     def _made(self, tag: str, kind: type, body: Any) -> Any:
-        if tag == "other":
-            return TypeAdapter(kind).validate_python(body)
         if tag == "object":
             held = {name: self._decoded(item) for name, item in body.items()}
-            return _holding(kind, held)
+            return loaded(kind, class_defaults(kind, without=held) | held)
+        if tag == "other":
+            return TypeAdapter(kind).validate_python(body)
         return kind(self._decoded(body))
 
 
-def _base(value: Any) -> Any:
-    """Return what a value of a class of its own is for JSON."""
-    return next(base for base in _BASES if isinstance(value, base))(value)
+def _scalar(value: Any) -> Any:
+    """Return the form of a value of no class of the entity's.
+
+    Raises:
+        TypeError: It has none.
+    """
+    plain = bytes(value) if isinstance(value, bytearray) else value
+    try:
+        return encode_value(plain)
+    except UsageError as error:
+        raise TypeError(_unnamed(value)) from error
 
 
-def _foreign(kind: type) -> str:
+def _unnamed(value: Any) -> str:
     return (
-        f"a {kind.__qualname__} is no JSON, and no annotation of the class names it to "
-        "read it back"
+        f"a {type(value).__qualname__} is no JSON, and no annotation of the class "
+        "names it to read it back"
     )
 
 
-def _as_json(value: Any, kind: type) -> Any:
+def _as_json(value: Any, kind: Any) -> Any:
     """Return what pydantic makes of *value*, where it can read the same from it.
 
     Raises:
@@ -221,37 +214,4 @@ def _as_json(value: Any, kind: type) -> Any:
         raise ValueError(f"a {kind.__qualname__} has no form in JSON") from error
     if not is_same:
         raise ValueError(f"the JSON of a {kind.__qualname__} loses a part of it")
-    return made
-
-
-def _holding(kind: Any, held: dict[str, Any]) -> Any:
-    """Return an object of *kind* that holds these values, past its own checks."""
-    if issubclass(kind, BaseModel):
-        made: Any = kind.model_construct(**held)
-        # An alias may be the name of another field.
-        made.__dict__.update({n: held[n] for n in kind.model_fields if n in held})
-        return made
-    made = object.__new__(kind)
-    for name, value in {**_defaults(kind, held), **held}.items():
-        object.__setattr__(made, name, value)
-    return made
-
-
-def _defaults(kind: Any, held: Mapping[str, object]) -> dict[str, Any]:
-    """Return the class's defaults of the fields that *held* lacks."""
-    if issubclass(kind, BaseModel):
-        return {
-            name: field.get_default(call_default_factory=True)
-            for name, field in kind.model_fields.items()
-            if name not in held and not field.is_required()
-        }
-    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
-    made: dict[str, Any] = {}
-    for field in fields:
-        if field.name in held:
-            continue
-        if field.default_factory is not dataclasses.MISSING:
-            made[field.name] = field.default_factory()
-        elif field.default is not dataclasses.MISSING:
-            made[field.name] = field.default
     return made

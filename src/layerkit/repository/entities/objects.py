@@ -5,7 +5,8 @@ Fields of these names and types are filled in as the mixins of ``layerkit.sql`` 
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING
 from datetime import UTC, datetime
 from inspect import signature
 from types import NoneType, UnionType
@@ -135,9 +136,7 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def load(self, values: Mapping[str, object]) -> T:
-        entity = self.entity.__new__(self.entity)
-        self.fill(entity, values)
-        return entity
+        return loaded(self.entity, deep_copy(dict(values)))
 
     @override
     def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
@@ -151,11 +150,8 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def start(self, name: str) -> Any:
-        every: Any = dataclasses.fields(self.entity)  # type: ignore[arg-type] # see make_adapter
-        made = next(field for field in every if field.name == name)
-        if made.default_factory is not dataclasses.MISSING:
-            return made.default_factory() or 0
-        return 0 if made.default is dataclasses.MISSING else made.default or 0
+        others = self.fields.keys() - {name}
+        return class_defaults(self.entity, without=others).get(name) or 0
 
     @override
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
@@ -185,13 +181,6 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
             made = model.model_validate(_by_alias(model, values))
         entity: T = made  # type: ignore[assignment] # a T, as the class is
         return entity
-
-    @override
-    def start(self, name: str) -> Any:
-        made = self._model.model_fields[name]
-        if made.is_required():
-            return 0
-        return made.get_default(call_default_factory=True) or 0
 
     @override
     def validated(
@@ -237,18 +226,52 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
         entity.__dict__.update(deep_copy(dict(values)))  # also where it is frozen
 
-    @override
-    def load(self, values: Mapping[str, object]) -> T:
-        held: dict[str, Any] = deep_copy(dict(values))
-        made = self._model.model_construct(**held)
-        made.__dict__.update(held)  # an alias may be the name of another field
-        entity: T = made  # type: ignore[assignment] # a T, as the class is
-        return entity
-
     @property
     def _model(self) -> type[BaseModel]:
         model: type[BaseModel] = self.entity  # type: ignore[assignment] # see make_adapter
         return model
+
+
+def loaded(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return an object that holds *values*, past the constructor of its class.
+
+    Args:
+        kind: A pydantic model or a dataclass.
+        values: By field name; what is extra in a model may be among them.
+    """
+    made: T
+    if issubclass(kind, BaseModel):
+        made = kind.model_construct(**values)
+        # An alias may be the name of another field.
+        made.__dict__.update(
+            (n, v) for n, v in values.items() if n in kind.model_fields
+        )
+        return made
+    made = kind.__new__(kind)
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def class_defaults(kind: type, *, without: Collection[str]) -> dict[str, Any]:
+    """Return the defaults that a pydantic model or dataclass has; others have none.
+
+    Args:
+        kind: The class.
+        without: The fields that need none.
+    """
+    if issubclass(kind, BaseModel):
+        return {
+            name: field.get_default(call_default_factory=True)
+            for name, field in kind.model_fields.items()
+            if name not in without and not field.is_required()
+        }
+    every = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    wanted = [field for field in every if field.name not in without]
+    made = {f.name: f.default for f in wanted if f.default is not MISSING}
+    factories = {f.name: f.default_factory for f in wanted}
+    called = {n: f() for n, f in factories.items() if f is not MISSING}
+    return made | called
 
 
 def _by_alias(model: type[BaseModel], values: Mapping[str, object]) -> dict[Any, Any]:
