@@ -3,26 +3,18 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from layerkit.redis.planner import Every, Holders, Members, Some, Source, Span
+from layerkit.redis.planner import Source, Span
 from layerkit.redis.server import Server
 
 _CHUNK: Final = 500
 
 
 async def members_of(server: Server, source: Source) -> set[bytes]:
-    """Return the keys that *source* stands for."""
-    match source:
-        case Members(found):
-            return set(found)
-        case Holders(names):
-            holders = await server.call("MGET", *names)
-            return {holder for holder in holders if holder is not None}
-        case Every(names):
-            return set(await server.call("SINTER", *names))
-        case Some(names):
-            return set(await server.call("SUNION", *names))
-    members = [await members_of(server, part) for part in source.parts]
-    return set[bytes]().union(*members)
+    """Return the keys that come from *source*."""
+    found: set[bytes | None] = set()
+    for command, names in source:
+        found.update(await server.call(command, *names) if command else names)
+    return {member for member in found if member is not None}  # MGET's, of no holder
 
 
 async def walk(

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from itertools import chain
+from typing import Final, NamedTuple, TypeAlias
 
 from layerkit.core.errors import NotSupportedError
 from layerkit.redis.layout import Layout
@@ -11,45 +12,26 @@ from layerkit.repository.entities.fields import KeyTuple
 from layerkit.repository.filters.specification import parts_of, spelled_out
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
-    """Be these keys themselves."""
+class Lookup(NamedTuple):
+    """Look up keys by one command, or have them at hand.
 
-    found: frozenset[bytes]
+    Attributes:
+        command: ``MGET`` of unique values' holders, ``SINTER`` or ``SUNION`` of
+            indexes; "" where *names* are the keys themselves.
+        names: What the command reads.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Holders:
-    """Be the keys that hold unique values, which are under these names."""
-
+    command: str
     names: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
-    """Be the keys that are in each of these sets."""
+Source: TypeAlias = tuple[Lookup, ...]
+"""Where keys come from, all of them together.
 
-    names: tuple[bytes, ...]
+They may be more than the filter means, and never fewer.
+"""
 
-
-@dataclass(frozen=True, slots=True)
-class Some:
-    """Be the keys that are in one or more of these sets."""
-
-    names: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Union:
-    """Be the keys of all these sources."""
-
-    parts: "tuple[Source, ...]"
-
-
-Source: TypeAlias = Members | Holders | Every | Some | Union
-"""Where keys come from; they may be more than the filter means, and never fewer."""
-
-_CHEAPEST: Final = (Members, Holders, Every, Some, Union)
+_CHEAPEST: Final = ("", "MGET", "SINTER", "SUNION")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +57,11 @@ def source_of(where: Specification, layout: Layout) -> Source | None:
     Raises:
         ValidationError: A value has no place in an index.
     """
-    match where:
-        case Comparison():
-            return _best((where,), layout)
-        case And():
-            return _best(parts_of(where), layout)
-        case Or(parts):
-            sources = [source_of(part, layout) for part in parts]
-            found = tuple(source for source in sources if source is not None)
-            return Union(found) if len(found) == len(parts) else None
-    return None
+    if not isinstance(where, Or):
+        return _best(parts_of(where), layout)
+    sources = [source_of(part, layout) for part in where.parts]
+    found = [source for source in sources if source is not None]
+    return tuple(chain(*found)) if len(found) == len(sources) else None
 
 
 def span_of(where: Specification, layout: Layout) -> Span:
@@ -144,23 +121,19 @@ def check_walk(where: Specification, orders: Sequence[Order], layout: Layout) ->
 
 def _best(parts: Sequence[Specification], layout: Layout) -> Source | None:
     """Return the cheapest source for what all *parts* accept."""
-    found = [_pinned(parts, layout)]
-    for part in parts:
-        is_test = isinstance(part, Comparison)
-        found.append(_looked_up(part, layout) if is_test else source_of(part, layout))
-    sources = [source for source in found if source is not None]
-    if not sources:
-        return None
-    best = min(sources, key=lambda source: _CHEAPEST.index(type(source)))
-    if isinstance(best, Every):
-        names = [
-            n for source in sources if isinstance(source, Every) for n in source.names
-        ]
-        return Every(tuple(dict.fromkeys(names)))
-    return best
+    tests = [_looked_up(part, layout) for part in parts]
+    found = [one for one in (_pinned(parts, layout), *tests) if one is not None]
+    if not found:
+        choices = (source_of(part, layout) for part in parts if isinstance(part, Or))
+        return next((source for source in choices if source is not None), None)
+    best = min(found, key=lambda one: _CHEAPEST.index(one.command))
+    if best.command == "SINTER":
+        names = [one.names for one in found if one.command == "SINTER"]
+        best = Lookup("SINTER", tuple(dict.fromkeys(chain(*names))))
+    return (best,)
 
 
-def _pinned(parts: Sequence[Specification], layout: Layout) -> Source | None:
+def _pinned(parts: Sequence[Specification], layout: Layout) -> Lookup | None:
     """Return the one key, or holder of a unique value, that *parts* spell out."""
     adapter = layout.adapter
     given = spelled_out(parts)
@@ -169,15 +142,15 @@ def _pinned(parts: Sequence[Specification], layout: Layout) -> Source | None:
         return tuple(given[n] for n in names) if given.keys() >= set(names) else None
 
     if (key := values(adapter.key)) is not None:
-        return Members(frozenset({layout.member(key)}))
+        return Lookup("", (layout.member(key),))
     for rule in adapter.unique:
         holds = rule.where is None or set(parts_of(rule.where)) <= set(parts)
         if holds and (value := values(rule.fields)) is not None:
-            return Holders((layout.unique(rule, value),))
+            return Lookup("MGET", (layout.unique(rule, value),))
     return None
 
 
-def _looked_up(test: Specification, layout: Layout) -> Source | None:
+def _looked_up(test: Specification, layout: Layout) -> Lookup | None:
     """Return the keys that have one of some values in a field, where that is known."""
     match test:
         case Comparison(name, "in", tuple(values)):
@@ -190,17 +163,18 @@ def _looked_up(test: Specification, layout: Layout) -> Source | None:
             return None
     adapter = layout.adapter
     if not wanted:
-        return Members(frozenset())
+        return Lookup("", ())
     if adapter.key == (name,):
         keys = [(value,) for value in wanted if value is not None]
-        return Members(frozenset(map(layout.member, keys)))
+        return Lookup("", tuple(map(layout.member, keys)))
     for rule in adapter.unique:
         if rule.fields == (name,) and rule.where is None and None not in wanted:
-            return Holders(tuple(layout.unique(rule, (value,)) for value in wanted))
+            names = tuple(layout.unique(rule, (value,)) for value in wanted)
+            return Lookup("MGET", names)
     if name not in layout.indexed:
         return None
     sets = tuple(layout.index(name, value) for value in wanted)
-    return Every(sets) if len(sets) == 1 else Some(sets)
+    return Lookup("SINTER" if len(sets) == 1 else "SUNION", sets)
 
 
 def _compared(operator: str, value: object, layout: Layout) -> Span:
