@@ -8,11 +8,9 @@ from redis.asyncio import Redis
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UsageError
-from layerkit.redis.documents import Documents
-from layerkit.redis.layout import Layout
+from layerkit.redis.keyspace import Keyspace
 from layerkit.redis.plans import check_plan, reindex
 from layerkit.redis.server import Server
-from layerkit.redis.steps import Kind
 from layerkit.redis.transaction import RedisTransaction
 from layerkit.repository import (
     ALL,
@@ -98,11 +96,7 @@ class RedisDatabase(Home):
         check_port(client.connection_pool.connection_kwargs.get("port"))
         self._set_cursor_secret(cursor_secret)
         self._set_commit_timeout(commit_timeout_seconds)
-        self._server = Server(client)
-        self._prefix = prefix
-        self._allow_scan = allow_scan
-        self._kinds: dict[type, Kind] = {}
-        self._planned: set[type] = set()
+        self._keyspace = Keyspace(Server(client), prefix, allow_scan)
 
     async def __aenter__(self) -> Self:
         """Return the database; the client connects by itself."""
@@ -127,7 +121,7 @@ class RedisDatabase(Home):
             TimeoutExceededError: It does not answer in time.
         """
         self._check_loop()
-        await self._server.call("PING")
+        await self._keyspace.server.call("PING")
 
     @override
     def unit_of_work(
@@ -138,7 +132,7 @@ class RedisDatabase(Home):
         )
 
     def _check_loop(self) -> None:
-        server = self._server
+        server = self._keyspace.server
         check_loop(server.pool, server.is_connected, type(self).__name__)
 
     @override
@@ -147,8 +141,8 @@ class RedisDatabase(Home):
 
     @override
     def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
-        self._kind(adapter)
-        return RedisBackend(adapter, self)
+        self._keyspace.kind(adapter)
+        return RedisBackend(adapter)
 
     async def reindex(self, model_class: type[Any]) -> int:
         """Write the indexes of a class anew, and return how many documents it has.
@@ -163,56 +157,13 @@ class RedisDatabase(Home):
                 one with the older class, and run it again.
         """
         self._check_loop()
-        return await reindex(
-            self._server, self._kind(adapter_for(model_class)), self._prefix
-        )
-
-    async def check_plan(self, adapter: EntityAdapter[Any], *, writes: bool) -> None:
-        """Make sure once that what is stored has the indexes of the class.
-
-        Raises:
-            UsageError: It has others.
-        """
-        if adapter.entity not in self._planned:
-            kind = self._kinds[adapter.entity]
-            if await check_plan(self._server, kind, writes=writes):
-                self._planned.add(adapter.entity)
+        return await reindex(self._keyspace, adapter_for(model_class))
 
     def _new(self, *, read_only: bool) -> RedisTransaction:
         self._check_loop()
-        transaction = RedisTransaction(
-            self,
-            self._server,
-            self._kinds,
-            self._planned,
-            self._prefix,
-            allow_scan=self._allow_scan,
-            read_only=read_only,
-        )
+        transaction = RedisTransaction(self, self._keyspace, read_only=read_only)
         transaction.commit_timeout_seconds = self._commit_timeout_seconds
         return transaction
-
-    def _kind(self, adapter: EntityAdapter[Any]) -> Kind:
-        """Return how a class is kept.
-
-        Raises:
-            UsageError: Another class has its name, and would share its keys.
-        """
-        found = self._kinds.get(adapter.entity)
-        if found is not None:
-            return found
-        adapter.check_portable()
-        for other in self._kinds:
-            if other.__name__ == adapter.name:
-                raise UsageError(
-                    f"{other.__module__}.{adapter.name} and "
-                    f"{adapter.entity.__module__}.{adapter.name} would share the keys "
-                    f"of prefix {self._prefix!r}: rename one, or give it a "
-                    "RedisDatabase with another prefix"
-                )
-        made = Kind(adapter, Layout(self._prefix, adapter), Documents(adapter))
-        self._kinds[adapter.entity] = made
-        return made
 
 
 class RedisBackend(OverlayBackend[T, RedisTransaction], Generic[T]):
@@ -220,12 +171,7 @@ class RedisBackend(OverlayBackend[T, RedisTransaction], Generic[T]):
 
     Args:
         adapter: What is known of the entity class.
-        database: Where the documents are.
     """
-
-    def __init__(self, adapter: EntityAdapter[T], database: RedisDatabase) -> None:
-        super().__init__(adapter)
-        self._database = database
 
     @override
     async def run(
@@ -237,7 +183,7 @@ class RedisBackend(OverlayBackend[T, RedisTransaction], Generic[T]):
         writes: bool,
     ) -> R:
         async def checked(unit: RedisTransaction) -> R:
-            await self._database.check_plan(self.adapter, writes=writes)
+            await check_plan(unit.keyspace, self.adapter, writes=writes)
             return await work(unit)
 
         return await super().run(unit, verb, checked, writes=writes)

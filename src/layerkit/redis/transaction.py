@@ -1,16 +1,17 @@
 """A unit of work on Redis: read at once, written by one script at the commit."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
 from layerkit.core.errors import ConflictError, StaleDataError
+from layerkit.redis.keyspace import Keyspace
 from layerkit.redis.layout import is_nan
 from layerkit.redis.lookup import chunked, members_of, walk
 from layerkit.redis.planner import check_walk, direction_of, source_of, span_of
-from layerkit.redis.server import COMMIT, RAISE, Server
+from layerkit.redis.server import COMMIT, RAISE
 from layerkit.redis.steps import Kind, Seen, Steps, digest_of, mark_of
 from layerkit.repository import EntityAdapter, Order, Specification, UniqueRule
 from layerkit.repository.entities.fields import KeyTuple
@@ -27,33 +28,17 @@ class RedisTransaction(OverlayTransaction):
 
     Args:
         home: The database.
-        server: Where the keys are.
-        kinds: The entity classes of the home.
-        planned: The classes whose plan is known to be the stored one.
-        prefix: The home's prefix.
-        allow_scan: True where a filter that no index serves may read everything.
+        keyspace: What is known of its keys.
         read_only: True where writing is refused.
     """
 
     needs_loop = True
 
-    def __init__(
-        self,
-        home: object,
-        server: Server,
-        kinds: Mapping[type, Kind],
-        planned: set[type],
-        prefix: str,
-        *,
-        allow_scan: bool,
-        read_only: bool,
-    ) -> None:
+    def __init__(self, home: object, keyspace: Keyspace, *, read_only: bool) -> None:
         super().__init__(home, read_only=read_only)
-        self._server = server
-        self._kinds = kinds
-        self._planned = planned
-        self._prefix = prefix
-        self._allow_scan = allow_scan
+        self.keyspace = keyspace
+        self._server = keyspace.server
+        self._kinds = keyspace.kinds
         self._seen: dict[tuple[type, KeyTuple], Seen] = {}
         self._racing: tuple[str, ...] | None = None
         self._raced: set[tuple[type, tuple[str, ...], bytes]] = set()
@@ -83,7 +68,7 @@ class RedisTransaction(OverlayTransaction):
         source, span = source_of(where, kind.layout), span_of(where, kind.layout)
         direction = direction_of(orders, adapter.key)
         if source is None:
-            if not self._allow_scan:
+            if not self.keyspace.allow_scan:
                 check_walk(where, orders, kind.layout)
             keys = kind.layout.keys
             chunks = walk(self._server, keys, span, limit, backward=direction < 0)
@@ -218,7 +203,7 @@ class RedisTransaction(OverlayTransaction):
                     steps.add(kind, key, seen, row)
         if not steps.writes:
             return
-        names, values = steps.for_script(mark_of(self._prefix))
+        names, values = steps.for_script(mark_of(self.keyspace.prefix))
         self.may_be_stored = True
         reply = await self._server.run(COMMIT, names, values, commits=True)
         if reply[0] == b"changed":
@@ -231,7 +216,9 @@ class RedisTransaction(OverlayTransaction):
     def _refuse_changed(self, kind: Kind, key: KeyTuple | None) -> NoReturn:
         adapter = kind.adapter
         if key is None:
-            self._planned.discard(adapter.entity)  # to look again at the next attempt
+            self.keyspace.planned.discard(
+                adapter.entity
+            )  # to look again at the next attempt
             raise ConflictError(
                 f"the indexes of {adapter.name} have been made anew or removed "
                 "meanwhile, and nothing of this unit of work is stored: run it again",
