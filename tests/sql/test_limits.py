@@ -36,7 +36,6 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
-from layerkit.redis.documents import Documents
 from layerkit.repository import (
     ALL,
     Home,
@@ -45,6 +44,7 @@ from layerkit.repository import (
     adapter_for,
     field,
 )
+from layerkit.repository.stores.documents import Documents
 from layerkit.sql import Database, UTCDateTime
 from layerkit.sql.dialects import server_of
 from layerkit.sql.dialects.mysql import MYSQL

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from layerkit.core.errors import UsageError
-from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.redis.server import Server
 from layerkit.redis.steps import Kind
 from layerkit.repository import EntityAdapter
+from layerkit.repository.stores.documents import Documents
 
 
 @dataclass(frozen=True, slots=True)

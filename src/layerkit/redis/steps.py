@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from layerkit.core.errors import UsageError
-from layerkit.redis.documents import Documents
 from layerkit.redis.layout import Layout
 from layerkit.repository import EntityAdapter, UniqueRule
 from layerkit.repository.entities.fields import KeyTuple
+from layerkit.repository.stores.documents import Documents
 from layerkit.repository.stores.tables import Row
 
 

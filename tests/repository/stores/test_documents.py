@@ -17,8 +17,8 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, SecretStr
 from typing_extensions import TypeAliasType
 
 from layerkit.core.errors import UsageError, ValidationError
-from layerkit.redis.documents import Documents
 from layerkit.repository import adapter_for
+from layerkit.repository.stores.documents import Documents
 from tests.support.entities import MappedRecord
 
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
 
 from layerkit.core.errors import UsageError, ValidationError
-from layerkit.redis.annotations import classes_of
-from layerkit.repository import EntityAdapter
+from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.annotations import classes_of
 from layerkit.repository.entities.objects import class_defaults, loaded
 from layerkit.repository.filters.values import decode_value, encode_value
 from layerkit.repository.stores.tables import Row

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 from layerkit.core.errors import UsageError
-from layerkit.repository import EntityAdapter
+from layerkit.repository.entities.adapter import EntityAdapter
 
 _OWN_FORM: Final = frozenset({"builtins", "datetime", "decimal", "uuid"})
 """Modules of classes that need no name in a document."""

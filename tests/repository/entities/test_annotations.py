@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import PickleType
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from layerkit.redis.annotations import classes_of
 from layerkit.repository import adapter_for
+from layerkit.repository.entities.annotations import classes_of
 
 
 @dataclass
