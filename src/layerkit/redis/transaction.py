@@ -17,7 +17,7 @@ from layerkit.repository import EntityAdapter, Order, Specification, UniqueRule
 from layerkit.repository.entities.fields import KeyTuple
 from layerkit.repository.filters.evaluate import truth_of
 from layerkit.repository.stores.overlay import OverlayTransaction
-from layerkit.repository.stores.tables import Layer, Row
+from layerkit.repository.stores.tables import Row, Written
 
 _LAST_ID: Final = 2**63 - 1
 """The last one that Redis counts to."""
@@ -190,9 +190,9 @@ class RedisTransaction(OverlayTransaction):
             self._raced.add((adapter.entity, self._racing, member))
 
     @override
-    async def store(self, written: Layer) -> None:
+    async def store(self, written: Written) -> None:
         steps = Steps()
-        for entity, rows in written.rows.items():
+        for entity, rows in written.items():
             kind = self._kinds[entity]
             steps.expect_plan(kind)
             for key, row in rows.items():

@@ -15,7 +15,7 @@ from layerkit.repository.stores.backend import Backend, Lock
 from layerkit.repository.stores.homes import OTHER_LOOP, Home
 from layerkit.repository.stores.overlay import OverlayTransaction
 from layerkit.repository.stores.references import References
-from layerkit.repository.stores.tables import Layer, Row, Table
+from layerkit.repository.stores.tables import Row, Table, Written
 from layerkit.repository.stores.verbs import OverlayBackend
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
@@ -249,9 +249,9 @@ class MemoryTransaction(OverlayTransaction):
         return not self._locked and self._lock.is_taken
 
     @override
-    async def store(self, written: Layer) -> None:
-        await self._references.check(self, written.deferred)
-        for entity, rows in written.rows.items():
+    async def store(self, written: Written) -> None:
+        await self._references.check(self, self.top.deferred)
+        for entity, rows in written.items():
             self._tables[entity].merge(rows)
 
     @override

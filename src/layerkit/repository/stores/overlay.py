@@ -22,12 +22,13 @@ from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.evaluate import matches, truth_of
 from layerkit.repository.filters.specification import (
+    ALL,
     Order,
     Specification,
     key_in,
     keys_in,
 )
-from layerkit.repository.stores.tables import Layer, Row, unique_value
+from layerkit.repository.stores.tables import Layer, Row, Written, unique_value
 from layerkit.repository.stores.tracking import Tracked, Tracking
 from layerkit.unit_of_work import Transaction
 
@@ -77,18 +78,37 @@ class OverlayTransaction(Transaction):
         """
 
     @abstractmethod
+    async def store(self, written: Written) -> None:
+        """Store what the transaction has written, all or nothing.
+
+        Args:
+            written: What was written, each row once; empty where nothing was.
+
+        Raises:
+            ConflictError: Another unit was faster; its ``kind`` is "serialization"
+                where the same may pass at the next attempt.
+        """
+
     async def stored_holder(
         self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
     ) -> KeyTuple | None:
-        """Return the key of the stored row that holds *value* under *rule*, or None."""
+        """Return the key of the stored row that holds *value* under *rule*, or None.
 
-    @abstractmethod
+        Looks at every stored row; a store with an index of unique values has better.
+        """
+        stored = await self.stored_rows(adapter, ALL, (), None)
+        held = (key for key, row in stored if unique_value(row, rule) == value)
+        return next(held, None)
+
     async def next_id(self, adapter: EntityAdapter[Any]) -> int:
-        """Return the next generated key; a rollback does not give it back."""
+        """Return the next generated key, which no rollback has to give back.
 
-    @abstractmethod
-    async def store(self, written: Layer) -> None:
-        """Store what the transaction has written, all or nothing."""
+        Looks for the highest one in every row, as the one that writes; a store that can
+        count has better.
+        """
+        await self.claim()  # else another unit would find the same one
+        keys: list[int] = [key[0] for key, _ in await self.rows(adapter, ALL)]
+        return max([0, *keys]) + 1
 
     async def claim(self) -> None:
         """Become one that writes.
@@ -332,7 +352,7 @@ class OverlayTransaction(Transaction):
     async def _commit(self) -> None:
         await asyncio.sleep(0)
         await self.flush()
-        await self.store(self._layers[0])
+        await self.store(self._layers[0].rows)
         self._layers = [Layer()]
 
     @override

@@ -1,6 +1,6 @@
 """Tables in memory: committed rows, the layers written over them, unique values."""
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -16,6 +16,11 @@ from layerkit.repository.filters.specification import (
 )
 
 Row: TypeAlias = dict[str, Any]
+"""The values of one entity by field name."""
+
+Written: TypeAlias = Mapping[type, Mapping[KeyTuple, Row | None]]
+"""Rows by entity class and key; None is a deleted row."""
+
 Holders: TypeAlias = dict[KeyTuple | None, KeyTuple]
 """Under a unique rule, the key of the row that holds a value."""
 
@@ -64,7 +69,7 @@ class Table:
         found = (self.index[n].get(v, {}) for n, v in given.items() if n in self.index)
         return next(found, self.rows)
 
-    def merge(self, written: dict[KeyTuple, Row | None]) -> None:
+    def merge(self, written: Mapping[KeyTuple, Row | None]) -> None:
         """Take over what a transaction has written; None removes a row."""
         for key in written:  # all old values leave first, so that two rows can swap
             if (old := self.rows.pop(key, None)) is not None:
