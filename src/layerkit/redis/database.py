@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, Self
 from redis.asyncio import Redis
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import NotSupportedError, UsageError
+from layerkit.core.errors import UsageError
 from layerkit.redis.keyspace import Keyspace
 from layerkit.redis.plans import check_plan, reindex
 from layerkit.redis.server import Server
@@ -23,11 +23,11 @@ from layerkit.repository import (
 )
 from layerkit.repository.base import T
 from layerkit.repository.entities.fields import KeyTuple
-from layerkit.repository.stores.backend import Lock, Upsert
+from layerkit.repository.stores.backend import Upsert
 from layerkit.repository.stores.homes import check_loop, check_port
 from layerkit.repository.stores.tables import Row
 from layerkit.repository.stores.verbs import OverlayBackend
-from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
+from layerkit.unit_of_work import EventSink, UnitOfWork
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS
 
 E = TypeVar("E")
@@ -136,10 +136,6 @@ class RedisDatabase(Home):
         check_loop(server.pool, server.is_connected, type(self).__name__)
 
     @override
-    def transaction(self) -> Transaction | None:
-        return transaction_of(self)
-
-    @override
     def backend(self, adapter: EntityAdapter[E]) -> Backend[E]:
         self._keyspace.kind(adapter)
         return RedisBackend(adapter)
@@ -187,19 +183,6 @@ class RedisBackend(OverlayBackend[T, RedisTransaction], Generic[T]):
             return await work(unit)
 
         return await super().run(unit, verb, checked, writes=writes)
-
-    @override
-    async def lock(self, unit: RedisTransaction, lock: Lock | None) -> None:
-        """Keep nobody from writing: a unit learns at its commit that it was too late.
-
-        Raises:
-            NotSupportedError: There is a lock to take.
-        """
-        if lock is not None:
-            raise NotSupportedError(
-                f"lock={lock!r}: a RedisDatabase locks nothing, and refuses the commit "
-                "of a unit that was overtaken; repeat it by `await database.run(...)`"
-            )
 
     @override
     async def count(

@@ -19,7 +19,12 @@ from layerkit.repository.entities.registry import load_sql
 from layerkit.repository.filters.bounds import check_number
 from layerkit.repository.filters.cursors import process_key
 from layerkit.repository.stores.backend import Backend
-from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
+from layerkit.unit_of_work import (
+    EventSink,
+    Transaction,
+    UnitOfWork,
+    transaction_of,
+)
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, running_task
 
 T = TypeVar("T")
@@ -61,9 +66,9 @@ class Home(ABC):
     ) -> UnitOfWork:
         """Return a unit of work of this home; inside another it joins that one."""
 
-    @abstractmethod
     def transaction(self) -> Transaction | None:
         """Return the transaction that this context works in, or None outside a unit."""
+        return transaction_of(self)
 
     @abstractmethod
     def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:

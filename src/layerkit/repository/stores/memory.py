@@ -17,7 +17,7 @@ from layerkit.repository.stores.overlay import OverlayTransaction
 from layerkit.repository.stores.references import References
 from layerkit.repository.stores.tables import Row, Table, Written
 from layerkit.repository.stores.verbs import OverlayBackend
-from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
+from layerkit.unit_of_work import EventSink, UnitOfWork
 
 T = TypeVar("T")
 
@@ -128,10 +128,6 @@ class MemoryDatabase(Home):
             ),
             events=events,
         )
-
-    @override
-    def transaction(self) -> Transaction | None:
-        return transaction_of(self)
 
     @override
     def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:

@@ -1,13 +1,12 @@
 """The verbs on the rows of a transaction with an overlay."""
 
 import asyncio
-from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic
 
 from typing_extensions import TypeVar, override
 
-from layerkit.core.errors import ValidationError
+from layerkit.core.errors import NotSupportedError, ValidationError
 from layerkit.repository.entities.checks import keyed
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.entities.nesting import deep_copy
@@ -158,9 +157,18 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         key = tuple(getattr(entity, name) for name in self.adapter.key)
         unit.objects.confine(self.adapter.entity, key, fields)
 
-    @abstractmethod
     async def lock(self, unit: X, lock: Lock | None) -> None:
-        """Keep others from writing what is about to be read."""
+        """Keep others from writing what is about to be read, where a home can.
+
+        Raises:
+            NotSupportedError: There is a lock to take, and this one can't.
+        """
+        if lock is not None:
+            raise NotSupportedError(
+                f"lock={lock!r}: a {type(unit.home).__name__} locks nothing for who "
+                "reads; where another unit was faster, the commit is refused: repeat "
+                "the unit by `await home.run(...)`"
+            )
 
     async def _insert(self, unit: X, entity: T, given: Row) -> tuple[KeyTuple, Row]:
         adapter = self.adapter
