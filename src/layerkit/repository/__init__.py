@@ -42,6 +42,7 @@ from layerkit.repository.filters.specification import (
 from layerkit.repository.pages import Page
 from layerkit.repository.repository import InMemoryRepository, Repository
 from layerkit.repository.stores.backend import Backend, Lock, Upsert
+from layerkit.repository.stores.documents import Documents
 from layerkit.repository.stores.homes import (
     BlockingSessionLike,
     Home,
@@ -52,6 +53,9 @@ from layerkit.repository.stores.homes import (
     register_home,
 )
 from layerkit.repository.stores.memory import MemoryDatabase
+from layerkit.repository.stores.overlay import OverlayTransaction
+from layerkit.repository.stores.tables import Row, Written
+from layerkit.repository.stores.verbs import OverlayBackend
 
 register_adapter(make_adapter)
 
@@ -66,6 +70,7 @@ __all__ = [
     "CascadeRule",
     "Comparison",
     "Data",
+    "Documents",
     "EntityAdapter",
     "Everything",
     "Field",
@@ -86,8 +91,11 @@ __all__ = [
     "Or",
     "Order",
     "OrderBy",
+    "OverlayBackend",
+    "OverlayTransaction",
     "Page",
     "Repository",
+    "Row",
     "SessionFactoryLike",
     "SessionLike",
     "SessionSource",
@@ -96,6 +104,7 @@ __all__ = [
     "Unique",
     "UniqueRule",
     "Upsert",
+    "Written",
     "adapter_for",
     "comparisons",
     "copy_of",

@@ -36,7 +36,9 @@ from layerkit.unit_of_work import Transaction
 class OverlayTransaction(Transaction):
     """Write into an overlay and read through it; nothing is stored before the commit.
 
-    A subclass says what lies under the overlay, and stores it.
+    A subclass says by ``stored`` and ``stored_rows`` what lies under the overlay, and
+    stores by ``store`` what was written. One that lets others wait takes its lock in
+    ``claim``, and gives it back in ``_release``, when the unit has ended.
 
     Args:
         home: What the unit belongs to.
@@ -111,7 +113,7 @@ class OverlayTransaction(Transaction):
         return max([0, *keys]) + 1
 
     async def claim(self) -> None:
-        """Become one that writes.
+        """Become one that writes; called before each look at what is to be written.
 
         Raises:
             UnitOfWorkError: The unit is read-only.

@@ -23,7 +23,11 @@ R = TypeVar("R")
 
 
 class OverlayBackend(Backend[T, X], Generic[T, X]):
-    """Carry out the verbs on the rows of an open ``OverlayTransaction``."""
+    """Carry out the verbs on the rows of an open ``OverlayTransaction``.
+
+    Args:
+        adapter: What is known of the entity class.
+    """
 
     @override
     async def run(
