@@ -235,6 +235,20 @@ async def test_an_answer_without_headers_gets_the_correlation_id(serve: Serve) -
     assert (answer.status_code, answer.headers["x-request-id"]) == (204, "abc")
 
 
+async def test_an_id_that_the_application_sends_itself_gives_way(serve: Serve) -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.get("/")
+    async def read(response: Response) -> None:
+        response.headers["X-Request-ID"] = "mine"
+
+    async with serve(app) as client:
+        answer = await client.get("/", headers={"X-Request-ID": "abc"})
+
+    assert answer.headers.get_list("x-request-id") == ["abc"]
+
+
 # Errors in what answers errors
 
 

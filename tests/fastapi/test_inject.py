@@ -1,9 +1,10 @@
 """Injection: one scope a request, closed before the answer is sent."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, Protocol, assert_type, get_args
 
+import anyio
 import httpx
 import pytest
 from fastapi import (
@@ -17,8 +18,10 @@ from fastapi import (
 )
 from fastapi.exceptions import FastAPIError
 from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
 
 from layerkit.core import ConflictError, UsageError, WiringError
 from layerkit.factory import ServiceFactory
@@ -362,6 +365,126 @@ async def test_a_concurrent_request_has_a_scope_of_its_own(
         answers = await asyncio.gather(client.get("/"), client.get("/"))
 
     assert answers[0].json() != answers[1].json()
+
+
+class Cut:
+    """Cancel what is inside, as a server does that waits no longer."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def note(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        with anyio.CancelScope() as cancelling:
+            if scope["type"] == "http":
+                scope["cut"] = cancelling.cancel
+            await self.app(scope, receive, note)
+        if cancelling.cancelled_caught and not has_begun:
+            await Response("cut", 499)(scope, receive, send)
+
+
+async def test_what_was_opened_is_closed_in_peace_when_the_request_is_cancelled(
+    serve: Serve,
+) -> None:
+    log: list[str] = []
+
+    async def open_session() -> AsyncIterator[Session]:
+        async with anyio.create_task_group():  # which has a cancel scope of its own
+            try:
+                yield Session(log)
+            finally:
+                await asyncio.sleep(0)
+                log.append("closed")
+
+    async def around() -> AsyncIterator[None]:
+        async with anyio.create_task_group():
+            yield
+
+    app = FastAPI()
+    install(app, ServiceFactory().scoped(open_session))
+    app.add_middleware(Cut)
+
+    @app.get("/")
+    async def read(
+        request: Request,
+        _before: Annotated[None, Depends(around, scope="function")],
+        _session: Inject[Session],
+        _after: Annotated[None, Depends(around, scope="function")],
+    ) -> None:
+        request.scope["cut"]()
+        await asyncio.sleep(60)
+
+    async with serve(app) as client:
+        answer = await client.get("/")
+
+    assert (answer.status_code, answer.text, log) == (499, "cut", ["closed"])
+
+
+async def test_a_stream_is_cut_when_the_request_is_cancelled_after_its_scope(
+    world: World, serve: Serve
+) -> None:
+    world.app.add_middleware(Cut)
+    cut = asyncio.Event()
+
+    async def stream(request: Request) -> AsyncIterator[bytes]:
+        yield b"a"
+        request.scope["cut"]()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            cut.set()
+
+    @world.app.get("/")
+    async def read(request: Request, _: Inject[Session]) -> StreamingResponse:
+        return StreamingResponse(stream(request))
+
+    async with serve(world.app) as client:
+        with pytest.raises(AssertionError):  # the client's: the answer has no end
+            await client.get("/")
+
+    assert cut.is_set()
+    assert world.log[:2] == ["begin", "commit"]
+
+
+async def test_a_route_class_that_tries_again_gets_a_scope_for_each_time(
+    world: World, serve: Serve
+) -> None:
+    class Retrying(APIRoute):
+        @override
+        def get_route_handler(
+            self,
+        ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def twice(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except ConflictError:
+                    return await handle(request)
+
+            return twice
+
+    router = APIRouter(route_class=Retrying)
+    seen: list[Session] = []
+
+    @router.get("/")
+    async def read(session: Inject[Session]) -> None:
+        seen.append(session)
+        if len(seen) == 1:
+            raise ConflictError("lost a race")
+
+    world.app.include_router(router)
+    async with serve(world.app) as client:
+        answer = await client.get("/")
+
+    assert answer.status_code == 200
+    assert len(set(map(id, seen))) == 2
 
 
 def test_fastapi_fills_in_the_type_that_is_injected() -> None:

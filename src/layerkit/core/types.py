@@ -1,7 +1,6 @@
 """Small types that all layers share: clock, time-ordered ids, the UNSET sentinel."""
 
 import os
-import secrets
 import threading
 import time
 from datetime import UTC, datetime
@@ -68,14 +67,13 @@ def uuid7() -> UUID:
     are keys, not secrets.
     """
     global _uuid7_last  # noqa: PLW0603 - ids rise in the process as a whole
-    fresh = time.time_ns() // 1_000_000 << _COUNTER_BITS
-    # The top bit stays clear so that a burst within one millisecond can count up.
-    fresh |= secrets.randbits(_COUNTER_BITS - 1)
+    # 72 bits: the top ones stay clear, so that a burst of one millisecond can count up.
+    random = int.from_bytes(os.urandom(9))
     with _uuid7_lock:
-        if fresh <= _uuid7_last:
-            # Wide enough that forks which count on from one id never meet.
-            fresh = _uuid7_last + 1 + secrets.randbits(48)
-        _uuid7_last = fresh
-    milliseconds, counter = fresh >> _COUNTER_BITS, fresh & ((1 << _COUNTER_BITS) - 1)
-    rand_a, rand_b = counter >> 62, counter & ((1 << 62) - 1)
+        now = time.time_ns() // 1_000_000 << _COUNTER_BITS
+        # Steps of 48 random bits, so that forks which count on from one id never meet.
+        step = 1 + (random >> 24)
+        _uuid7_last = last = now | random if now > _uuid7_last else _uuid7_last + step
+    head, rand_b = last >> 62, last & (1 << 62) - 1
+    milliseconds, rand_a = head >> 12, head & (1 << 12) - 1
     return UUID(int=milliseconds << 80 | 7 << 76 | rand_a << 64 | 2 << 62 | rand_b)

@@ -165,6 +165,11 @@ class ServiceFactory:
         """True while the singletons are there to be had."""
         return bool(self._stores)
 
+    @property
+    def cleans_up(self) -> bool:
+        """True while open, where a scope may have to close something at its end."""
+        return bool(self._stores) and self._stores[-1].wiring.cleans_up
+
     def _current(self) -> Store:
         if not self._stores:
             raise UsageError(

@@ -77,6 +77,9 @@ class Wiring:
         replaced: Objects that stand in for what is registered under their keys.
         needs: What is asked for from outside.
 
+    Attributes:
+        cleans_up: True where a scope may open what it has to close.
+
     Raises:
         WiringError: Something is missing, cyclic, captive, registered twice or can't be
             read; the text lists all of it.
@@ -94,6 +97,11 @@ class Wiring:
         for provider in self.providers.values():
             self._connect(provider)
         self.order = tuple(self._sorted())
+        self.cleans_up = any(
+            provider.is_context or provider.is_async_context
+            for provider in self.order
+            if not provider.lifetime.is_shared
+        )
         for provider in self.order:
             self._finish(provider)
         for need in needs:

@@ -1,10 +1,10 @@
 """Inject: what a route gets from the factory, in a scope of its request."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeAlias, cast
+from typing import Annotated, Any, Final, cast
 
-from fastapi import BackgroundTasks, Depends, Response
+from anyio import CancelScope
+from fastapi import BackgroundTasks, Response
 from fastapi.params import Depends as DependsMarker
 from starlette.requests import HTTPConnection
 from typing_extensions import TypeVar, override
@@ -17,29 +17,49 @@ T = TypeVar("T")
 FACTORY_KEY: Final = "layerkit.factory"
 """Where ``install`` leaves the factory in the ASGI scope."""
 
+CANCEL_KEY: Final = "layerkit.cancelling"
+"""Where ``install`` leaves what shields clean-ups from the end of a request's task."""
 
-async def open_scope(
+_SCOPE: Final = "layerkit.scope"
+_EXITS: Final = "fastapi_function_astack"
+"""Where FastAPI keeps what it leaves before it sends the response."""
+
+
+async def scope_of(
     connection: HTTPConnection, response: Response, tasks: BackgroundTasks
-) -> AsyncIterator[Scope | None]:
-    """Open one factory scope per request; a websocket gets none.
+) -> Scope:
+    """Return the factory scope of a request, which is opened for who asks first.
 
     The request comes along, also as HTTPConnection, and so do the response's headers
-    and background tasks, for ``factory.given(Request)`` and its like.
-
-    Yields:
-        The scope; None for a websocket, whose life is too long for one.
+    and background tasks, for ``factory.given(Request)`` and its like. FastAPI closes
+    the scope once the route has returned, and before the response is sent.
 
     Raises:
         UsageError: ``install`` was given no factory.
     """
-    if connection.scope["type"] == "websocket":
-        yield None
-        return
-    factory = factory_of(connection)
+    state = connection.scope
+    known: tuple[Response, Scope] | None = state.get(_SCOPE)
+    if known is not None and known[0] is response:  # new for each run of the route
+        return known[1]
     values: dict[type, object] = {Response: response, BackgroundTasks: tasks}
     values |= dict.fromkeys((type(connection), HTTPConnection), connection)
-    async with factory.scope(values, in_threads=True) as scope:
-        yield scope
+    scope = factory_of(connection).scope(values, in_threads=True)
+    cancelling: CancelScope | None = state.get(CANCEL_KEY)
+
+    async def leave(*raised: Any) -> None:
+        if cancelling is None:  # there is nothing to clean up
+            await scope.__aexit__(*raised)
+            return
+        cancelling.shield = True
+        try:
+            await scope.__aexit__(*raised)
+        finally:
+            cancelling.shield = False
+
+    state[_SCOPE] = response, await scope.__aenter__()
+    # A generator dependency would come to the same, at three times the cost.
+    state[_EXITS].push_async_exit(leave)
+    return scope
 
 
 def factory_of(connection: HTTPConnection) -> ServiceFactory:
@@ -57,23 +77,20 @@ def factory_of(connection: HTTPConnection) -> ServiceFactory:
     return factory
 
 
-# "function": closed, so committed, before the response is sent. A scope of FastAPI's
-# default kind would be closed after it, and a failing commit would answer 2xx.
-_Scope: TypeAlias = Annotated[Scope | None, Depends(open_scope, scope="function")]
-
-
 @dataclass(frozen=True)
 class Resolver:
     """Resolve one key; a dependency that FastAPI calls."""
 
     key: Key
 
-    async def __call__(self, connection: HTTPConnection, scope: _Scope) -> Any:
+    async def __call__(
+        self, connection: HTTPConnection, response: Response, tasks: BackgroundTasks
+    ) -> Any:
         """Return the object of the key; for a websocket it must be a shared one."""
         key = cast("type[object]", self.key)
-        if scope is None:
+        if connection.scope["type"] == "websocket":  # it lives too long for a scope
             return await factory_of(connection).get(key)
-        return await scope.get(key)
+        return await (await scope_of(connection, response, tasks)).get(key)
 
     @override
     def __repr__(self) -> str:

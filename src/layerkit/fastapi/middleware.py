@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
+from anyio import CancelScope
 from starlette import status
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,11 +21,11 @@ from layerkit.fastapi.errors import (
     log_error,
     problem_handler,
 )
-from layerkit.fastapi.inject import FACTORY_KEY
+from layerkit.fastapi.inject import CANCEL_KEY, FACTORY_KEY
 
 logger = get_logger("layerkit.fastapi")
 
-_VALID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_VALID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 _IDENTITY: Final = "layerkit.correlation_id"
 _WITH_HEADERS: Final = {
@@ -49,6 +49,7 @@ class CorrelationMiddleware:
     def __init__(self, app: ASGIApp, header: str = "X-Request-ID") -> None:
         self.app = app
         self.header = header
+        self._name = header.lower().encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -56,14 +57,17 @@ class CorrelationMiddleware:
         if not is_served or _IDENTITY in scope:  # mounted: it has one by now
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).getlist(self.header)
+        given = [value for name, value in scope["headers"] if name == self._name]
         is_valid = len(given) == 1 and _VALID.fullmatch(given[0])
-        scope[_IDENTITY] = identity = given[0] if is_valid else uuid7().hex
+        identity = given[0].decode() if is_valid else uuid7().hex
+        scope[_IDENTITY] = identity
+        header = (self._name, identity.encode())
 
         async def stamp(message: Message) -> None:
             if message["type"] in _WITH_HEADERS:
-                message.setdefault("headers", [])  # ASGI lets them be left out
-                MutableHeaders(scope=message)[self.header] = identity
+                others = message.get("headers", ())  # ASGI lets them be left out
+                kept = [pair for pair in others if pair[0] != self._name]
+                message["headers"] = [*kept, header]
             await send(message)
 
         token = correlation_id.set(identity)
@@ -164,4 +168,9 @@ class FactoryMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         scope[FACTORY_KEY] = self.factory
-        await self.app(scope, receive, send)
+        if not self.factory.cleans_up:
+            await self.app(scope, receive, send)
+            return
+        # Outside of those that generators open: anyio wants the last one left first.
+        with CancelScope() as scope[CANCEL_KEY]:
+            await self.app(scope, receive, send)
