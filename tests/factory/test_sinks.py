@@ -80,6 +80,19 @@ async def test_a_service_without_a_name_takes_no_bus() -> None:
     assert (await take(factory, NamelessService))._events is None
 
 
+async def test_a_service_without_a_name_takes_the_bus_that_it_asks_for_itself() -> None:
+    class Emitter(BaseService[Order, int]):
+        def __init__(
+            self, orders: OrderRepository, events: EventSink | None = None
+        ) -> None:
+            super().__init__(orders)
+            self.sink = events
+
+    bus = InMemoryEventBus()
+
+    assert (await take(orders().value(bus).scoped(Emitter), Emitter)).sink is bus
+
+
 def test_a_bus_and_an_outbox_ask_for_a_key() -> None:
     factory = orders().value(InMemoryEventBus()).value(Outbox())
 

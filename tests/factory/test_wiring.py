@@ -566,6 +566,17 @@ async def test_a_home_parameter_takes_the_one_session() -> None:
     assert isinstance((await take(factory, Reader)).home, AsyncSession)
 
 
+@pytest.mark.parametrize(
+    ("name", "module"), [("AsyncSession", "mine"), ("AsyncEngine", "sqlalchemy.ext")]
+)
+def test_what_is_no_session_of_sqlalchemys_is_no_home(name: str, module: str) -> None:
+    other = type(name, (), {"__module__": module})
+
+    [problem] = problems_of(ServiceFactory().scoped(other).scoped(Reader))
+
+    assert "nothing provides a home or session" in problem
+
+
 async def test_a_home_can_be_asked_for_itself() -> None:
     made: list[MemoryDatabase] = []
 

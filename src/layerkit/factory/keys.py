@@ -5,11 +5,6 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args, get_origin
 
-from layerkit.notifications import NotificationService
-from layerkit.realtime import RealtimeService
-from layerkit.repository import BaseRepository, Home
-from layerkit.service import BaseService
-
 Key: TypeAlias = object
 """A class, a parametrized generic such as ``Repository[User, int]``, or a NewType."""
 
@@ -17,13 +12,9 @@ _TOO_COMMON = (
     *(bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object),
     *(set, str, tuple, type, type(None)),
 )
-_SESSIONS = {
-    *("AsyncSession", "async_sessionmaker", "async_scoped_session"),
-    *("Session", "sessionmaker"),
-}
 _FRAMEWORKS = {"fastapi", "starlette"}
 _OF_REQUEST = {"Request", "HTTPConnection", "WebSocket", "Response", "BackgroundTasks"}
-_SINK = ("check", "before_commit", "after_commit")  # the steps of an EventSink
+_PER_REQUEST = ("Repository", "Service")  # what is called so, as a rule
 
 
 def describe(key: object) -> str:
@@ -98,29 +89,14 @@ def class_of(key: object) -> type | None:
     return origin if isinstance(origin, type) else None
 
 
-def is_home(key: object) -> bool:
-    """Tell whether *key* is a home, or a session of SQLAlchemy's or its factory."""
-    cls = class_of(key)
-    if cls is None:
-        return False
-    return issubclass(cls, Home) or any(
-        base.__module__.partition(".")[0] == "sqlalchemy" and base.__name__ in _SESSIONS
-        for base in cls.__mro__
-    )
-
-
-def is_sink(key: object) -> bool:
-    """Tell whether *key* is a class that takes events: a bus, or an outbox."""
-    return all(hasattr(class_of(key), step) for step in _SINK)
-
-
 def is_per_request(key: object) -> bool:
-    """Tell whether *key* is a class that is made for each request, as a rule."""
+    """Tell whether *key* is a class that is made for each request, as a rule.
+
+    One with ``_is_shared`` says otherwise.
+    """
     cls = class_of(key)
-    if cls is None or _derives(cls, NotificationService, RealtimeService):
-        return False
-    return _derives(cls, BaseRepository, BaseService) or cls.__name__.endswith(
-        ("Repository", "Service")
+    return not getattr(cls, "_is_shared", False) and any(
+        base.__name__.endswith(_PER_REQUEST) for base in getattr(cls, "__mro__", ())
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Collection,
     Generator,
     Iterable,
     Iterator,
@@ -25,7 +26,6 @@ from layerkit.factory.parameters import (
     function_of,
     read_parameters,
 )
-from layerkit.service import BaseService
 
 _YIELDING = {
     AsyncGenerator,
@@ -179,8 +179,10 @@ def _read_make(make: Make, key: Key, lifetime: Lifetime) -> Provider:
     ]
     cls = get_origin(make) or make
     if isinstance(cls, type):
-        if _is_silent(cls):
-            provider.parameters = provider.parameters[:1]
+        left_out: Collection[str] = getattr(cls, "_not_injected", tuple)()
+        provider.parameters = tuple(
+            p for p in provider.parameters if p.name not in left_out
+        )
         provider.problems += _unfit_class(cls, key)
     elif key is None:
         if returned is MISSING:
@@ -192,18 +194,6 @@ def _read_make(make: Make, key: Key, lifetime: Lifetime) -> Provider:
         if provider.key is Self:  # of a class method
             provider.key = getattr(make, "__self__", Self)
     return provider
-
-
-def _is_silent(cls: type) -> bool:
-    """Tell whether *cls* is a service that only takes a repository, for want of a name.
-
-    Its inherited constructor refuses events without a name to give them.
-    """
-    return (
-        issubclass(cls, BaseService)
-        and cls.__init__ is BaseService.__init__
-        and not cls.entity_name
-    )
 
 
 def _unfit_class(cls: type, key: Key) -> list[str]:

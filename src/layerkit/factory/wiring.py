@@ -1,20 +1,19 @@
 """Wiring: which provider fills which parameter, checked as a whole."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from layerkit.core.errors import WiringError
+from layerkit.core.ports import PORTS
 from layerkit.factory.keys import (
     Key,
     alternatives,
+    class_of,
     describe,
     implements,
     is_hashable,
-    is_home,
     is_of_request,
     is_per_request,
-    is_sink,
     is_union,
     unfit,
 )
@@ -26,22 +25,6 @@ from layerkit.factory.provider import (
     Registration,
     read_registration,
 )
-from layerkit.repository import Home
-from layerkit.unit_of_work import EventSink
-
-_PORTS: Final[dict[object, tuple[Callable[[object], bool], str]]] = {
-    Home: (
-        is_home,
-        "nothing provides a home or session; add factory.singleton(...) "
-        "for a Database or MemoryDatabase, or give one of your own key=Home",
-    ),
-    EventSink: (
-        is_sink,
-        "nothing provides a bus or outbox; add factory.singleton(...) "
-        "for an InMemoryEventBus, or give one of your own key=EventSink",
-    ),
-}
-"""What is found by what a class can do: how to tell, and what to say of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +123,13 @@ class Wiring:
             return self.providers[wanted]
         options = tuple(filter(is_hashable, alternatives(wanted)))
         hits = [self.providers[o] for o in options if o in self.providers]
-        port = next((port for port in _PORTS if port in options), None)
+        port = next((port for port in PORTS if port in options), None)
         if not hits and port is not None:
-            fits, missing = _PORTS[port]
-            hits = [p for key, p in self.providers.items() if fits(key)]
+            fits = PORTS[port].fits
+            known = ((class_of(key), p) for key, p in self.providers.items())
+            hits = [p for cls, p in known if cls is not None and fits(cls)]
             if not hits:
-                raise Unresolved(missing)
+                raise Unresolved(PORTS[port].missing)
         if not hits:
             hits = [p for o in options for p in self._parametrized(o)]
         if len(hits) == 1:

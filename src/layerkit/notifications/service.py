@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -22,6 +23,8 @@ class NotificationService(NotificationInterface):
     Raises:
         UsageError: There is no channel.
     """
+
+    _is_shared: ClassVar = True  # a factory makes one for all requests, as a rule
 
     def __init__(self, channels: Mapping[str, NotificationInterface]) -> None:
         if not channels:

@@ -1,6 +1,7 @@
 """RealtimeService: events become live messages."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from layerkit.events.base import EventBus
 from layerkit.events.event import Event
@@ -20,6 +21,8 @@ class RealtimeService:
         connection_manager: Where the clients are connected.
         event_bus: What the service subscribes to, at once.
     """
+
+    _is_shared: ClassVar = True  # a factory makes one for all requests, as a rule
 
     def __init__(
         self, connection_manager: ConnectionManager, event_bus: EventBus

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Generic, Protocol, Self, cast, runtime_checkable
 
 from pydantic import BaseModel
@@ -98,6 +98,15 @@ class BaseService(Generic[T, ID]):
         self.repository = repository
         self.logger = get_logger(name)
         self._events = events
+
+    @classmethod
+    def _not_injected(cls) -> Collection[str]:
+        """Return the parameters that a factory leaves at their defaults.
+
+        This constructor refuses events without a name to give them.
+        """
+        is_own = cls.__init__ is not BaseService.__init__
+        return () if is_own or cls.entity_name else ("events",)
 
     # Operations
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from layerkit.core.ports import PORTS, Port
+
 
 @runtime_checkable
 class EventSink(Protocol):
@@ -19,3 +21,10 @@ class EventSink(Protocol):
     async def after_commit(self, events: Sequence[object]) -> None:
         """Publish *events*; the transaction stands whatever happens here."""
         ...
+
+
+PORTS[EventSink] = Port(
+    lambda cls: issubclass(cls, EventSink),
+    "nothing provides a bus or outbox; add factory.singleton(...) "
+    "for an InMemoryEventBus, or give one of your own key=EventSink",
+)

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import AppException, ConflictError, UsageError
 from layerkit.core.logging import get_logger
+from layerkit.core.ports import PORTS, Port
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.registry import load_sql
 from layerkit.repository.filters.bounds import check_number
@@ -44,6 +45,10 @@ _LONGEST_PAUSE_SECONDS: Final = 1.0
 _ALONE: Final = 50  # how often a verb of its own is tried, where homes are optimistic
 _SHORT_SECONDS: Final = 0.001
 _HIGHEST_PORT: Final = 65_535
+_SESSIONS: Final = {
+    *("AsyncSession", "async_sessionmaker", "async_scoped_session"),
+    *("Session", "sessionmaker"),
+}
 
 logger = get_logger("layerkit.repository")
 
@@ -310,3 +315,18 @@ def home_of(source: object) -> Home:
             f"session or session factory of SQLAlchemy, got a {type(source).__name__}"
         )
     return home
+
+
+def _is_home(cls: type) -> bool:
+    """Tell whether *cls* is a home, or a session of SQLAlchemy's or its factory."""
+    return issubclass(cls, Home) or any(
+        base.__module__.partition(".")[0] == "sqlalchemy" and base.__name__ in _SESSIONS
+        for base in cls.__mro__
+    )
+
+
+PORTS[Home] = Port(
+    _is_home,
+    "nothing provides a home or session; add factory.singleton(...) "
+    "for a Database or MemoryDatabase, or give one of your own key=Home",
+)
