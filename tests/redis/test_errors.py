@@ -77,6 +77,16 @@ def test_refused_credentials_are_no_client_s_business() -> None:
     assert "password" not in str(translated.to_dict())
 
 
+def test_what_redis_says_of_a_command_is_shown_without_secrets() -> None:
+    refused = exceptions.ResponseError("no AUTH for redis://ada:hunter2@cache:6379")
+
+    error = translate(refused)
+
+    assert str(error) == (
+        "Redis refused a command: no AUTH for redis://ada:***@cache:6379"
+    )
+
+
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     client = Redis(port=free_port(), password="hunter2", retry=Retry(NoBackoff(), 0))
     database = RedisDatabase(client, prefix="a")

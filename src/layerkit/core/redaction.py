@@ -1,4 +1,4 @@
-"""Keeping secrets out of what is shown: of settings, and in log lines.
+"""The one rule of secrets: what is shown of settings, errors and log lines.
 
 A value is known to be secret by its type (SecretStr), by the name that it goes by, or
 by its place in a text: the password of an address, ``password=...``, ``Bearer ...``,
@@ -10,7 +10,10 @@ for once and not there is not looked for again.
 """
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 MASK: Final = "***"
 
@@ -109,6 +112,30 @@ def hides(name: str, value: object) -> bool:
     if isinstance(value, int | float):
         return _ONE_SECRET.search(_words(name)) is not None
     return is_secret_name(name) and not (isinstance(value, str | bytes) and not value)
+
+
+def redacted(name: str, value: object) -> Any:
+    """Return *value* as it may be shown: secrets as ``***``, also inside addresses.
+
+    Args:
+        name: The setting's name; text under a name such as ``API_KEY`` is a secret.
+        value: What it holds; containers and models are walked.
+    """
+    if isinstance(value, SecretStr | SecretBytes):
+        return MASK if value.get_secret_value() else ""
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    elif hides(name, value):
+        return MASK
+    if isinstance(value, str):
+        return redacted_text(value)
+    if isinstance(value, Mapping):
+        return {key: redacted(f"{name}_{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [redacted(name, item) for item in value]
+    # pydantic's URL types are no strings, and show their passwords.
+    shown = redacted_text(str(value))
+    return value if shown == str(value) else shown
 
 
 def redacted_text(text: str, *, is_cut: bool = False) -> str:

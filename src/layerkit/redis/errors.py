@@ -23,6 +23,7 @@ from layerkit.core.errors import (
     UnavailableError,
     UsageError,
 )
+from layerkit.core.redaction import redacted_text
 
 DRIVER_ERRORS: Final = (RedisError, OSError)
 """What a command may raise."""
@@ -73,7 +74,7 @@ def translate(error: Exception, *, commits: bool = False) -> AppException:
             "a key of the RedisDatabase's prefix holds something else: give it a "
             "prefix of its own"
         )
-    return UsageError(f"Redis refused a command: {text}")
+    return UsageError(f"Redis refused a command: {redacted_text(text)}")
 
 
 def _lost(error: Exception, *, commits: bool) -> AppException:

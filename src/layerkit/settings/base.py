@@ -29,13 +29,13 @@ from typing_extensions import override
 
 from layerkit.core.errors import SettingsError
 from layerkit.core.logging import get_logger
+from layerkit.core.redaction import redacted
 from layerkit.settings.checks import (
     SECRET_LENGTH,
     Finding,
     is_weak,
     resembles_production,
 )
-from layerkit.settings.redaction import redacted
 from layerkit.settings.sources import (
     DotEnvSource,
     EnvSource,
