@@ -139,6 +139,49 @@ async def test_defaults_are_kept_where_nothing_is_registered(
         assert await handle("x", times=3) == 3
 
 
+async def test_what_is_injected_is_passed_by_position_where_it_must_be(
+    factory: ServiceFactory,
+) -> None:
+    async def ship(
+        event: str, shipping: Shipping, session: Session, /, times: int = 2
+    ) -> tuple[str, bool, int]:
+        return event, shipping.session is session, times
+
+    handle = factory.handler(ship)
+
+    async with factory:
+        assert await handle("x") == ("x", True, 2)
+        assert await handle("x", times=3) == ("x", True, 3)
+
+
+async def test_nothing_takes_the_place_of_a_default_that_is_left_out(
+    factory: ServiceFactory,
+) -> None:
+    async def ship(
+        _event: str, times: int = 2, session: Session | None = None
+    ) -> tuple[int, bool]:
+        return times, isinstance(session, Session)
+
+    handle = factory.handler(ship)
+
+    async with factory:
+        assert await handle("x") == (2, True)
+
+
+async def test_what_a_handler_does_not_take_is_a_mistake_of_its_caller(
+    factory: ServiceFactory,
+) -> None:
+    async def ship(_event: str, _session: Session) -> None: ...
+
+    handle = factory.handler(ship)
+
+    async with factory:
+        with pytest.raises(TypeError):
+            await handle("x", color="red")
+        with pytest.raises(TypeError):
+            await handle("x", Session(), 3)
+
+
 def test_what_handlers_need_is_checked_at_start() -> None:
     async def ship(event: str, shipping: Shipping) -> None: ...
 

@@ -1,6 +1,6 @@
 """Other objects in the place of registered ones."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 import pytest
@@ -127,10 +127,18 @@ async def test_an_override_makes_what_awaits_and_closes_it() -> None:
         assert await name_in(factory) == "real"
 
 
-async def test_a_plain_with_refuses_what_awaits_and_restores() -> None:
-    async def make_sender(mail: Mail) -> Sender:
-        return Sender(mail)
+async def _make(mail: Mail) -> Sender:
+    return Sender(mail)
 
+
+def _open(mail: Mail) -> Iterator[Sender]:
+    yield Sender(mail)
+
+
+@pytest.mark.parametrize("make_sender", [_make, _open])
+async def test_a_plain_with_refuses_what_awaits_or_is_closed_and_restores(
+    make_sender: Callable[..., object],
+) -> None:
     factory = ServiceFactory().singleton(Mail).singleton(make_sender).singleton(Queue)
 
     async with factory.scoped(Service):

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -10,10 +11,10 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import WiringError
 from layerkit.factory.keys import describe
-from layerkit.factory.parameters import Parameter, read_parameters
+from layerkit.factory.parameters import read_parameters
 from layerkit.factory.provider import Provider
 from layerkit.factory.scope import Scope
-from layerkit.factory.wiring import Need, Wiring
+from layerkit.factory.wiring import Need, Unresolved, Wiring
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -48,31 +49,26 @@ class Call:
         self.function = function
         has_name = hasattr(function, "__name__") or isinstance(function, partial)
         self.name = describe(function if has_name else type(function))
-        self.parameters = {p.name: p for p in _read(function)}
-        self.signature = inspect.signature(function)
+        self.parameters = read_parameters(function)[0]
+        self.names = tuple(inspect.signature(function).parameters)
         self.is_async = inspect.iscoroutinefunction(function)
 
     @property
     def needs(self) -> list[Need]:
         """What a scope must provide: all but the first, which may be the caller's."""
-        first = next(iter(self.signature.parameters), None)
         return [
             Need(self.name, p.annotation, p.name)
-            for p in self.parameters.values()
-            if p.name != first and not p.has_default
+            for p in self.parameters
+            if p.name != self.names[0] and not p.has_default
         ]
 
     def providers(self, wiring: Wiring) -> list[Provider]:
         """Return what fills the parameters that nobody passes."""
-        return [
-            provider
-            for parameter in self.parameters.values()
-            if (provider := wiring.seek(parameter.annotation)) is not None
-        ]
-
-
-def _read(function: Callable[..., Any]) -> tuple[Parameter, ...]:
-    return read_parameters(function)[0]
+        found = []
+        for parameter in self.parameters:
+            with suppress(Unresolved):
+                found.append(wiring.find(parameter.annotation))
+        return found
 
 
 async def run_handler(
@@ -83,19 +79,22 @@ async def run_handler(
     Raises:
         WiringError: A parameter was neither given nor is provided.
     """
-    bound = call.signature.bind_partial(*args, **kwargs)
-    for name, parameter in call.parameters.items():
-        if name in bound.arguments:
+    given = {*call.names[: len(args)], *kwargs}
+    positions, named = list(args), dict(kwargs)
+    for parameter in call.parameters:
+        if parameter.name in given:
             continue
         try:
-            bound.arguments[name] = await scope.get(
-                cast("type[object]", parameter.annotation)
-            )
+            found = await scope.get(cast("type[object]", parameter.annotation))
         except WiringError:
             if not parameter.has_default:
                 raise
-    arguments = bound.args, bound.kwargs
+            continue
+        if parameter.position == len(positions):
+            positions.append(found)
+        else:
+            named[parameter.name] = found
     if call.is_async:
-        return await call.function(*arguments[0], **arguments[1])
-    result = await asyncio.to_thread(call.function, *arguments[0], **arguments[1])
+        return await call.function(*positions, **named)
+    result = await asyncio.to_thread(call.function, *positions, **named)
     return await result if inspect.isawaitable(result) else result

@@ -6,7 +6,7 @@ from typing import Self
 
 from layerkit.core.errors import UsageError
 from layerkit.factory.keys import Key
-from layerkit.factory.provider import Kind, Provider
+from layerkit.factory.provider import Provider
 from layerkit.factory.scope import Store
 from layerkit.factory.wiring import Wiring, dependents
 
@@ -132,7 +132,7 @@ class Override:
 
 
 def _check_plain(anew: list[Provider]) -> None:
-    slow = [p.name for p in anew if p.kind is not Kind.PLAIN or not p.immediate]
+    slow = [p.name for p in anew if p.kind != "plain" or not p.immediate]
     if slow:
         raise UsageError(
             f"{', '.join(slow)} must be made anew, which takes an event loop: "

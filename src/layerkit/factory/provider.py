@@ -15,7 +15,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Self, get_args, get_origin
+from typing import Any, Literal, Self, TypeAlias, get_args, get_origin
 
 from layerkit.core.errors import UsageError
 from layerkit.factory.keys import Key, class_of, describe, unfit
@@ -52,16 +52,8 @@ class Lifetime(Enum):
         return self in {Lifetime.VALUE, Lifetime.SINGLETON}
 
 
-class Kind(Enum):
-    """How a provider is called."""
-
-    PLAIN = "plain"
-    COROUTINE = "coroutine"
-    CONTEXT = "context manager"
-    ASYNC_CONTEXT = "async context manager"
-
-
-_CONTEXTS = {Kind.CONTEXT, Kind.ASYNC_CONTEXT}
+Kind: TypeAlias = Literal["plain", "coroutine", "context", "async context"]
+"""What ``make`` returns: the object, an awaitable of it, a manager around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +71,31 @@ class Provider:
     """Make the object of one key.
 
     Attributes:
-        make: Returns the object, an awaitable of it, or a context manager around it.
+        make: Returns the object, or what *kind* says.
         parameters: What ``make`` takes.
         needed: The providers chosen for the parameters, once wired.
         call: ``make`` for these: it takes them by position, which is the fastest way.
         immediate: True where making it, with all it needs, awaits nothing.
         enters: True where making it, with all it needs, enters a plain generator.
         is_kept: True where who asks again gets the same object.
-        is_context: True where ``make`` returns a synchronous context manager.
-        is_async_context: True where ``make`` returns an asynchronous one.
-        is_coroutine: True where ``make`` returns an awaitable.
     """
 
     key: Key
     lifetime: Lifetime
     make: Callable[..., Any]
-    kind: Kind = Kind.PLAIN
+    kind: Kind = "plain"
     parameters: tuple[Parameter, ...] = ()
     value: object = None
     needed: tuple["Provider", ...] = ()
     call: Callable[..., Any] = field(init=False)
     immediate: bool = True
     enters: bool = False
-    is_kept: bool = True
-    is_context: bool = False
-    is_async_context: bool = False
-    is_coroutine: bool = False
+    is_kept: bool = field(init=False)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Read for each object that is made: members of an Enum are slow to look up.
         self.is_kept = self.lifetime is not Lifetime.TRANSIENT
-        self.is_context = self.kind is Kind.CONTEXT
-        self.is_async_context = self.kind is Kind.ASYNC_CONTEXT
-        self.is_coroutine = self.kind is Kind.COROUTINE
         self.call = self.make
 
     def connect(self, chosen: Sequence[tuple[Parameter, "Provider"]]) -> None:
@@ -120,6 +103,11 @@ class Provider:
         self.needed = tuple(needed for _, needed in chosen)
         if [p.position for p, _ in chosen] != list(range(len(chosen))):
             self.call = _by_name(self.make, [p.name for p, _ in chosen])
+
+    @property
+    def opens(self) -> bool:
+        """True where what was made has to be closed."""
+        return self.kind in {"context", "async context"}
 
     @property
     def name(self) -> str:
@@ -190,7 +178,7 @@ def _read_make(make: Make, key: Key, lifetime: Lifetime) -> Provider:
                 f"{describe(make)} does not say what it returns: annotate it, "
                 "or give key="
             )
-        provider.key = _yielded(returned) if kind in _CONTEXTS else returned
+        provider.key = _yielded(returned) if provider.opens else returned
         if provider.key is Self:  # of a class method
             provider.key = getattr(make, "__self__", Self)
     return provider
@@ -218,15 +206,15 @@ def _kind_of(make: Make) -> tuple[Kind, Callable[..., Any]]:
     """Return how *make* is called, and what to call."""
     function = function_of(make)
     if inspect.isasyncgenfunction(function):
-        return Kind.ASYNC_CONTEXT, asynccontextmanager(make)  # type: ignore[arg-type] # just checked
+        return "async context", asynccontextmanager(make)  # type: ignore[arg-type] # just checked
     if inspect.isgeneratorfunction(function):
-        return Kind.CONTEXT, contextmanager(make)  # type: ignore[arg-type] # just checked
+        return "context", contextmanager(make)  # type: ignore[arg-type] # just checked
     if inspect.iscoroutinefunction(function):
-        return Kind.COROUTINE, make
+        return "coroutine", make
     # What @asynccontextmanager and @contextmanager leave behind.
     wrapped = inspect.unwrap(function)
     if inspect.isasyncgenfunction(wrapped):
-        return Kind.ASYNC_CONTEXT, make
+        return "async context", make
     if inspect.isgeneratorfunction(wrapped):
-        return Kind.CONTEXT, make
-    return Kind.PLAIN, make
+        return "context", make
+    return "plain", make

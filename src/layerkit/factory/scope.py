@@ -86,7 +86,7 @@ class Store:
                 value = objects.get(needed.key, _ABSENT)
                 arguments.append(self.make_now(needed) if value is _ABSENT else value)
             made = provider.call(*arguments)
-            if provider.is_context:
+            if provider.kind == "context":
                 manager, made = made, made.__enter__()
                 self.exits.append(manager.__exit__)
         except BaseException as error:
@@ -129,18 +129,18 @@ class Store:
             for needed in provider.needed:
                 value = self.objects.get(needed.key, _ABSENT)
                 arguments.append(await self.make(needed) if value is _ABSENT else value)
-            made, is_async = provider.call(*arguments), provider.is_async_context
-            if provider.is_context and self.in_threads:
+            made, is_async = provider.call(*arguments), provider.kind == "async context"
+            if provider.kind == "context" and self.in_threads:
                 made, is_async = InThread(made), True
             if is_async:
                 manager, made = made, await made.__aenter__()
                 if self.is_closed:  # meanwhile, by another task
                     await _close_and_refuse(manager, provider)
                 self.exits.append(manager.__aexit__)
-            elif provider.is_context:
+            elif provider.kind == "context":
                 manager, made = made, made.__enter__()
                 self.exits.append(manager.__exit__)
-            elif provider.is_coroutine:
+            elif provider.kind == "coroutine":
                 made = await made
         except BaseException as error:
             _note(error, provider)

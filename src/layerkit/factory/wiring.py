@@ -19,7 +19,6 @@ from layerkit.factory.keys import (
 )
 from layerkit.factory.parameters import Parameter
 from layerkit.factory.provider import (
-    Kind,
     Lifetime,
     Provider,
     Registration,
@@ -80,11 +79,7 @@ class Wiring:
         for provider in self.providers.values():
             self._connect(provider)
         self.order = tuple(self._sorted())
-        self.cleans_up = any(
-            provider.is_context or provider.is_async_context
-            for provider in self.order
-            if not provider.lifetime.is_shared
-        )
+        self.cleans_up = any(p.opens and not p.lifetime.is_shared for p in self.order)
         for provider in self.order:
             self._finish(provider)
         for need in needs:
@@ -141,13 +136,6 @@ class Wiring:
             raise Ambiguous(f"{names} all fit; annotate the one that is meant")
         key = describe(wanted if port is None else port)
         raise Ambiguous(f"{names} all fit; register the one to take with key={key}")
-
-    def seek(self, wanted: object) -> Provider | None:
-        """Return the one provider for *wanted*, or None."""
-        try:
-            return self.find(wanted)
-        except Unresolved:
-            return None
 
     def _parametrized(self, option: object) -> Iterator[Provider]:
         """Yield what derives from *option*, a parametrized class that nobody registers.
@@ -243,10 +231,10 @@ class Wiring:
             yield from visit(provider, ())
 
     def _finish(self, provider: Provider) -> None:
-        provider.immediate = provider.kind in {Kind.PLAIN, Kind.CONTEXT} and all(
+        provider.immediate = provider.kind in {"plain", "context"} and all(
             p.immediate or p.lifetime.is_shared for p in provider.needed
         )
-        provider.enters = provider.is_context or any(
+        provider.enters = provider.kind == "context" or any(
             p.enters and not p.lifetime.is_shared for p in provider.needed
         )
         if provider.lifetime is Lifetime.SINGLETON:
