@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from types import TracebackType
 from typing import Any, Self, overload
 
 from typing_extensions import TypeVar
@@ -142,10 +141,7 @@ class ServiceFactory:
         return self
 
     async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        self, _: object, error: BaseException | None, __: object
     ) -> None:
         """Close the singletons in reverse; every clean-up runs."""
         # Those of overrides are closed by their blocks; all refuse from now on.
@@ -153,7 +149,7 @@ class ServiceFactory:
         self._stores.clear()
         for store in stores:
             store.is_closed = True
-        await stores[0].close(exc)
+        await stores[0].close(error)
 
     def _wire(self, needs: Iterable[Need] = ()) -> Wiring:
         replaced = {k: v for layer in self._replaced for k, v in layer.items()}

@@ -1,7 +1,6 @@
 """Override: other objects in the place of registered ones, for one block."""
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Self
 
 from layerkit.core.errors import UsageError
@@ -57,12 +56,7 @@ class Override:
             raise
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Restore what was there."""
         self._end()
 
@@ -83,15 +77,12 @@ class Override:
         return self
 
     async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        self, _: object, error: BaseException | None, __: object
     ) -> None:
         """Restore what was there, and close what was made for the block."""
         store = self._end()
         if store is not None:
-            await store.close(exc)
+            await store.close(error)
 
     def _begin(self) -> tuple[Store, list[Provider]]:
         """Put the replacements in force; return the store and what to make anew."""

@@ -241,17 +241,14 @@ class Scope:
         return self
 
     async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
+        self, _: object, error: BaseException | None, __: object
     ) -> None:
         """Close what was opened in the scope."""
         store = self._store
         if store is not None:
             store.is_closed = True
             if store.exits:
-                await store.close(exc)
+                await store.close(error)
 
     @overload
     async def get(self, key: type[T]) -> T: ...

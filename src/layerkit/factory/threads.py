@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar, Token, copy_context
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
@@ -47,14 +46,9 @@ class InThread(Generic[T]):
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: Any) -> None:
         """Leave it."""
-        leave = partial(self._manager.__exit__, exc_type, exc, traceback)
+        leave = partial(self._manager.__exit__, *raised)
         await self._run(_in_new_thread(partial(self._context.run, leave)))
 
     async def _run(self, step: Coroutine[Any, Any, R]) -> R:

@@ -17,7 +17,6 @@ from layerkit.factory.keys import (
     is_union,
     unfit,
 )
-from layerkit.factory.parameters import Parameter
 from layerkit.factory.provider import (
     Lifetime,
     Provider,
@@ -83,7 +82,7 @@ class Wiring:
         for provider in self.order:
             self._finish(provider)
         for need in needs:
-            self.check(need)
+            self._check(need)
         if self._problems:
             raise wiring_error(self._problems)
 
@@ -92,20 +91,30 @@ class Wiring:
         """The providers of singletons, each after those that it needs."""
         return [p for p in self.order if p.lifetime is Lifetime.SINGLETON]
 
-    def check(self, need: Need) -> Provider | None:
-        """Return the provider that *need* gets, or None, and note the problem."""
-        try:
-            provider = self.find(need.key)
-        except Unresolved as reason:
-            self._problems.append(_sentence(need.by, need.key, need.parameter, reason))
-            return None
-        if need.shared_only and not provider.lifetime.is_shared:
+    def _check(self, need: Need) -> None:
+        provider = self._found(need.by, need.key, need.parameter)
+        if provider and need.shared_only and not provider.lifetime.is_shared:
             self._problems.append(
                 f"{need.by} needs {provider.name}, which is {provider.lifetime.value}: "
                 "only values and singletons can be had there; inject ServiceFactory "
                 "and open a `factory.scope()`"
             )
-        return provider
+
+    def _found(
+        self, by: str, key: Key, parameter: str, *, has_default: bool = False
+    ) -> Provider | None:
+        """Return what *by* gets; None where nothing fits, which is a problem.
+
+        A default is for what nobody provides: where several fit, it would hide that
+        one of them was meant.
+        """
+        try:
+            return self.find(key)
+        except Unresolved as reason:
+            if isinstance(reason, Ambiguous) or not has_default:
+                where = f" (parameter {parameter})" if parameter else ""
+                self._problems.append(f"{by} needs {describe(key)}{where}: {reason}")
+            return None
 
     def find(self, wanted: object) -> Provider:
         """Return the one provider for *wanted*, a key or an annotation.
@@ -188,25 +197,11 @@ class Wiring:
     def _connect(self, provider: Provider) -> None:
         chosen = []
         for parameter in provider.parameters:
-            found = self.argument(provider.name, parameter)
+            by, wanted, name = provider.name, parameter.annotation, parameter.name
+            found = self._found(by, wanted, name, has_default=parameter.has_default)
             if found is not None:
                 chosen.append((parameter, found))
         provider.connect(chosen)
-
-    def argument(self, by: str, parameter: Parameter) -> Provider | None:
-        """Return what fills *parameter*; None where it keeps its default.
-
-        A default is for what nobody provides: where several fit, it would hide that
-        one of them was meant.
-        """
-        try:
-            return self.find(parameter.annotation)
-        except Unresolved as reason:
-            if isinstance(reason, Ambiguous) or not parameter.has_default:
-                self._problems.append(
-                    _sentence(by, parameter.annotation, parameter.name, reason)
-                )
-            return None
 
     def _sorted(self) -> Iterator[Provider]:
         """Yield each provider after what it needs; cycles are noted and cut."""
@@ -284,8 +279,3 @@ def _captive_sentence(chain: tuple[Provider, ...]) -> str:
         f"{names}: a singleton would keep one scope's object for ever; make "
         f"{chain[0].name} scoped, or let it open a scope when it is called"
     )
-
-
-def _sentence(by: str, key: object, parameter: str, reason: Unresolved) -> str:
-    where = f" (parameter {parameter})" if parameter else ""
-    return f"{by} needs {describe(key)}{where}: {reason}"
