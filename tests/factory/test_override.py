@@ -221,3 +221,22 @@ async def test_an_override_of_a_scoped_key_gives_the_object_to_every_scope() -> 
     async with plain() as factory:
         with factory.override({Service: service}):
             assert await name_in(factory) == "stub"
+
+
+async def test_the_error_of_a_block_is_raised_into_what_was_made_for_it() -> None:
+    seen: list[str] = []
+
+    async def make_sender(mail: Mail) -> AsyncIterator[Sender]:
+        try:
+            yield Sender(mail)
+        except ValueError:
+            seen.append(mail.name)
+            raise
+
+    factory = ServiceFactory().singleton(Mail).singleton(make_sender)
+
+    with pytest.raises(ValueError, match="lost"):
+        async with factory, factory.override({Mail: FakeMail()}):
+            raise ValueError("lost")
+
+    assert seen == ["fake", "real"]
