@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository import ALL, field
-from layerkit.testing.contracts.base import BaseContract
+from layerkit.testing.contracts.base import BaseContract, needs
 from layerkit.testing.contracts.entities import OpenRepository, Status
 
 _FIGURES: Final = {
@@ -47,185 +47,171 @@ class AggregatesContract(BaseContract):
         await sales.create_many(self.sale(**row) for row in rows)
 
     async def test_nothing_adds_up_to_one_row_of_nulls_or_to_no_group(
-        self, open_repository: OpenRepository
+        self, sales: Any
     ) -> None:
-        async with open_repository(self.sale) as sales:
-            (row,) = await sales.aggregate(**_FIGURES)
-            groups = await sales.aggregate(by="region", **_FIGURES)
-            await self.sell(sales, {}, {})
-            counted = await sales.aggregate()
+        (row,) = await sales.aggregate(**_FIGURES)
+        groups = await sales.aggregate(by="region", **_FIGURES)
+        await self.sell(sales, {}, {})
+        counted = await sales.aggregate()
 
-            assert (row.count, row.by, groups) == (0, {}, [])
-            assert [each.count for each in counted] == [2]
-            for figure, names in _FIGURES.items():
-                assert getattr(row, figure) == dict.fromkeys(names)
+        assert (row.count, row.by, groups) == (0, {}, [])
+        assert [each.count for each in counted] == [2]
+        for figure, names in _FIGURES.items():
+            assert getattr(row, figure) == dict.fromkeys(names)
 
     async def test_nulls_are_passed_over_and_a_group_of_their_own(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
-            await items.update_where(field("name").in_(["a", "c"]), {"note": "x"})
+        await self.fill(items)
+        await items.update_where(field("name").in_(["a", "c"]), {"note": "x"})
 
-            rows = await items.aggregate(
-                field("name") < "e", by="note", sum="qty", avg=["qty"], min="qty"
-            )
+        rows = await items.aggregate(
+            field("name") < "e", by="note", sum="qty", avg=["qty"], min="qty"
+        )
 
-            shown = [
-                (r.by["note"], r.count, r.sum["qty"], r.avg["qty"], r.min["qty"])
-                for r in rows
-            ]
-            assert shown == [("x", 2, 1, 1.0, 1), (None, 2, 4, 2.0, 2)]
+        shown = [
+            (r.by["note"], r.count, r.sum["qty"], r.avg["qty"], r.min["qty"])
+            for r in rows
+        ]
+        assert shown == [("x", 2, 1, 1.0, 1), (None, 2, 4, 2.0, 2)]
 
     async def test_texts_of_another_case_or_with_blanks_are_other_groups(
-        self, open_repository: OpenRepository
+        self, sales: Any
     ) -> None:
-        async with open_repository(self.sale) as sales:
-            texts = ["a", "A", "a ", "é", "", "a", "E"]
-            await self.sell(sales, *({"region": text} for text in texts))
+        texts = ["a", "A", "a ", "é", "", "a", "E"]
+        await self.sell(sales, *({"region": text} for text in texts))
 
-            rows = await sales.aggregate(by="region")
-            (ends,) = await sales.aggregate(min="region", max="region")
+        rows = await sales.aggregate(by="region")
+        (ends,) = await sales.aggregate(min="region", max="region")
 
-            counted = [(row.by["region"], row.count) for row in rows]
-            single = ["", "A", "E"], ["a ", "é"]
-            assert counted == [
-                *((text, 1) for text in single[0]),
-                ("a", 2),
-                *((text, 1) for text in single[1]),
-            ]
-            assert (ends.min["region"], ends.max["region"]) == ("", "é")
+        counted = [(row.by["region"], row.count) for row in rows]
+        single = ["", "A", "E"], ["a ", "é"]
+        assert counted == [
+            *((text, 1) for text in single[0]),
+            ("a", 2),
+            *((text, 1) for text in single[1]),
+        ]
+        assert (ends.min["region"], ends.max["region"]) == ("", "é")
 
     async def test_sums_are_exact_beyond_64_bits_and_to_the_last_decimal(
-        self, open_repository: OpenRepository
+        self, sales: Any
     ) -> None:
-        async with open_repository(self.sale) as sales:
-            great, cents = 2**63 - 1, Decimal("0.10")
-            await self.sell(
-                sales,
-                *[{"units": great, "amount": cents}] * 3,
-                {"units": -5, "amount": Decimal("99999999.97")},
-                {},
-            )
+        great, cents = 2**63 - 1, Decimal("0.10")
+        await self.sell(
+            sales,
+            *[{"units": great, "amount": cents}] * 3,
+            {"units": -5, "amount": Decimal("99999999.97")},
+            {},
+        )
 
-            (row,) = await sales.aggregate(
-                sum=("units", "amount"), avg=("units", "amount")
-            )
+        (row,) = await sales.aggregate(sum=("units", "amount"), avg=("units", "amount"))
 
-            assert row.sum == {
-                "units": 3 * great - 5,
-                "amount": Decimal("100000000.27"),
-            }
-            assert [type(value) for value in row.sum.values()] == [int, Decimal]
-            assert row.avg == {
-                "units": (3 * great - 5) / 4,
-                "amount": Decimal("25000000.0675"),
-            }
+        assert row.sum == {
+            "units": 3 * great - 5,
+            "amount": Decimal("100000000.27"),
+        }
+        assert [type(value) for value in row.sum.values()] == [int, Decimal]
+        assert row.avg == {
+            "units": (3 * great - 5) / 4,
+            "amount": Decimal("25000000.0675"),
+        }
 
     async def test_an_average_of_decimals_has_28_digits_and_others_are_floats(
-        self, open_repository: OpenRepository
+        self, sales: Any
     ) -> None:
-        async with open_repository(self.sale) as sales:
-            rows = [(1, 0.5), (0, 0.25), (0, None)]
-            await self.sell(
-                sales,
-                *({"amount": Decimal(n), "units": n, "weight": w} for n, w in rows),
-            )
+        rows = [(1, 0.5), (0, 0.25), (0, None)]
+        await self.sell(
+            sales,
+            *({"amount": Decimal(n), "units": n, "weight": w} for n, w in rows),
+        )
 
-            (row,) = await sales.aggregate(count=False, avg=_FIGURES["avg"])
+        (row,) = await sales.aggregate(count=False, avg=_FIGURES["avg"])
 
-            assert row.avg == {
-                "amount": Decimal("0." + 28 * "3"),
-                "weight": 0.375,
-                "units": 1 / 3,
-            }
-            assert row.count is None
+        assert row.avg == {
+            "amount": Decimal("0." + 28 * "3"),
+            "weight": 0.375,
+            "units": 1 / 3,
+        }
+        assert row.count is None
 
     async def test_groups_come_in_the_order_of_their_values_nulls_last(
-        self, open_repository: OpenRepository
+        self, sales: Any
     ) -> None:
-        async with open_repository(self.sale) as sales:
-            await self.sell(
-                sales,
-                {"status": Status.DONE, "units": None},
-                {"status": Status.NEW, "units": 10},
-                {"status": Status.DONE, "units": 9, "paid": True},
-                {"status": Status.DONE, "units": 9},
-                {"status": Status.NEW, "units": None},
-            )
+        await self.sell(
+            sales,
+            {"status": Status.DONE, "units": None},
+            {"status": Status.NEW, "units": 10},
+            {"status": Status.DONE, "units": 9, "paid": True},
+            {"status": Status.DONE, "units": 9},
+            {"status": Status.NEW, "units": None},
+        )
 
-            rows = await sales.aggregate(by=("status", "units", "paid"), count=False)
+        rows = await sales.aggregate(by=("status", "units", "paid"), count=False)
 
-            new, done = Status.NEW, Status.DONE
-            assert [tuple(row.by.values()) for row in rows] == [
-                (new, 10, False), (new, None, False),
-                (done, 9, False), (done, 9, True), (done, None, False),
-            ]  # fmt: skip
+        new, done = Status.NEW, Status.DONE
+        assert [tuple(row.by.values()) for row in rows] == [
+            (new, 10, False), (new, None, False),
+            (done, 9, False), (done, 9, True), (done, None, False),
+        ]  # fmt: skip
 
+    @needs("records")
     async def test_an_aggregate_goes_by_fields_that_all_homes_answer_alike(
-        self, open_repository: OpenRepository
+        self, sales: Any
     ) -> None:
-        self.needs("records")
-        async with open_repository(self.sale) as sales:
-            mistakes: list[tuple[str, str]] = [
-                ("by", "weight"), ("by", "nope"), ("sum", "nope"), ("min", "nope"),
-                ("sum", "region"), ("avg", "paid"), ("sum", "status"),
-                ("max", "paid"), ("min", "status"), ("avg", "sold_on"),
-            ]  # fmt: skip
-            for figure, name in mistakes:
-                with pytest.raises(UsageError, match=name):
-                    await sales.aggregate(**{figure: name})
-            for wrong in ({"count": False}, {"by": None}, {"by": [1]}, {"sum": 1}):
-                with pytest.raises(UsageError):
-                    await sales.aggregate(**wrong)
+        mistakes: list[tuple[str, str]] = [
+            ("by", "weight"), ("by", "nope"), ("sum", "nope"), ("min", "nope"),
+            ("sum", "region"), ("avg", "paid"), ("sum", "status"),
+            ("max", "paid"), ("min", "status"), ("avg", "sold_on"),
+        ]  # fmt: skip
+        for figure, name in mistakes:
+            with pytest.raises(UsageError, match=name):
+                await sales.aggregate(**{figure: name})
+        for wrong in ({"count": False}, {"by": None}, {"by": [1]}, {"sum": 1}):
             with pytest.raises(UsageError):
-                await sales.aggregate(None)
+                await sales.aggregate(**wrong)
+        with pytest.raises(UsageError):
+            await sales.aggregate(None)
 
-    async def test_a_sum_beyond_all_floats_is_refused(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.sale) as sales:
-            await self.sell(sales, *[{"weight": 1.7e308}] * 2)
+    async def test_a_sum_beyond_all_floats_is_refused(self, sales: Any) -> None:
+        await self.sell(sales, *[{"weight": 1.7e308}] * 2)
 
-            for figure in ("sum", "avg"):
-                with pytest.raises(ValidationError):
-                    await sales.aggregate(**{figure: "weight"})
+        for figure in ("sum", "avg"):
+            with pytest.raises(ValidationError):
+                await sales.aggregate(**{figure: "weight"})
 
+    @needs("transactions")
     async def test_an_aggregate_sees_what_its_unit_has_changed(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("transactions")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
+        ids = await self.fill(items)
 
-            async with items.unit_of_work():
-                held = await items.get_by_id(ids["a"])
-                held.qty = 100
-                (row,) = await items.aggregate(sum="qty")
+        async with items.unit_of_work():
+            held = await items.get_by_id(ids["a"])
+            held.qty = 100
+            (row,) = await items.aggregate(sum="qty")
 
-            assert row.sum["qty"] == 109
+        assert row.sum["qty"] == 109
 
+    @needs("records")
     async def test_an_aggregate_obeys_scope_and_soft_deletion(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            made = [
-                await records.create({"code": code, "tenant": tenant, "qty": n})
-                for n, (code, tenant) in enumerate(zip("abcd", "xxyy", strict=True), 1)
-            ]
-            await records.delete(made[2].id)
+        made = [
+            await records.create({"code": code, "tenant": tenant, "qty": n})
+            for n, (code, tenant) in enumerate(zip("abcd", "xxyy", strict=True), 1)
+        ]
+        await records.delete(made[2].id)
 
-            seen = await records.aggregate(by="tenant", sum="qty")
-            scoped = await records.scoped(field("tenant") == "x").aggregate(sum="qty")
-            every = await records.with_deleted().aggregate(by="tenant", sum="qty")
+        seen = await records.aggregate(by="tenant", sum="qty")
+        scoped = await records.scoped(field("tenant") == "x").aggregate(sum="qty")
+        every = await records.with_deleted().aggregate(by="tenant", sum="qty")
 
-            assert [(r.by["tenant"], r.sum["qty"]) for r in seen] == [
-                ("x", 3),
-                ("y", 4),
-            ]
-            assert [(r.count, r.sum["qty"]) for r in scoped] == [(2, 3)]
-            assert [r.sum["qty"] for r in every] == [3, 7]
+        assert [(r.by["tenant"], r.sum["qty"]) for r in seen] == [
+            ("x", 3),
+            ("y", 4),
+        ]
+        assert [(r.count, r.sum["qty"]) for r in scoped] == [(2, 3)]
+        assert [r.sum["qty"] for r in every] == [3, 7]
 
     async def test_an_aggregate_is_what_the_entities_add_up_to(
         self, open_repository: OpenRepository

@@ -1,10 +1,13 @@
 """BaseContract: what all contracts have, and the one fixture that they need."""
 
 import asyncio
+import functools
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import pytest
+from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError
 from layerkit.testing.contracts.entities import (
@@ -19,11 +22,65 @@ from layerkit.testing.contracts.entities import (
 ReadRaw: TypeAlias = Callable[[type], Awaitable[list[Mapping[str, Any]]]]
 """Given an entity class, returns its rows as they are stored, past the repository."""
 
-_QUANTITIES = {"a": 1, "b": 2, "c": None, "d": 2, "e": 5}
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+_OPENED: Final = {
+    "items": "entity",
+    "records": "record",
+    "seats": "seat",
+    "sales": "sale",
+}
+_QUANTITIES: Final = {"a": 1, "b": 2, "c": None, "d": 2, "e": 5}
+
+
+def needs(*capabilities: str) -> Callable[[Test], Test]:
+    """Leave a test out where the backend lacks one of *capabilities*."""
+    return _only_where(dict.fromkeys(capabilities, True))
+
+
+def lacks(capability: str) -> Callable[[Test], Test]:
+    """Leave a test out where the backend has *capability*: it is about refusals."""
+    return _only_where({capability: False})
+
+
+def _only_where(claimed: Mapping[str, bool]) -> Callable[[Test], Test]:
+    def mark(test: Test) -> Test:
+        vars(test)["claimed"] = claimed
+        return test
+
+    return mark
+
+
+def _opening(test: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *test* so that it asks for ``open_repository``, and opens one itself.
+
+    A fixture that did so would be asynchronous, and need a plugin to run it.
+    """
+    signature = inspect.signature(test)
+    asked = [name for name in signature.parameters if name in _OPENED]
+    if not asked:
+        return test
+    (name,) = asked
+
+    @functools.wraps(test)
+    async def opened(
+        self: "BaseContract", open_repository: OpenRepository, **given: Any
+    ) -> None:
+        __tracebackhide__ = True
+        async with open_repository(getattr(self, _OPENED[name])) as repository:
+            await test(self, **{name: repository}, **given)
+
+    fixture = signature.parameters[name].replace(name="open_repository")
+    parameters = {**signature.parameters, name: fixture}.values()
+    vars(opened)["__signature__"] = signature.replace(parameters=list(parameters))
+    return opened
 
 
 class BaseContract:
     """Hold what a backend says of itself.
+
+    A test with a parameter ``items``, ``records``, ``seats`` or ``sales`` is given a
+    repository of that class, opened and empty.
 
     Attributes:
         capabilities: What the backend can do.
@@ -46,6 +103,13 @@ class BaseContract:
     known_failures: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[int] = 20
 
+    @override
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, test in list(vars(cls).items()):
+            if name.startswith("test_") and inspect.iscoroutinefunction(test):
+                setattr(cls, name, _opening(test))
+
     @pytest.fixture
     def open_repository(self) -> OpenRepository:
         """Return what opens an empty repository for an entity class; override it.
@@ -66,6 +130,14 @@ class BaseContract:
         then proves that what was committed has landed there, and nothing else.
         """
         return None
+
+    @pytest.fixture(autouse=True)
+    def _leave_out_what_is_not_claimed(self, request: pytest.FixtureRequest) -> None:
+        claimed = getattr(request.function, "claimed", {})
+        for capability, is_needed in claimed.items():
+            if getattr(self.capabilities, capability) != is_needed:
+                lack = "lacks" if is_needed else "has"
+                pytest.skip(f"the backend {lack} the capability: {capability}")
 
     @pytest.fixture(autouse=True)
     def _expect_known_failure(self, request: pytest.FixtureRequest) -> None:
@@ -95,9 +167,3 @@ class BaseContract:
             n: await items.create(self.make(n, qty=q)) for n, q in _QUANTITIES.items()
         }
         return {name: item.id for name, item in made.items()}
-
-    def needs(self, *capabilities: str) -> None:
-        """Skip the test where the backend does not claim *capabilities*."""
-        for capability in capabilities:
-            if not getattr(self.capabilities, capability):
-                pytest.skip(f"capability: {capability}")

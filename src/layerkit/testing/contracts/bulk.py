@@ -12,8 +12,7 @@ from layerkit.core.errors import (
     ValidationError,
 )
 from layerkit.repository import ALL, Inc, field
-from layerkit.testing.contracts.base import BaseContract, ReadRaw
-from layerkit.testing.contracts.entities import OpenRepository
+from layerkit.testing.contracts.base import BaseContract, ReadRaw, lacks, needs
 
 
 class BulkContract(BaseContract):
@@ -25,536 +24,457 @@ class BulkContract(BaseContract):
 
     # get_many and stream
 
-    async def test_get_many_keeps_the_order_of_the_ids(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
+    async def test_get_many_keeps_the_order_of_the_ids(self, items: Any) -> None:
+        ids = await self.fill(items)
 
-            found = await items.get_many([ids["d"], ids["a"], 999, ids["d"]])
+        found = await items.get_many([ids["d"], ids["a"], 999, ids["d"]])
 
-            assert [item.name for item in found] == ["d", "a", "d"]
-            assert await items.get_many([]) == []
+        assert [item.name for item in found] == ["d", "a", "d"]
+        assert await items.get_many([]) == []
 
-    async def test_get_many_takes_more_ids_than_a_statement(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
+    async def test_get_many_takes_more_ids_than_a_statement(self, items: Any) -> None:
+        ids = await self.fill(items)
 
-            found = await items.get_many(range(max(ids.values()) + 12_000, -1, -1))
+        found = await items.get_many(range(max(ids.values()) + 12_000, -1, -1))
 
-            assert [item.name for item in found] == ["e", "d", "c", "b", "a"]
+        assert [item.name for item in found] == ["e", "d", "c", "b", "a"]
 
-    async def test_get_many_refuses_what_is_no_list(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            for given in (None, 1, "ab"):
-                with pytest.raises(UsageError, match="a list is needed"):
-                    await items.get_many(given)
+    async def test_get_many_refuses_what_is_no_list(self, items: Any) -> None:
+        for given in (None, 1, "ab"):
+            with pytest.raises(UsageError, match="a list is needed"):
+                await items.get_many(given)
 
     @pytest.mark.parametrize("batch_size", [1, 2, 5, 500])
     async def test_a_stream_yields_everything_once_in_its_order(
-        self, open_repository: OpenRepository, batch_size: int
+        self, items: Any, batch_size: int
     ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
-            orders = (field("qty").desc(), field("name").desc())
+        await self.fill(items)
+        orders = (field("qty").desc(), field("name").desc())
 
-            seen = [
-                item.name
-                async for item in items.stream(order_by=orders, batch_size=batch_size)
-            ]
-            some = [item.name async for item in items.stream(field("qty") == 2)]
+        seen = [
+            item.name
+            async for item in items.stream(order_by=orders, batch_size=batch_size)
+        ]
+        some = [item.name async for item in items.stream(field("qty") == 2)]
 
-            assert "".join(seen) == "edbac"
-            assert some == ["b", "d"]
+        assert "".join(seen) == "edbac"
+        assert some == ["b", "d"]
 
     async def test_a_stream_outside_of_a_unit_lets_others_write(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
+        await self.fill(items)
 
-            async for item in items.stream(batch_size=2):
-                await items.update(item.id, {"note": "seen"})
+        async for item in items.stream(batch_size=2):
+            await items.update(item.id, {"note": "seen"})
 
-            assert await items.count(field("note") == "seen") == 5
+        assert await items.count(field("note") == "seen") == 5
 
-    async def test_a_stream_refuses_what_is_no_batch(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            with pytest.raises(UsageError, match="batch_size must be 1"):
-                [item async for item in items.stream(batch_size=0)]
+    async def test_a_stream_refuses_what_is_no_batch(self, items: Any) -> None:
+        with pytest.raises(UsageError, match="batch_size must be 1"):
+            [item async for item in items.stream(batch_size=0)]
 
     # create_many
 
-    async def test_create_many_stores_all_and_counts_them(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            stored = await items.create_many(self.make(n, qty=1) for n in "abc")
+    async def test_create_many_stores_all_and_counts_them(self, items: Any) -> None:
+        stored = await items.create_many(self.make(n, qty=1) for n in "abc")
 
-            assert stored == 3
-            assert await self.names(items) == "abc"
-            assert await items.count(field("qty") == 1) == 3
-            assert await items.create_many([]) == 0
+        assert stored == 3
+        assert await self.names(items) == "abc"
+        assert await items.count(field("qty") == 1) == 3
+        assert await items.create_many([]) == 0
 
-    async def test_a_batch_with_a_duplicate_stores_nothing(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("unique", "batches")
-        async with open_repository(self.entity) as items:
-            await items.create(self.make("c"))
+    @needs("unique", "batches")
+    async def test_a_batch_with_a_duplicate_stores_nothing(self, items: Any) -> None:
+        await items.create(self.make("c"))
 
-            for batch in ("abc", "abda"):
-                with pytest.raises(AlreadyExistsError) as refused:
-                    await items.create_many([self.make(name) for name in batch])
+        for batch in ("abc", "abda"):
+            with pytest.raises(AlreadyExistsError) as refused:
+                await items.create_many([self.make(name) for name in batch])
 
-                assert refused.value.fields == ("name",)
-                assert await self.names(items) == "c"
+            assert refused.value.fields == ("name",)
+            assert await self.names(items) == "c"
 
-    async def test_a_batch_with_bad_data_stores_nothing(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("batches")
-        async with open_repository(self.entity) as items:
-            for bad in ({"name": "b", "qty": "many"}, {"nope": 1}, {"name": None}):
-                with pytest.raises(ValidationError):
-                    await items.create_many([{"name": "a"}, bad])
-            with pytest.raises(UsageError):
-                await items.create_many({"name": "a"})
+    @needs("batches")
+    async def test_a_batch_with_bad_data_stores_nothing(self, items: Any) -> None:
+        for bad in ({"name": "b", "qty": "many"}, {"nope": 1}, {"name": None}):
+            with pytest.raises(ValidationError):
+                await items.create_many([{"name": "a"}, bad])
+        with pytest.raises(UsageError):
+            await items.create_many({"name": "a"})
 
-            assert await self.names(items) == ""
+        assert await self.names(items) == ""
 
     async def test_create_many_returns_the_entities_in_their_order_when_asked(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        async with open_repository(self.entity) as items:
-            new = [self.make(name, qty=n) for n, name in enumerate("cabd")]
+        new = [self.make(name, qty=n) for n, name in enumerate("cabd")]
 
-            stored = await items.create_many(new, returning=True)
-            none = await items.create_many([], returning=True)
+        stored = await items.create_many(new, returning=True)
+        none = await items.create_many([], returning=True)
 
-            ids = [item.id for item in stored]
-            found = await items.get_many(ids)
-            assert [(item.name, item.qty) for item in found] == [
-                ("c", 0), ("a", 1), ("b", 2), ("d", 3)
-            ]  # fmt: skip
-            assert [item.name for item in stored] == ["c", "a", "b", "d"]
-            assert sorted(ids) == ids
-            assert none == []
+        ids = [item.id for item in stored]
+        found = await items.get_many(ids)
+        assert [(item.name, item.qty) for item in found] == [
+            ("c", 0), ("a", 1), ("b", 2), ("d", 3)
+        ]  # fmt: skip
+        assert [item.name for item in stored] == ["c", "a", "b", "d"]
+        assert sorted(ids) == ids
+        assert none == []
 
+    @needs("records", "batches")
     async def test_what_create_many_returns_has_keys_and_stamps(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("records", "batches")
-        async with open_repository(self.record) as records:
-            view = records.scoped(field("tenant") == "x")
-            rows = [{"code": "a", "qty": 7}, {"code": "b"}]
+        view = records.scoped(field("tenant") == "x")
+        rows = [{"code": "a", "qty": 7}, {"code": "b"}]
 
-            first, second = await view.create_many(rows, returning=True)
+        first, second = await view.create_many(rows, returning=True)
 
-            for record in (first, second):
-                found = await view.get_by_id(record.id)
-                for name in ("code", "tenant", "qty", "version", "created_at"):
-                    assert getattr(record, name) == getattr(found, name)
-                    assert getattr(record, name) is not None
+        for record in (first, second):
+            found = await view.get_by_id(record.id)
+            for name in ("code", "tenant", "qty", "version", "created_at"):
+                assert getattr(record, name) == getattr(found, name)
+                assert getattr(record, name) is not None
 
+    @needs("records", "transactions")
     async def test_what_create_many_returns_stays_in_its_scope(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("records", "transactions")
-        async with open_repository(self.record) as records:
-            view = records.scoped(field("tenant") == "x")
+        view = records.scoped(field("tenant") == "x")
 
-            with pytest.raises(ValidationError) as refused:
-                async with records.unit_of_work():
-                    made = await view.create_many([{"code": "a"}], returning=True)
-                    made[0].tenant = "y"
+        with pytest.raises(ValidationError) as refused:
+            async with records.unit_of_work():
+                made = await view.create_many([{"code": "a"}], returning=True)
+                made[0].tenant = "y"
 
-            assert refused.value.detail["fields"] == ["tenant"]
-            assert await records.count() == 0
+        assert refused.value.detail["fields"] == ["tenant"]
+        assert await records.count() == 0
 
-    async def test_a_unit_tracks_what_create_many_returns(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("transactions")
-        async with open_repository(self.entity) as items:
-            async with items.unit_of_work():
-                first, second = await items.create_many(
-                    [{"name": "a"}, {"name": "b"}], returning=True
-                )
-                assert await items.get_by_id(first.id) is first
-                second.qty = 8
+    @needs("transactions")
+    async def test_a_unit_tracks_what_create_many_returns(self, items: Any) -> None:
+        async with items.unit_of_work():
+            first, second = await items.create_many(
+                [{"name": "a"}, {"name": "b"}], returning=True
+            )
+            assert await items.get_by_id(first.id) is first
+            second.qty = 8
 
-            assert await items.count(field("qty") == 8) == 1
+        assert await items.count(field("qty") == 8) == 1
 
+    @needs("unique", "batches")
     async def test_a_batch_to_be_returned_with_a_duplicate_stores_nothing(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("unique", "batches")
-        async with open_repository(self.entity) as items:
-            stored = await items.create(self.make("c"))
-            twice = self.make("a")
-            batches = [
-                [self.make("a"), self.make("c")],
-                [self.make("a"), self.make("b"), self.make("a")],
-                [twice, twice],
-                [self.make("a", id=900), self.make("b", id=900)],
-                [self.make("a"), self.make("b", id=stored.id)],
-            ]
+        stored = await items.create(self.make("c"))
+        twice = self.make("a")
+        batches = [
+            [self.make("a"), self.make("c")],
+            [self.make("a"), self.make("b"), self.make("a")],
+            [twice, twice],
+            [self.make("a", id=900), self.make("b", id=900)],
+            [self.make("a"), self.make("b", id=stored.id)],
+        ]
 
-            for batch in batches:
-                with pytest.raises(AlreadyExistsError):
-                    await items.create_many(batch, returning=True)
-                assert await self.names(items) == "c"
-
-    async def test_a_unit_may_hold_what_a_batch_brings_again(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("unique", "batches", "transactions")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
-
+        for batch in batches:
             with pytest.raises(AlreadyExistsError):
-                async with items.unit_of_work():
-                    held = await items.get_by_id(ids["a"])
-                    assert held is not None
-                    again = [self.make("x"), self.make("y", id=ids["a"])]
-                    await items.create_many(again, returning=True)
+                await items.create_many(batch, returning=True)
+            assert await self.names(items) == "c"
 
-            assert await self.names(items) == "abcde"
+    @needs("unique", "batches", "transactions")
+    async def test_a_unit_may_hold_what_a_batch_brings_again(self, items: Any) -> None:
+        ids = await self.fill(items)
+
+        with pytest.raises(AlreadyExistsError):
+            async with items.unit_of_work():
+                held = await items.get_by_id(ids["a"])
+                assert held is not None
+                again = [self.make("x"), self.make("y", id=ids["a"])]
+                await items.create_many(again, returning=True)
+
+        assert await self.names(items) == "abcde"
 
     # update_where and delete_where
 
     async def test_update_where_changes_what_is_meant_and_counts_it(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
+        await self.fill(items)
 
-            changed = await items.update_where(~(field("qty") == 2), {"note": "x"})
+        changed = await items.update_where(~(field("qty") == 2), {"note": "x"})
 
-            found = await items.find(field("note") == "x")
-            assert changed == 2
-            assert [item.name for item in found] == ["a", "e"]
-            assert await items.update_where(ALL, {"note": "y"}) == 5
-            assert await items.update_where(ALL, {}) == 5
-            assert await items.update_where(field("qty") > 99, {"note": "z"}) == 0
-            assert await items.count(field("note") == "y") == 5
+        found = await items.find(field("note") == "x")
+        assert changed == 2
+        assert [item.name for item in found] == ["a", "e"]
+        assert await items.update_where(ALL, {"note": "y"}) == 5
+        assert await items.update_where(ALL, {}) == 5
+        assert await items.update_where(field("qty") > 99, {"note": "z"}) == 0
+        assert await items.count(field("note") == "y") == 5
 
-    async def test_update_where_adds_to_each_and_leaves_nulls(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("conditions")
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
+    @needs("conditions")
+    async def test_update_where_adds_to_each_and_leaves_nulls(self, items: Any) -> None:
+        await self.fill(items)
 
-            await items.update_where(ALL, {"qty": Inc(10)})
+        await items.update_where(ALL, {"qty": Inc(10)})
 
-            found = await items.find(ALL, field("name").asc())
-            assert [item.qty for item in found] == [11, 12, None, 12, 15]
+        found = await items.find(ALL, field("name").asc())
+        assert [item.qty for item in found] == [11, 12, None, 12, 15]
 
     async def test_delete_where_removes_what_is_meant_and_counts_it(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
+        await self.fill(items)
 
-            assert await items.delete_where(field("qty") != 2) == 2
-            assert await self.names(items) == "bcd"
-            assert await items.delete_where(ALL) == 3
-            assert await self.names(items) == ""
+        assert await items.delete_where(field("qty") != 2) == 2
+        assert await self.names(items) == "bcd"
+        assert await items.delete_where(ALL) == 3
+        assert await self.names(items) == ""
 
-    async def test_a_bulk_verb_never_takes_a_mistake_for_all(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
+    async def test_a_bulk_verb_never_takes_a_mistake_for_all(self, items: Any) -> None:
+        await self.fill(items)
 
-            mistakes: list[Any] = [None, (), {}, field("nope") == 1]
-            for where in mistakes:
-                with pytest.raises(UsageError):
-                    await items.delete_where(where)
-                with pytest.raises(UsageError):
-                    await items.update_where(where, {"qty": 0})
+        mistakes: list[Any] = [None, (), {}, field("nope") == 1]
+        for where in mistakes:
+            with pytest.raises(UsageError):
+                await items.delete_where(where)
+            with pytest.raises(UsageError):
+                await items.update_where(where, {"qty": 0})
 
-            assert await self.names(items) == "abcde"
+        assert await self.names(items) == "abcde"
 
     async def test_another_number_than_expected_is_refused_and_nothing_done(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
-            twos = field("qty") == 2
+        await self.fill(items)
+        twos = field("qty") == 2
 
-            for expect in (0, 1, 3):
-                with pytest.raises(ConflictError) as deleting:
-                    await items.delete_where(twos, expect=expect)
-                with pytest.raises(ConflictError) as updating:
-                    await items.update_where(twos, {"note": "x"}, expect=expect)
-                assert deleting.value.kind == updating.value.kind == "count"
+        for expect in (0, 1, 3):
+            with pytest.raises(ConflictError) as deleting:
+                await items.delete_where(twos, expect=expect)
+            with pytest.raises(ConflictError) as updating:
+                await items.update_where(twos, {"note": "x"}, expect=expect)
+            assert deleting.value.kind == updating.value.kind == "count"
 
-            assert await self.names(items) == "abcde"
-            assert await items.count(field("note") == "x") == 0
-            assert await items.update_where(twos, {"note": "x"}, expect=2) == 2
-            assert await items.delete_where(twos, expect=2) == 2
-            with pytest.raises(UsageError):
-                await items.delete_where(ALL, expect=-1)
+        assert await self.names(items) == "abcde"
+        assert await items.count(field("note") == "x") == 0
+        assert await items.update_where(twos, {"note": "x"}, expect=2) == 2
+        assert await items.delete_where(twos, expect=2) == 2
+        with pytest.raises(UsageError):
+            await items.delete_where(ALL, expect=-1)
 
+    @needs("transactions")
     async def test_a_unit_goes_on_after_another_number_than_expected(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("transactions")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
+        ids = await self.fill(items)
 
-            async with items.unit_of_work():
-                held = await items.get_by_id(ids["a"])
-                with pytest.raises(ConflictError):
-                    await items.delete_where(ALL, expect=1)
-                with pytest.raises(ConflictError):
-                    await items.update_where(ALL, {"qty": 7}, expect=1)
-                assert (held.qty, await items.get_by_id(ids["a"]) is held) == (1, True)
-                await items.create(self.make("f"))
+        async with items.unit_of_work():
+            held = await items.get_by_id(ids["a"])
+            with pytest.raises(ConflictError):
+                await items.delete_where(ALL, expect=1)
+            with pytest.raises(ConflictError):
+                await items.update_where(ALL, {"qty": 7}, expect=1)
+            assert (held.qty, await items.get_by_id(ids["a"]) is held) == (1, True)
+            await items.create(self.make("f"))
 
-            assert await self.names(items) == "abcdef"
-            assert await items.count(field("qty") == 7) == 0
+        assert await self.names(items) == "abcdef"
+        assert await items.count(field("qty") == 7) == 0
 
-    async def test_what_a_unit_holds_follows_its_bulk_verbs(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("transactions", "conditions")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
+    @needs("transactions", "conditions")
+    async def test_what_a_unit_holds_follows_its_bulk_verbs(self, items: Any) -> None:
+        ids = await self.fill(items)
 
-            async with items.unit_of_work():
-                held = await items.get_by_id(ids["a"])
-                held.note = "mine"
-                await items.update_where(field("note") == "mine", {"qty": Inc(5)})
-                assert (held.qty, held.note) == (6, "mine")
-                await items.delete_where(field("name") == "a")
-                assert await items.get_by_id(ids["a"]) is None
+        async with items.unit_of_work():
+            held = await items.get_by_id(ids["a"])
+            held.note = "mine"
+            await items.update_where(field("note") == "mine", {"qty": Inc(5)})
+            assert (held.qty, held.note) == (6, "mine")
+            await items.delete_where(field("name") == "a")
+            assert await items.get_by_id(ids["a"]) is None
 
-            assert await self.names(items) == "bcde"
+        assert await self.names(items) == "bcde"
 
+    @needs("unique", "batches")
     async def test_a_bulk_update_to_one_unique_value_is_refused(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("unique", "batches")
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
+        await self.fill(items)
 
-            with pytest.raises(AlreadyExistsError):
-                await items.update_where(field("qty") == 2, {"name": "x"})
+        with pytest.raises(AlreadyExistsError):
+            await items.update_where(field("qty") == 2, {"name": "x"})
 
-            assert await self.names(items) == "abcde"
+        assert await self.names(items) == "abcde"
 
     # upsert and upsert_many
 
-    async def test_an_upsert_is_refused_where_there_is_none(
-        self, open_repository: OpenRepository
-    ) -> None:
-        if self.capabilities.upserts:
-            pytest.skip("the backend has upserts")
-        async with open_repository(self.entity) as items:
-            with pytest.raises(NotSupportedError):
-                await items.upsert(self.make("a"), key="name")
-            with pytest.raises(NotSupportedError):
-                await items.upsert_many([self.make("a")], key="name")
+    @lacks("upserts")
+    async def test_an_upsert_is_refused_where_there_is_none(self, items: Any) -> None:
+        with pytest.raises(NotSupportedError):
+            await items.upsert(self.make("a"), key="name")
+        with pytest.raises(NotSupportedError):
+            await items.upsert_many([self.make("a")], key="name")
 
-            assert await items.count() == 0
+        assert await items.count() == 0
 
-    async def test_an_upsert_stores_what_is_new(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts")
-        async with open_repository(self.entity) as items:
-            stored = await items.upsert(self.make("a", qty=1), key="name")
+    @needs("upserts")
+    async def test_an_upsert_stores_what_is_new(self, items: Any) -> None:
+        stored = await items.upsert(self.make("a", qty=1), key="name")
 
-            assert (stored.name, stored.qty, stored.note) == ("a", 1, None)
-            assert (await items.get_by_id(stored.id)).qty == 1
+        assert (stored.name, stored.qty, stored.note) == ("a", 1, None)
+        assert (await items.get_by_id(stored.id)).qty == 1
 
+    @needs("upserts")
     async def test_an_upsert_changes_what_is_there_and_keeps_its_key(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("upserts")
-        async with open_repository(self.entity) as items:
-            there = await items.create(self.make("a", qty=1, note="kept"))
+        there = await items.create(self.make("a", qty=1, note="kept"))
 
-            stored = await items.upsert({"name": "a", "qty": 9}, key="name")
-            same = await items.upsert({"name": "a"}, key=("name",))
-            by_id = await items.upsert(
-                {"id": there.id, "name": "b", "qty": 2}, key="id"
-            )
+        stored = await items.upsert({"name": "a", "qty": 9}, key="name")
+        same = await items.upsert({"name": "a"}, key=("name",))
+        by_id = await items.upsert({"id": there.id, "name": "b", "qty": 2}, key="id")
 
-            assert (stored.id, stored.qty, stored.note) == (there.id, 9, "kept")
-            assert (same.id, same.qty) == (there.id, 9)
-            assert (by_id.id, by_id.name, by_id.note) == (there.id, "b", "kept")
-            assert await items.count() == 1
+        assert (stored.id, stored.qty, stored.note) == (there.id, 9, "kept")
+        assert (same.id, same.qty) == (there.id, 9)
+        assert (by_id.id, by_id.name, by_id.note) == (there.id, "b", "kept")
+        assert await items.count() == 1
 
-    async def test_an_upsert_runs_into_other_unique_rules(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts", "unique")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
+    @needs("upserts", "unique")
+    async def test_an_upsert_runs_into_other_unique_rules(self, items: Any) -> None:
+        ids = await self.fill(items)
 
-            with pytest.raises(AlreadyExistsError) as refused:
-                await items.upsert({"id": ids["a"], "name": "b"}, key="id")
-            with pytest.raises(AlreadyExistsError):
-                await items.upsert({"id": 999, "name": "b", "qty": 0}, key="id")
+        with pytest.raises(AlreadyExistsError) as refused:
+            await items.upsert({"id": ids["a"], "name": "b"}, key="id")
+        with pytest.raises(AlreadyExistsError):
+            await items.upsert({"id": 999, "name": "b", "qty": 0}, key="id")
 
-            assert refused.value.fields == ("name",)
-            assert await self.names(items) == "abcde"
-            assert await items.count(field("qty") == 0) == 0
+        assert refused.value.fields == ("name",)
+        assert await self.names(items) == "abcde"
+        assert await items.count(field("qty") == 0) == 0
 
+    @needs("upserts", "unique", "transactions")
     async def test_a_create_after_an_upsert_runs_into_the_rule_as_before_it(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("upserts", "unique", "transactions")
-        async with open_repository(self.entity) as items:
-            await items.create(self.make("a"))
-            async with items.unit_of_work() as unit:
-                await items.upsert(self.make("b"), key="name")
-                for taken in "ab":
-                    with pytest.raises(AlreadyExistsError) as refused:
-                        async with unit.savepoint():
-                            await items.create(self.make(taken))
-                    assert refused.value.fields == ("name",)
+        await items.create(self.make("a"))
+        async with items.unit_of_work() as unit:
+            await items.upsert(self.make("b"), key="name")
+            for taken in "ab":
+                with pytest.raises(AlreadyExistsError) as refused:
+                    async with unit.savepoint():
+                        await items.create(self.make(taken))
+                assert refused.value.fields == ("name",)
 
-            assert await items.count() == 2
+        assert await items.count() == 2
 
+    @needs("upserts")
     async def test_an_upsert_goes_by_a_unique_rule_and_its_values(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("upserts")
-        async with open_repository(self.entity) as items:
-            for key in ("qty", "nope", ("name", "qty"), ()):
-                with pytest.raises(UsageError, match="not unique by"):
-                    await items.upsert(self.make("a"), key=key)
-            with pytest.raises(ValidationError) as refused:
-                await items.upsert(self.make("a"), key="id")
-            assert refused.value.detail["fields"] == ["id"]
-            assert await items.count() == 0
+        for key in ("qty", "nope", ("name", "qty"), ()):
+            with pytest.raises(UsageError, match="not unique by"):
+                await items.upsert(self.make("a"), key=key)
+        with pytest.raises(ValidationError) as refused:
+            await items.upsert(self.make("a"), key="id")
+        assert refused.value.detail["fields"] == ["id"]
+        assert await items.count() == 0
 
-    async def test_racing_upserts_leave_one_and_raise_nothing(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts")
-        async with open_repository(self.entity) as items:
-            stored = await self.at_once(
-                *(items.upsert(self.make("a", qty=n), key="name") for n in range(6))
-            )
+    @needs("upserts")
+    async def test_racing_upserts_leave_one_and_raise_nothing(self, items: Any) -> None:
+        stored = await self.at_once(
+            *(items.upsert(self.make("a", qty=n), key="name") for n in range(6))
+        )
 
-            assert len({item.id for item in stored}) == 1
-            assert await items.count() == 1
+        assert len({item.id for item in stored}) == 1
+        assert await items.count() == 1
 
-    async def test_upsert_many_stores_some_and_changes_others(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
-            new = [{"name": n, "qty": 9} for n in "aexy"]
+    @needs("upserts")
+    async def test_upsert_many_stores_some_and_changes_others(self, items: Any) -> None:
+        ids = await self.fill(items)
+        new = [{"name": n, "qty": 9} for n in "aexy"]
 
-            assert await items.upsert_many([*new, {"name": "b"}], key="name") == 5
+        assert await items.upsert_many([*new, {"name": "b"}], key="name") == 5
 
-            found = await items.find(field("qty") == 9, field("name").asc())
-            assert "".join(item.name for item in found) == "aexy"
-            assert [found[0].id, found[1].id] == [ids["a"], ids["e"]]
-            assert await items.count() == 7
-            assert await items.upsert_many([], key="name") == 0
+        found = await items.find(field("qty") == 9, field("name").asc())
+        assert "".join(item.name for item in found) == "aexy"
+        assert [found[0].id, found[1].id] == [ids["a"], ids["e"]]
+        assert await items.count() == 7
+        assert await items.upsert_many([], key="name") == 0
 
-    async def test_upsert_many_refuses_a_batch_as_a_whole(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts", "unique")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
-            twice = [{"name": "x"}, {"name": "x"}]
-            taken = [{"id": 900, "name": "x"}, {"id": ids["b"], "name": "a"}]
+    @needs("upserts", "unique")
+    async def test_upsert_many_refuses_a_batch_as_a_whole(self, items: Any) -> None:
+        ids = await self.fill(items)
+        twice = [{"name": "x"}, {"name": "x"}]
+        taken = [{"id": 900, "name": "x"}, {"id": ids["b"], "name": "a"}]
 
-            with pytest.raises(ValidationError, match="same name"):
-                await items.upsert_many(twice, key="name")
-            with pytest.raises(AlreadyExistsError):
-                await items.upsert_many(taken, key="id")
+        with pytest.raises(ValidationError, match="same name"):
+            await items.upsert_many(twice, key="name")
+        with pytest.raises(AlreadyExistsError):
+            await items.upsert_many(taken, key="id")
 
-            assert await self.names(items) == "abcde"
+        assert await self.names(items) == "abcde"
 
-    async def test_what_a_unit_holds_follows_its_upserts(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts", "transactions")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
+    @needs("upserts", "transactions")
+    async def test_what_a_unit_holds_follows_its_upserts(self, items: Any) -> None:
+        ids = await self.fill(items)
 
-            async with items.unit_of_work():
-                held = await items.get_by_id(ids["a"])
-                assert await items.upsert({"name": "a", "qty": 7}, key="name") is held
-                assert held.qty == 7
-                await items.upsert_many([{"name": "a", "qty": 8}], key="name")
-                assert held.qty == 8
+        async with items.unit_of_work():
+            held = await items.get_by_id(ids["a"])
+            assert await items.upsert({"name": "a", "qty": 7}, key="name") is held
+            assert held.qty == 7
+            await items.upsert_many([{"name": "a", "qty": 8}], key="name")
+            assert held.qty == 8
 
     # Past the repository
 
     async def test_what_was_written_has_landed_in_the_storage(
-        self, open_repository: OpenRepository, read_raw: ReadRaw | None
+        self, items: Any, read_raw: ReadRaw | None
     ) -> None:
         if read_raw is None:
             pytest.skip("no way past the repository: override read_raw")
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
-            await items.create_many([self.make("x"), self.make("y")])
-            await items.update_where(field("qty") == 2, {"qty": 3})
-            await items.delete_where(field("name") == "a")
+        await self.fill(items)
+        await items.create_many([self.make("x"), self.make("y")])
+        await items.update_where(field("qty") == 2, {"qty": 3})
+        await items.delete_where(field("name") == "a")
 
-            rows = await read_raw(self.entity)
+        rows = await read_raw(self.entity)
 
-            held = sorted((row["name"], row["qty"] or 0) for row in rows)
-            assert held == [
-                ("b", 3), ("c", 0), ("d", 3), ("e", 5), ("x", 0), ("y", 0)
-            ]  # fmt: skip
+        held = sorted((row["name"], row["qty"] or 0) for row in rows)
+        assert held == [
+            ("b", 3), ("c", 0), ("d", 3), ("e", 5), ("x", 0), ("y", 0)
+        ]  # fmt: skip
 
     # Composite keys
 
-    async def test_a_key_of_two_fields_is_a_tuple(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("composite_keys", "upserts", "cursors")
-        async with open_repository(self.seat) as seats:
-            await seats.create_many(
-                self.seat(row=r, number=n) for r in "ab" for n in (1, 2, 3)
-            )
+    @needs("composite_keys", "upserts", "cursors")
+    async def test_a_key_of_two_fields_is_a_tuple(self, seats: Any) -> None:
+        await seats.create_many(
+            self.seat(row=r, number=n) for r in "ab" for n in (1, 2, 3)
+        )
 
-            taken = await seats.update(("a", 2), {"guest": "Ada"})
-            moved = await seats.upsert(
-                {"row": "a", "number": 2, "guest": "Bob"}, key=("number", "row")
-            )
-            first = await seats.paginate(size=4)
-            rest = await seats.paginate(size=4, cursor=first.next_cursor)
-            many = await seats.get_many([("b", 1), ("a", 9), ("a", 1)])
+        taken = await seats.update(("a", 2), {"guest": "Ada"})
+        moved = await seats.upsert(
+            {"row": "a", "number": 2, "guest": "Bob"}, key=("number", "row")
+        )
+        first = await seats.paginate(size=4)
+        rest = await seats.paginate(size=4, cursor=first.next_cursor)
+        many = await seats.get_many([("b", 1), ("a", 9), ("a", 1)])
 
-            assert (taken.guest, moved.guest) == ("Ada", "Bob")
-            order = [(s.row, s.number) for s in (*first.items, *rest.items)]
-            assert order == [(r, n) for r in "ab" for n in (1, 2, 3)]
-            assert [(s.row, s.number) for s in many] == [("b", 1), ("a", 1)]
-            assert await seats.exists(("b", 3))
-            assert await seats.delete(("b", 3))
-            assert await seats.get_by_id(("b", 3)) is None
-            with pytest.raises(UsageError, match="row, number"):
-                await seats.get_by_id("a")
+        assert (taken.guest, moved.guest) == ("Ada", "Bob")
+        order = [(s.row, s.number) for s in (*first.items, *rest.items)]
+        assert order == [(r, n) for r in "ab" for n in (1, 2, 3)]
+        assert [(s.row, s.number) for s in many] == [("b", 1), ("a", 1)]
+        assert await seats.exists(("b", 3))
+        assert await seats.delete(("b", 3))
+        assert await seats.get_by_id(("b", 3)) is None
+        with pytest.raises(UsageError, match="row, number"):
+            await seats.get_by_id("a")
 
+    @needs("composite_keys")
     async def test_get_many_takes_more_keys_of_two_fields_than_a_statement(
-        self, open_repository: OpenRepository
+        self, seats: Any
     ) -> None:
-        self.needs("composite_keys")
-        async with open_repository(self.seat) as seats:
-            await seats.create_many(self.seat(row="a", number=n) for n in range(9))
+        await seats.create_many(self.seat(row="a", number=n) for n in range(9))
 
-            found = await seats.get_many([("a", n) for n in range(2_500, -1, -1)])
+        found = await seats.get_many([("a", n) for n in range(2_500, -1, -1)])
 
-            assert [seat.number for seat in found] == [8, 7, 6, 5, 4, 3, 2, 1, 0]
+        assert [seat.number for seat in found] == [8, 7, 6, 5, 4, 3, 2, 1, 0]

@@ -6,128 +6,118 @@ import pytest
 
 from layerkit.core.errors import AlreadyExistsError, ValidationError
 from layerkit.repository import ALL, Inc, field
-from layerkit.testing.contracts.base import BaseContract
-from layerkit.testing.contracts.entities import OpenRepository
+from layerkit.testing.contracts.base import BaseContract, needs
 
 
 class CountersContract(BaseContract):
     """Test upserts with ``Inc``."""
 
+    @needs("upserts", "conditions")
     async def test_an_upsert_adds_to_what_is_there_and_starts_from_nothing(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("upserts", "conditions")
-        async with open_repository(self.entity) as items:
-            hit = {"name": "a", "qty": Inc(2), "note": "x"}
+        hit = {"name": "a", "qty": Inc(2), "note": "x"}
 
-            first = await items.upsert(hit, key="name")
-            began = (first.qty, first.note)
-            again = await items.upsert(hit | {"note": "y"}, key="name")
-            await items.upsert({"name": "a", "qty": Inc(-5)}, key="name")
-            await items.create(self.make("b"))
-            null = await items.upsert({"name": "b", "qty": Inc(1)}, key="name")
+        first = await items.upsert(hit, key="name")
+        began = (first.qty, first.note)
+        again = await items.upsert(hit | {"note": "y"}, key="name")
+        await items.upsert({"name": "a", "qty": Inc(-5)}, key="name")
+        await items.create(self.make("b"))
+        null = await items.upsert({"name": "b", "qty": Inc(1)}, key="name")
 
-            assert began == (2, "x")
-            assert (again.id, again.qty, again.note) == (first.id, 4, "y")
-            assert (await items.get_by_id(first.id)).qty == -1
-            assert null.qty is None
+        assert began == (2, "x")
+        assert (again.id, again.qty, again.note) == (first.id, 4, "y")
+        assert (await items.get_by_id(first.id)).qty == -1
+        assert null.qty is None
 
-    async def test_racing_upserts_lose_no_increment(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts", "conditions")
-        async with open_repository(self.entity) as items:
-            hit = {"name": "hits", "qty": Inc(1)}
+    @needs("upserts", "conditions")
+    async def test_racing_upserts_lose_no_increment(self, items: Any) -> None:
+        hit = {"name": "hits", "qty": Inc(1)}
 
-            await self.at_once(*(items.upsert(hit, key="name") for _ in range(50)))
+        await self.at_once(*(items.upsert(hit, key="name") for _ in range(50)))
 
-            assert [item.qty for item in await items.find(ALL)] == [50]
+        assert [item.qty for item in await items.find(ALL)] == [50]
 
-    async def test_upsert_many_adds_to_each_its_own_amount(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("upserts", "conditions")
-        async with open_repository(self.entity) as items:
-            await self.fill(items)
-            amounts = {"a": 10, "b": 20, "c": 30, "x": 40, "y": 50}
-            rows: list[dict[str, Any]] = [
-                {"name": name, "qty": Inc(n)} for name, n in amounts.items()
-            ]
+    @needs("upserts", "conditions")
+    async def test_upsert_many_adds_to_each_its_own_amount(self, items: Any) -> None:
+        await self.fill(items)
+        amounts = {"a": 10, "b": 20, "c": 30, "x": 40, "y": 50}
+        rows: list[dict[str, Any]] = [
+            {"name": name, "qty": Inc(n)} for name, n in amounts.items()
+        ]
 
-            await items.upsert_many([*rows, {"name": "e", "qty": 7}], key="name")
-            await items.upsert_many(rows[3:], key="name")
+        await items.upsert_many([*rows, {"name": "e", "qty": 7}], key="name")
+        await items.upsert_many(rows[3:], key="name")
 
-            found = await items.find(ALL, field("name").asc())
-            assert [(item.name, item.qty) for item in found] == [
-                ("a", 11), ("b", 22), ("c", None), ("d", 2), ("e", 7),
-                ("x", 80), ("y", 100),
-            ]  # fmt: skip
+        found = await items.find(ALL, field("name").asc())
+        assert [(item.name, item.qty) for item in found] == [
+            ("a", 11), ("b", 22), ("c", None), ("d", 2), ("e", 7),
+            ("x", 80), ("y", 100),
+        ]  # fmt: skip
 
+    @needs("upserts", "conditions", "records")
     async def test_an_upsert_that_adds_moves_the_version_and_starts_from_a_default(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("upserts", "conditions", "records")
-        async with open_repository(self.record) as records:
-            made = await records.upsert({"id": 5, "code": "a", "qty": Inc(3)}, key="id")
-            began = (made.qty, made.version)
-            later = await records.upsert(
-                {"id": 5, "code": "a", "qty": Inc(4)}, key="id"
-            )
+        made = await records.upsert({"id": 5, "code": "a", "qty": Inc(3)}, key="id")
+        began = (made.qty, made.version)
+        later = await records.upsert({"id": 5, "code": "a", "qty": Inc(4)}, key="id")
 
-            assert began == (3, 1)
-            assert (later.qty, later.version) == (7, 2)
+        assert began == (3, 1)
+        assert (later.qty, later.version) == (7, 2)
 
+    @needs("upserts", "conditions")
     async def test_an_upsert_adds_once_where_another_key_is_given(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("upserts", "conditions")
-        async with open_repository(self.entity) as items:
-            ids = await self.fill(items)
-            hit = {"id": ids["e"] + 100, "name": "a", "qty": Inc(10)}
+        ids = await self.fill(items)
+        hit = {"id": ids["e"] + 100, "name": "a", "qty": Inc(10)}
 
-            stored = await items.upsert(hit, key="name")
-            await items.upsert_many([hit], key="name")
+        stored = await items.upsert(hit, key="name")
+        await items.upsert_many([hit], key="name")
 
-            assert (stored.id, stored.qty) == (ids["a"], 11)
-            assert (await items.get_by_id(ids["a"])).qty == 21
+        assert (stored.id, stored.qty) == (ids["a"], 11)
+        assert (await items.get_by_id(ids["a"])).qty == 21
 
+    @needs("upserts", "conditions", "unique", "records")
     async def test_an_upsert_that_adds_obeys_the_scope_and_other_unique_rules(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("upserts", "conditions", "unique", "records")
-        async with open_repository(self.record) as records:
-            first = await records.create({"code": "a", "tenant": "x", "qty": 1})
-            second = await records.create({"code": "b", "tenant": "x", "qty": 1})
-            hidden = {"id": first.id, "code": "c", "qty": Inc(1)}
-            taken = {"id": second.id, "code": "a", "qty": Inc(1)}
-            foreign = records.scoped(field("tenant") == "y")
+        first = await records.create({"code": "a", "tenant": "x", "qty": 1})
+        second = await records.create({"code": "b", "tenant": "x", "qty": 1})
+        hidden = {"id": first.id, "code": "c", "qty": Inc(1)}
+        taken = {"id": second.id, "code": "a", "qty": Inc(1)}
+        foreign = records.scoped(field("tenant") == "y")
 
-            for view, row in ((foreign, hidden), (records, taken)):
-                with pytest.raises(AlreadyExistsError):
-                    await view.upsert(row, key="id")
-                with pytest.raises(AlreadyExistsError):
-                    await view.upsert_many([row], key="id")
+        for view, row in ((foreign, hidden), (records, taken)):
+            with pytest.raises(AlreadyExistsError):
+                await view.upsert(row, key="id")
+            with pytest.raises(AlreadyExistsError):
+                await view.upsert_many([row], key="id")
 
-            assert [r.qty for r in await records.find(ALL)] == [1, 1]
+        assert [r.qty for r in await records.find(ALL)] == [1, 1]
 
+    @needs("upserts", "conditions")
     async def test_an_upsert_adds_numbers_to_fields_that_it_may_change(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("upserts", "conditions", "records")
-        async with open_repository(self.entity) as items:
-            wrong: dict[str, dict[str, Any]] = {
-                "note": {"name": "a", "note": Inc(1)},
-                "qty": {"name": "a", "qty": Inc("1")},
-                "nope": {"name": "a", "nope": Inc(1)},
-                "id": {"name": "a", "id": Inc(1)},
-            }
-            for name, row in wrong.items():
-                with pytest.raises(ValidationError) as refused:
-                    await items.upsert(row, key="name")
-                assert refused.value.detail["fields"] == [name]
-            assert await items.count() == 0
-        async with open_repository(self.record) as records:
-            view = records.scoped(field("qty") == 1)
-            for row in ({"code": "a", "qty": Inc(1)}, {"code": "a", "version": Inc(1)}):
-                with pytest.raises(ValidationError):
-                    await view.upsert({"id": 1, **row}, key="id")
+        wrong: dict[str, dict[str, Any]] = {
+            "note": {"name": "a", "note": Inc(1)},
+            "qty": {"name": "a", "qty": Inc("1")},
+            "nope": {"name": "a", "nope": Inc(1)},
+            "id": {"name": "a", "id": Inc(1)},
+        }
+        for name, row in wrong.items():
+            with pytest.raises(ValidationError) as refused:
+                await items.upsert(row, key="name")
+            assert refused.value.detail["fields"] == [name]
+        assert await items.count() == 0
+
+    @needs("upserts", "conditions", "records")
+    async def test_an_upsert_adds_to_no_version_and_to_nothing_that_its_view_names(
+        self, records: Any
+    ) -> None:
+        view = records.scoped(field("qty") == 1)
+        for row in ({"code": "a", "qty": Inc(1)}, {"code": "a", "version": Inc(1)}):
+            with pytest.raises(ValidationError):
+                await view.upsert({"id": 1, **row}, key="id")

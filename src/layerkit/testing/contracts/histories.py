@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from layerkit.testing.contracts.base import BaseContract
+from layerkit.testing.contracts.base import BaseContract, needs
 from layerkit.testing.contracts.entities import OpenRepository
 from layerkit.testing.contracts.item_histories import ItemMachine
 from layerkit.testing.contracts.machine import Machine
@@ -21,28 +21,28 @@ _MOST_EXAMPLES = 100
 class HistoriesContract(BaseContract):
     """Test the verbs together, against the reference."""
 
+    @needs("unique", "conditions", "batches")
     async def test_random_histories_end_as_in_the_reference(
         self, open_repository: OpenRepository
     ) -> None:
-        self.needs("unique", "conditions", "batches")
         await self.play(ItemMachine, open_repository, self.entity)
 
+    @needs("records", "unique", "conditions", "batches")
     async def test_histories_of_records_end_as_in_the_reference(
         self, open_repository: OpenRepository
     ) -> None:
-        self.needs("records", "unique", "conditions", "batches")
         await self.play(RecordMachine, open_repository, self.record)
 
+    @needs("composite_keys", "unique", "conditions", "batches")
     async def test_histories_of_composite_keys_end_as_in_the_reference(
         self, open_repository: OpenRepository
     ) -> None:
-        self.needs("composite_keys", "unique", "conditions", "batches")
         await self.play(SeatMachine, open_repository, self.seat)
 
+    @needs("unique", "conditions", "batches", "cursors")
     async def test_histories_of_readings_end_as_in_the_reference(
         self, open_repository: OpenRepository
     ) -> None:
-        self.needs("unique", "conditions", "batches", "cursors")
         if self.reading is None:
             pytest.skip("no class of readings")
         await self.play(ValueMachine, open_repository, self.reading)

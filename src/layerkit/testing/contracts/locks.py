@@ -8,8 +8,7 @@ import pytest
 
 from layerkit.core.errors import NotSupportedError, UsageError
 from layerkit.repository import field
-from layerkit.testing.contracts.base import BaseContract
-from layerkit.testing.contracts.entities import OpenRepository
+from layerkit.testing.contracts.base import BaseContract, lacks, needs
 
 Reading = Callable[[Any, Any], Awaitable[Any]]
 
@@ -30,49 +29,41 @@ _READINGS: dict[str, Reading] = {
 class LocksContract(BaseContract):
     """Test ``lock=`` of the verbs that read."""
 
+    @needs("locks", "transactions")
     @pytest.mark.parametrize("verb", _READINGS)
     async def test_racing_units_that_lock_what_they_read_lose_nothing(
-        self, open_repository: OpenRepository, verb: str
+        self, items: Any, verb: str
     ) -> None:
-        self.needs("locks", "transactions")
-        async with open_repository(self.entity) as items:
-            made = await items.create(self.make("a", qty=0))
+        made = await items.create(self.make("a", qty=0))
 
-            async def work() -> None:
-                async with items.unit_of_work():
-                    await items.get_by_id(made.id)  # which may be stale at the lock
-                    found = await _READINGS[verb](items, made)
-                    counted = found.qty + 1
-                    await items.count()
-                    await items.update(made.id, {"qty": counted})
+        async def work() -> None:
+            async with items.unit_of_work():
+                await items.get_by_id(made.id)  # which may be stale at the lock
+                found = await _READINGS[verb](items, made)
+                counted = found.qty + 1
+                await items.count()
+                await items.update(made.id, {"qty": counted})
 
-            await self.at_once(*(work() for _ in range(5)))
+        await self.at_once(*(work() for _ in range(5)))
 
-            assert (await items.get_by_id(made.id)).qty == 5
+        assert (await items.get_by_id(made.id)).qty == 5
 
-    async def test_a_lock_needs_a_unit_that_ends_it(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("locks", "transactions")
-        async with open_repository(self.entity) as items:
-            made = await items.create(self.make("a"))
+    @needs("locks", "transactions")
+    async def test_a_lock_needs_a_unit_that_ends_it(self, items: Any) -> None:
+        made = await items.create(self.make("a"))
 
-            for reading in _READINGS.values():
-                with pytest.raises(UsageError, match="unit of work"):
+        for reading in _READINGS.values():
+            with pytest.raises(UsageError, match="unit of work"):
+                await reading(items, made)
+
+    @lacks("locks")
+    async def test_a_lock_is_refused_where_there_is_none(self, items: Any) -> None:
+        made = await items.create(self.make("a"))
+        has_units = self.capabilities.transactions
+
+        for reading in _READINGS.values():
+            with pytest.raises(NotSupportedError):
+                async with (
+                    items.unit_of_work() if has_units else contextlib.nullcontext()
+                ):
                     await reading(items, made)
-
-    async def test_a_lock_is_refused_where_there_is_none(
-        self, open_repository: OpenRepository
-    ) -> None:
-        if self.capabilities.locks:
-            pytest.skip("the backend has locks")
-        async with open_repository(self.entity) as items:
-            made = await items.create(self.make("a"))
-            has_units = self.capabilities.transactions
-
-            for reading in _READINGS.values():
-                with pytest.raises(NotSupportedError):
-                    async with (
-                        items.unit_of_work() if has_units else contextlib.nullcontext()
-                    ):
-                        await reading(items, made)

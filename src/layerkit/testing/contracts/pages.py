@@ -7,7 +7,7 @@ import pytest
 
 from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
 from layerkit.repository import ALL, Specification, field
-from layerkit.testing.contracts.base import BaseContract
+from layerkit.testing.contracts.base import BaseContract, lacks, needs
 from layerkit.testing.contracts.entities import OpenRepository
 
 _ORDERS: Final[dict[str, Any]] = {
@@ -38,141 +38,125 @@ class PagesContract(BaseContract):
         for name, qty, note in _ROWS:
             await items.create(self.make(name, qty=qty, note=note))
 
+    @needs("cursors")
     @pytest.mark.parametrize("size", [1, 3, 10])
     @pytest.mark.parametrize("order", _ORDERS)
     async def test_cursors_lead_forward_and_back_over_every_entity_once(
-        self, open_repository: OpenRepository, order: str, size: int
+        self, items: Any, order: str, size: int
     ) -> None:
-        self.needs("cursors")
-        async with open_repository(self.entity) as items:
-            await self.fill_rows(items)
-            orders = _ORDERS[order]
-            expected = [item.name for item in await items.find(ALL, orders)]
+        await self.fill_rows(items)
+        orders = _ORDERS[order]
+        expected = [item.name for item in await items.find(ALL, orders)]
 
-            page = await items.paginate(order_by=orders, size=size)
-            pages = [page]
-            while page.next_cursor is not None:
-                assert page.has_next
-                page = await items.paginate(
-                    order_by=orders, size=size, cursor=page.next_cursor
-                )
-                pages.append(page)
-            back = [page]
-            while page.previous_cursor is not None:
-                page = await items.paginate(
-                    order_by=orders, size=size, cursor=page.previous_cursor
-                )
-                back.append(page)
-
-            forward = [[item.name for item in page.items] for page in pages]
-            assert list(chain(*forward)) == expected
-            assert not pages[-1].has_next
-            assert pages[0].previous_cursor is None
-            assert [[item.name for item in page.items] for page in back[::-1]] == (
-                forward
+        page = await items.paginate(order_by=orders, size=size)
+        pages = [page]
+        while page.next_cursor is not None:
+            assert page.has_next
+            page = await items.paginate(
+                order_by=orders, size=size, cursor=page.next_cursor
             )
-            assert all(page.has_next for page in back[1:])
+            pages.append(page)
+        back = [page]
+        while page.previous_cursor is not None:
+            page = await items.paginate(
+                order_by=orders, size=size, cursor=page.previous_cursor
+            )
+            back.append(page)
 
+        forward = [[item.name for item in page.items] for page in pages]
+        assert list(chain(*forward)) == expected
+        assert not pages[-1].has_next
+        assert pages[0].previous_cursor is None
+        assert [[item.name for item in page.items] for page in back[::-1]] == (forward)
+        assert all(page.has_next for page in back[1:])
+
+    @needs("cursors")
     async def test_a_cursor_stays_where_it_is_when_rows_come_and_go(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("cursors")
-        async with open_repository(self.entity) as items:
-            await self.fill_rows(items)
-            order = field("name").asc()
-            first = await items.paginate(order_by=order, size=4)
+        await self.fill_rows(items)
+        order = field("name").asc()
+        first = await items.paginate(order_by=order, size=4)
 
-            await items.create(self.make("aa"))
-            await items.delete_where(field("name").in_(["d", "f"]))
-            second = await items.paginate(
-                order_by=order, size=3, cursor=first.next_cursor
-            )
+        await items.create(self.make("aa"))
+        await items.delete_where(field("name").in_(["d", "f"]))
+        second = await items.paginate(order_by=order, size=3, cursor=first.next_cursor)
 
-            assert [item.name for item in second.items] == ["e", "g", "h"]
+        assert [item.name for item in second.items] == ["e", "g", "h"]
 
-    async def test_a_page_whose_rows_are_gone_leads_back(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("cursors")
-        async with open_repository(self.entity) as items:
-            await self.fill_rows(items)
-            order = field("name").asc()
+    @needs("cursors")
+    async def test_a_page_whose_rows_are_gone_leads_back(self, items: Any) -> None:
+        await self.fill_rows(items)
+        order = field("name").asc()
 
-            async def page(cursor: str) -> Any:
-                return await items.paginate(order_by=order, size=2, cursor=cursor)
+        async def page(cursor: str) -> Any:
+            return await items.paginate(order_by=order, size=2, cursor=cursor)
 
-            first = await items.paginate(order_by=order, size=2)
-            second = await page(first.next_cursor)
-            await items.delete_where(field("name") > "d")
-            after = await page(second.next_cursor)
-            again = await page(after.previous_cursor)
-            await items.delete_where(field("name") < "c")
-            before = await page(again.previous_cursor)
-            rest = await page(before.next_cursor)
+        first = await items.paginate(order_by=order, size=2)
+        second = await page(first.next_cursor)
+        await items.delete_where(field("name") > "d")
+        after = await page(second.next_cursor)
+        again = await page(after.previous_cursor)
+        await items.delete_where(field("name") < "c")
+        before = await page(again.previous_cursor)
+        rest = await page(before.next_cursor)
 
-            assert (after.items, after.has_next, after.next_cursor) == ([], False, None)
-            assert [item.name for item in again.items] == ["c", "d"]
-            assert (before.items, before.previous_cursor) == ([], None)
-            assert before.has_next
-            assert [item.name for item in rest.items] == ["c", "d"]
+        assert (after.items, after.has_next, after.next_cursor) == ([], False, None)
+        assert [item.name for item in again.items] == ["c", "d"]
+        assert (before.items, before.previous_cursor) == ([], None)
+        assert before.has_next
+        assert [item.name for item in rest.items] == ["c", "d"]
 
+    @needs("cursors")
     async def test_a_cursor_may_be_followed_by_pages_of_another_size_and_total(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("cursors")
-        async with open_repository(self.entity) as items:
-            await self.fill_rows(items)
-            where = field("qty") == 0
+        await self.fill_rows(items)
+        where = field("qty") == 0
 
-            first = await items.paginate(where, size=1, total="exact")
-            rest = await items.paginate(
-                where, size=9, total="exact", cursor=first.next_cursor
-            )
+        first = await items.paginate(where, size=1, total="exact")
+        rest = await items.paginate(
+            where, size=9, total="exact", cursor=first.next_cursor
+        )
 
-            assert [item.name for item in rest.items] == ["d", "h"]
-            assert (first.total, rest.total, rest.has_next) == (3, 3, False)
+        assert [item.name for item in rest.items] == ["d", "h"]
+        assert (first.total, rest.total, rest.has_next) == (3, 3, False)
 
-    async def test_a_cursor_of_another_list_is_refused(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("cursors")
-        async with open_repository(self.entity) as items:
-            await self.fill_rows(items)
-            where: Specification = field("qty").in_([0, 2])
-            order = field("name").asc()
-            page = await items.paginate(where, order_by=order, size=2)
-            foreign: list[dict[str, Any]] = [
-                {"where": field("qty").in_([0, 2, 7]), "order_by": order},
-                {"where": ALL, "order_by": order},
-                {"where": where, "order_by": field("name").desc()},
-                {"where": where, "order_by": (order, field("qty").asc())},
-            ]
+    @needs("cursors")
+    async def test_a_cursor_of_another_list_is_refused(self, items: Any) -> None:
+        await self.fill_rows(items)
+        where: Specification = field("qty").in_([0, 2])
+        order = field("name").asc()
+        page = await items.paginate(where, order_by=order, size=2)
+        foreign: list[dict[str, Any]] = [
+            {"where": field("qty").in_([0, 2, 7]), "order_by": order},
+            {"where": ALL, "order_by": order},
+            {"where": where, "order_by": field("name").desc()},
+            {"where": where, "order_by": (order, field("qty").asc())},
+        ]
 
-            for query in foreign:
-                with pytest.raises(ValidationError) as refused:
-                    await items.paginate(**query, size=2, cursor=page.next_cursor)
-                assert refused.value.detail["fields"] == ["cursor"]
+        for query in foreign:
+            with pytest.raises(ValidationError) as refused:
+                await items.paginate(**query, size=2, cursor=page.next_cursor)
+            assert refused.value.detail["fields"] == ["cursor"]
 
-    async def test_a_cursor_that_was_changed_is_refused(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("cursors")
-        async with open_repository(self.entity) as items:
-            await self.fill_rows(items)
-            good = (await items.paginate(size=2)).next_cursor
-            other = "B" if good[8] == "A" else "A"
-            changed = good[:8] + other + good[9:]
-            padded = [f"{good}\n", f"{good[:5]}!{good[5:]}"]
-            bad = [changed, good[:-4], good + "AAAA", *padded, "", "%", "é"]
+    @needs("cursors")
+    async def test_a_cursor_that_was_changed_is_refused(self, items: Any) -> None:
+        await self.fill_rows(items)
+        good = (await items.paginate(size=2)).next_cursor
+        other = "B" if good[8] == "A" else "A"
+        changed = good[:8] + other + good[9:]
+        padded = [f"{good}\n", f"{good[:5]}!{good[5:]}"]
+        bad = [changed, good[:-4], good + "AAAA", *padded, "", "%", "é"]
 
-            for cursor in bad:
-                with pytest.raises(ValidationError):
-                    await items.paginate(size=2, cursor=cursor)
+        for cursor in bad:
+            with pytest.raises(ValidationError):
+                await items.paginate(size=2, cursor=cursor)
 
+    @needs("cursors", "records")
     async def test_a_cursor_of_another_class_is_refused(
         self, open_repository: OpenRepository
     ) -> None:
-        self.needs("cursors", "records")
         async with open_repository(self.entity) as items:
             await self.fill_rows(items)
             cursor = (await items.paginate(size=2)).next_cursor
@@ -180,24 +164,17 @@ class PagesContract(BaseContract):
             with pytest.raises(ValidationError):
                 await records.with_deleted().paginate(size=2, cursor=cursor)
 
-    async def test_a_page_begins_at_one_place(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            await self.fill_rows(items)
+    async def test_a_page_begins_at_one_place(self, items: Any) -> None:
+        await self.fill_rows(items)
 
-            by_offset = await items.paginate(size=3, offset=3)
-            with pytest.raises(UsageError, match="not at both"):
-                await items.paginate(size=3, offset=3, cursor="x")
+        by_offset = await items.paginate(size=3, offset=3)
+        with pytest.raises(UsageError, match="not at both"):
+            await items.paginate(size=3, offset=3, cursor="x")
 
-            assert [item.name for item in by_offset.items] == ["d", "e", "f"]
-            assert (by_offset.next_cursor, by_offset.has_next) == (None, True)
+        assert [item.name for item in by_offset.items] == ["d", "e", "f"]
+        assert (by_offset.next_cursor, by_offset.has_next) == (None, True)
 
-    async def test_a_cursor_is_refused_where_there_are_none(
-        self, open_repository: OpenRepository
-    ) -> None:
-        if self.capabilities.cursors:
-            pytest.skip("the backend has cursors")
-        async with open_repository(self.entity) as items:
-            with pytest.raises(NotSupportedError, match="cursor"):
-                await items.paginate(size=3, cursor="x")
+    @lacks("cursors")
+    async def test_a_cursor_is_refused_where_there_are_none(self, items: Any) -> None:
+        with pytest.raises(NotSupportedError, match="cursor"):
+            await items.paginate(size=3, cursor="x")

@@ -14,8 +14,7 @@ from layerkit.core.errors import (
     ValidationError,
 )
 from layerkit.repository import ALL, Inc, field
-from layerkit.testing.contracts.base import BaseContract
-from layerkit.testing.contracts.entities import OpenRepository
+from layerkit.testing.contracts.base import BaseContract, lacks, needs
 
 
 class RecordsContract(BaseContract):
@@ -27,308 +26,276 @@ class RecordsContract(BaseContract):
 
     # Versions
 
+    @needs("records")
     async def test_a_new_record_has_version_one_and_two_equal_stamps(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            before = datetime.now(UTC)
-            made = await records.create(self.write("a"))
-            await records.create_many([self.write("b"), {"code": "c"}])
-            await records.upsert({"code": "d"}, key="code")
+        before = datetime.now(UTC)
+        made = await records.create(self.write("a"))
+        await records.create_many([self.write("b"), {"code": "c"}])
+        await records.upsert({"code": "d"}, key="code")
 
-            for found in (made, *await records.get_all()):
-                assert found.version == 1
-                assert before <= found.created_at <= datetime.now(UTC)
-                assert abs(found.updated_at - found.created_at).total_seconds() < 1
-                assert found.deleted_at is None
+        for found in (made, *await records.get_all()):
+            assert found.version == 1
+            assert before <= found.created_at <= datetime.now(UTC)
+            assert abs(found.updated_at - found.created_at).total_seconds() < 1
+            assert found.deleted_at is None
 
+    @needs("records")
     @pytest.mark.parametrize(
         "path",
         ["update", "update_where", "upsert", "upsert_many", "tracked", "restore"],
     )
     async def test_every_path_moves_the_version_and_the_stamp(
-        self, open_repository: OpenRepository, path: str
+        self, records: Any, path: str
     ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            made = await records.create(self.write("a"))
-            start, created, updated = made.version, made.created_at, made.updated_at
+        made = await records.create(self.write("a"))
+        start, created, updated = made.version, made.created_at, made.updated_at
 
-            match path:
-                case "update":
-                    await records.update(made.id, {"qty": Inc(1)})
-                case "update_where":
-                    await records.update_where(ALL, {"qty": Inc(1)})
-                case "upsert":
-                    await records.upsert({"code": "a", "qty": 1}, key="code")
-                case "upsert_many":
-                    await records.upsert_many([{"code": "a", "qty": 1}], key="code")
-                case "tracked":
-                    self.needs("transactions")
-                    async with records.unit_of_work():
-                        (await records.get_by_id(made.id)).qty = 1
-                case _:
-                    await records.delete(made.id)
-                    start += 1
-                    await records.update(made.id, {"qty": 1})  # hidden: not there
-                    await records.restore(made.id)
-
-            found = await records.get_by_id(made.id)
-            assert found.version == start + 1
-            assert found.updated_at > updated
-            assert found.created_at == created
-            assert found.qty == (0 if path == "restore" else 1)
-
-    async def test_an_update_to_what_is_there_already_moves_the_version(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            made = await records.create(self.write("a", qty=1))
-
-            once = await records.update(made.id, {"qty": 1})
-            assert once.version == 2
-            await records.update_where(ALL, {"qty": 1})
-            assert (await records.upsert({"code": "a", "qty": 1}, key="code")).id
-
-            assert (await records.get_by_id(made.id)).version == 4
-
-    async def test_a_stale_version_is_refused_and_nothing_changed(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            made = await records.create(self.write("a"))
-            await records.update(made.id, {"qty": 1}, expected_version=1)
-
-            for stale in (0, 1, 3):
-                with pytest.raises(StaleDataError):
-                    await records.update(made.id, {"qty": 9}, expected_version=stale)
-                with pytest.raises(StaleDataError):
-                    await records.delete(made.id, expected_version=stale)
-
-            with pytest.raises(ConflictError) as guarded:
-                await records.update(
-                    made.id, {"qty": 9}, expected_version=2, when=field("qty") > 1
-                )
-
-            found = await records.get_by_id(made.id)
-            assert guarded.value.kind == "guard"
-            assert (found.qty, found.version) == (1, 2)
-            assert await records.update(999, {"qty": 9}, expected_version=1) is None
-            assert await records.delete(999, expected_version=1) is False
-            assert await records.delete(made.id, expected_version=2) is True
-
-    async def test_racing_changes_of_one_record_are_stored_or_stale(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records", "transactions")
-        async with open_repository(self.record) as records:
-            made = await records.create(self.write("a"))
-
-            async def work() -> None:
+        match path:
+            case "update":
+                await records.update(made.id, {"qty": Inc(1)})
+            case "update_where":
+                await records.update_where(ALL, {"qty": Inc(1)})
+            case "upsert":
+                await records.upsert({"code": "a", "qty": 1}, key="code")
+            case "upsert_many":
+                await records.upsert_many([{"code": "a", "qty": 1}], key="code")
+            case "tracked":
+                if not self.capabilities.transactions:
+                    pytest.skip("the backend lacks the capability: transactions")
                 async with records.unit_of_work():
-                    found = await records.get_by_id(made.id)
-                    await records.count()
-                    found.qty += 1
+                    (await records.get_by_id(made.id)).qty = 1
+            case _:
+                await records.delete(made.id)
+                start += 1
+                await records.update(made.id, {"qty": 1})  # hidden: not there
+                await records.restore(made.id)
 
-            results = await self.at_once(
-                *(work() for _ in range(5)), return_exceptions=True
+        found = await records.get_by_id(made.id)
+        assert found.version == start + 1
+        assert found.updated_at > updated
+        assert found.created_at == created
+        assert found.qty == (0 if path == "restore" else 1)
+
+    @needs("records")
+    async def test_an_update_to_what_is_there_already_moves_the_version(
+        self, records: Any
+    ) -> None:
+        made = await records.create(self.write("a", qty=1))
+
+        once = await records.update(made.id, {"qty": 1})
+        assert once.version == 2
+        await records.update_where(ALL, {"qty": 1})
+        assert (await records.upsert({"code": "a", "qty": 1}, key="code")).id
+
+        assert (await records.get_by_id(made.id)).version == 4
+
+    @needs("records")
+    async def test_a_stale_version_is_refused_and_nothing_changed(
+        self, records: Any
+    ) -> None:
+        made = await records.create(self.write("a"))
+        await records.update(made.id, {"qty": 1}, expected_version=1)
+
+        for stale in (0, 1, 3):
+            with pytest.raises(StaleDataError):
+                await records.update(made.id, {"qty": 9}, expected_version=stale)
+            with pytest.raises(StaleDataError):
+                await records.delete(made.id, expected_version=stale)
+
+        with pytest.raises(ConflictError) as guarded:
+            await records.update(
+                made.id, {"qty": 9}, expected_version=2, when=field("qty") > 1
             )
 
-            stored = [result for result in results if result is None]
-            stale = [r for r in results if isinstance(r, StaleDataError)]
-            found = await records.get_by_id(made.id)
-            assert len(stored) + len(stale) == 5
-            assert (found.qty, found.version) == (len(stored), len(stored) + 1)
+        found = await records.get_by_id(made.id)
+        assert guarded.value.kind == "guard"
+        assert (found.qty, found.version) == (1, 2)
+        assert await records.update(999, {"qty": 9}, expected_version=1) is None
+        assert await records.delete(999, expected_version=1) is False
+        assert await records.delete(made.id, expected_version=2) is True
 
+    @needs("records", "transactions")
+    async def test_racing_changes_of_one_record_are_stored_or_stale(
+        self, records: Any
+    ) -> None:
+        made = await records.create(self.write("a"))
+
+        async def work() -> None:
+            async with records.unit_of_work():
+                found = await records.get_by_id(made.id)
+                await records.count()
+                found.qty += 1
+
+        results = await self.at_once(
+            *(work() for _ in range(5)), return_exceptions=True
+        )
+
+        stored = [result for result in results if result is None]
+        stale = [r for r in results if isinstance(r, StaleDataError)]
+        found = await records.get_by_id(made.id)
+        assert len(stored) + len(stale) == 5
+        assert (found.qty, found.version) == (len(stored), len(stored) + 1)
+
+    @needs("records")
     async def test_a_version_is_expected_of_entities_that_have_one(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        self.needs("records")
-        async with open_repository(self.entity) as items:
-            made = await items.create(self.make("a"))
+        made = await items.create(self.make("a"))
 
-            with pytest.raises(UsageError, match="no version"):
-                await items.update(made.id, {"qty": 1}, expected_version=1)
-            with pytest.raises(UsageError, match="no version"):
-                await items.delete(made.id, expected_version=1)
+        with pytest.raises(UsageError, match="no version"):
+            await items.update(made.id, {"qty": 1}, expected_version=1)
+        with pytest.raises(UsageError, match="no version"):
+            await items.delete(made.id, expected_version=1)
 
+    @lacks("records")
     async def test_versions_and_views_are_refused_where_there_are_none(
-        self, open_repository: OpenRepository
+        self, items: Any
     ) -> None:
-        if self.capabilities.records:
-            pytest.skip("the backend has records")
-        async with open_repository(self.entity) as items:
-            made = await items.create(self.make("a", qty=1))
+        made = await items.create(self.make("a", qty=1))
 
-            with pytest.raises(NotSupportedError):
-                await items.update(made.id, {"qty": 2}, expected_version=1)
-            with pytest.raises(NotSupportedError):
-                await items.delete(made.id, expected_version=1)
-            for view in ("scoped", "with_deleted"):
-                with pytest.raises((NotSupportedError, AttributeError)):
-                    getattr(items, view)()
+        with pytest.raises(NotSupportedError):
+            await items.update(made.id, {"qty": 2}, expected_version=1)
+        with pytest.raises(NotSupportedError):
+            await items.delete(made.id, expected_version=1)
+        for view in ("scoped", "with_deleted"):
+            with pytest.raises((NotSupportedError, AttributeError)):
+                getattr(items, view)()
 
-            assert (await items.get_by_id(made.id)).qty == 1
+        assert (await items.get_by_id(made.id)).qty == 1
 
+    @needs("records", "upserts")
     async def test_an_upsert_keeps_the_stamps_and_counts_the_version_of_what_is_there(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("records", "upserts")
-        async with open_repository(self.record) as records:
-            made = await records.create({"code": "a"})
-            foreign = {"created_at": datetime(2001, 1, 1, tzinfo=UTC), "version": 9}
+        made = await records.create({"code": "a"})
+        foreign = {"created_at": datetime(2001, 1, 1, tzinfo=UTC), "version": 9}
 
-            await records.upsert(self.record(code="a", qty=1, **foreign), key="code")
-            await records.upsert_many(
-                [self.record(code="a", qty=2, **foreign)], key="code"
-            )
+        await records.upsert(self.record(code="a", qty=1, **foreign), key="code")
+        await records.upsert_many([self.record(code="a", qty=2, **foreign)], key="code")
 
-            found = await records.get_by_id(made.id)
-            assert (found.qty, found.version) == (2, made.version + 2)
-            assert found.created_at == made.created_at
-            assert found.updated_at >= made.updated_at
+        found = await records.get_by_id(made.id)
+        assert (found.qty, found.version) == (2, made.version + 2)
+        assert found.created_at == made.created_at
+        assert found.updated_at >= made.updated_at
 
+    @needs("records", "transactions")
     @pytest.mark.parametrize(
         "name", ["version", "created_at", "updated_at", "deleted_at"]
     )
     async def test_nobody_writes_versions_and_stamps(
-        self, open_repository: OpenRepository, name: str
+        self, records: Any, name: str
     ) -> None:
-        self.needs("records", "transactions")
-        async with open_repository(self.record) as records:
-            made = await records.create(self.write("a"))
-            value = 7 if name == "version" else datetime(2020, 1, 1, tzinfo=UTC)
+        made = await records.create(self.write("a"))
+        value = 7 if name == "version" else datetime(2020, 1, 1, tzinfo=UTC)
 
-            with pytest.raises(ValidationError) as refused:
-                await records.update(made.id, {name: value})
-            with pytest.raises(ValidationError):
-                await records.update_where(ALL, {name: value})
-            with pytest.raises(ValidationError):
-                async with records.unit_of_work():
-                    setattr(await records.get_by_id(made.id), name, value)
+        with pytest.raises(ValidationError) as refused:
+            await records.update(made.id, {name: value})
+        with pytest.raises(ValidationError):
+            await records.update_where(ALL, {name: value})
+        with pytest.raises(ValidationError):
+            async with records.unit_of_work():
+                setattr(await records.get_by_id(made.id), name, value)
 
-            assert refused.value.detail["fields"] == [name]
-            assert (await records.get_by_id(made.id)).version == 1
+        assert refused.value.detail["fields"] == [name]
+        assert (await records.get_by_id(made.id)).version == 1
 
     # Soft deletion
 
+    @needs("records")
     async def test_what_is_deleted_is_hidden_from_every_verb(
-        self, open_repository: OpenRepository
+        self, records: Any
     ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            gone = await records.create(self.write("gone", qty=1))
-            kept = await records.create(self.write("kept", qty=1))
+        gone = await records.create(self.write("gone", qty=1))
+        kept = await records.create(self.write("kept", qty=1))
 
-            assert await records.delete(gone.id) is True
+        assert await records.delete(gone.id) is True
 
-            assert await records.get_by_id(gone.id) is None
-            assert await records.exists(gone.id) is False
-            assert [r.id for r in await records.get_many([gone.id, kept.id])] == [
-                kept.id
-            ]
-            assert [r.id for r in await records.get_all()] == [kept.id]
-            assert [r.id for r in await records.find(ALL)] == [kept.id]
-            assert await records.find_one(field("code") == "gone") is None
-            assert await records.count() == 1
-            page = await records.paginate(total="exact")
-            assert ([r.id for r in page.items], page.total) == ([kept.id], 1)
-            assert [r.id async for r in records.stream()] == [kept.id]
-            assert await records.update(gone.id, {"qty": 9}) is None
-            assert await records.delete(gone.id) is False
-            assert await records.update_where(ALL, {"qty": 9}) == 1
-            assert await records.delete_where(field("qty") == 1) == 0
-            with pytest.raises(AlreadyExistsError):
-                await records.upsert({"id": gone.id, "code": "new"}, key="id")
-            with pytest.raises(AlreadyExistsError):
-                await records.upsert_many([{"id": gone.id, "code": "new"}], key="id")
-            hidden = await records.with_deleted().get_by_id(gone.id)
-            assert (hidden.code, hidden.qty, hidden.version) == ("gone", 1, 2)
-            assert hidden.deleted_at <= datetime.now(UTC)
+        assert await records.get_by_id(gone.id) is None
+        assert await records.exists(gone.id) is False
+        assert [r.id for r in await records.get_many([gone.id, kept.id])] == [kept.id]
+        assert [r.id for r in await records.get_all()] == [kept.id]
+        assert [r.id for r in await records.find(ALL)] == [kept.id]
+        assert await records.find_one(field("code") == "gone") is None
+        assert await records.count() == 1
+        page = await records.paginate(total="exact")
+        assert ([r.id for r in page.items], page.total) == ([kept.id], 1)
+        assert [r.id async for r in records.stream()] == [kept.id]
+        assert await records.update(gone.id, {"qty": 9}) is None
+        assert await records.delete(gone.id) is False
+        assert await records.update_where(ALL, {"qty": 9}) == 1
+        assert await records.delete_where(field("qty") == 1) == 0
+        with pytest.raises(AlreadyExistsError):
+            await records.upsert({"id": gone.id, "code": "new"}, key="id")
+        with pytest.raises(AlreadyExistsError):
+            await records.upsert_many([{"id": gone.id, "code": "new"}], key="id")
+        hidden = await records.with_deleted().get_by_id(gone.id)
+        assert (hidden.code, hidden.qty, hidden.version) == ("gone", 1, 2)
+        assert hidden.deleted_at <= datetime.now(UTC)
 
-    async def test_delete_where_hides_as_delete_does(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            await records.create_many(self.write(c) for c in "abc")
+    @needs("records")
+    async def test_delete_where_hides_as_delete_does(self, records: Any) -> None:
+        await records.create_many(self.write(c) for c in "abc")
 
-            assert await records.delete_where(field("code") != "b") == 2
+        assert await records.delete_where(field("code") != "b") == 2
 
-            assert [r.code for r in await records.get_all()] == ["b"]
-            assert await records.with_deleted().count() == 3
+        assert [r.code for r in await records.get_all()] == ["b"]
+        assert await records.with_deleted().count() == 3
 
-    async def test_what_was_hidden_is_restored(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            made = await records.create(self.write("a", qty=4))
-            await records.delete(made.id)
+    @needs("records")
+    async def test_what_was_hidden_is_restored(self, records: Any) -> None:
+        made = await records.create(self.write("a", qty=4))
+        await records.delete(made.id)
 
-            restored = await records.restore(made.id)
+        restored = await records.restore(made.id)
 
-            assert (restored.code, restored.qty, restored.deleted_at) == ("a", 4, None)
-            assert (await records.get_by_id(made.id)).version == 3
-            assert (await records.restore(made.id)).version == 3
-            assert await records.restore(999) is None
+        assert (restored.code, restored.qty, restored.deleted_at) == ("a", 4, None)
+        assert (await records.get_by_id(made.id)).version == 3
+        assert (await records.restore(made.id)).version == 3
+        assert await records.restore(999) is None
 
-    async def test_a_hidden_record_frees_its_unique_value(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records", "unique")
-        async with open_repository(self.record) as records:
-            old = await records.create(self.write("a"))
-            await records.delete(old.id)
+    @needs("records", "unique")
+    async def test_a_hidden_record_frees_its_unique_value(self, records: Any) -> None:
+        old = await records.create(self.write("a"))
+        await records.delete(old.id)
 
-            new = await records.create(self.write("a"))
-            changed = await records.upsert({"code": "a", "qty": 5}, key="code")
-            with pytest.raises(AlreadyExistsError) as refused:
-                await records.restore(old.id)
-            with pytest.raises(AlreadyExistsError):
-                await records.create(self.write("a"))
+        new = await records.create(self.write("a"))
+        changed = await records.upsert({"code": "a", "qty": 5}, key="code")
+        with pytest.raises(AlreadyExistsError) as refused:
+            await records.restore(old.id)
+        with pytest.raises(AlreadyExistsError):
+            await records.create(self.write("a"))
 
-            assert (changed.id, changed.qty) == (new.id, 5)
-            assert refused.value.fields == ("code",)
-            await records.delete(new.id)
-            assert (await records.restore(old.id)).id == old.id
+        assert (changed.id, changed.qty) == (new.id, 5)
+        assert refused.value.fields == ("code",)
+        await records.delete(new.id)
+        assert (await records.restore(old.id)).id == old.id
 
-    async def test_with_deleted_removes_for_good(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            ids = [(await records.create(self.write(c))).id for c in "abc"]
-            await records.delete(ids[0])
-            everything = records.with_deleted()
+    @needs("records")
+    async def test_with_deleted_removes_for_good(self, records: Any) -> None:
+        ids = [(await records.create(self.write(c))).id for c in "abc"]
+        await records.delete(ids[0])
+        everything = records.with_deleted()
 
-            assert await everything.delete(ids[0]) is True
-            assert await everything.delete_where(field("code") == "b") == 1
+        assert await everything.delete(ids[0]) is True
+        assert await everything.delete_where(field("code") == "b") == 1
 
-            assert [r.code for r in await everything.get_all()] == ["c"]
-            assert await records.restore(ids[0]) is None
+        assert [r.code for r in await everything.get_all()] == ["c"]
+        assert await records.restore(ids[0]) is None
 
-    async def test_a_new_record_is_not_hidden(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records")
-        async with open_repository(self.record) as records:
-            hidden = {"code": "a", "deleted_at": datetime.now(UTC)}
+    @needs("records")
+    async def test_a_new_record_is_not_hidden(self, records: Any) -> None:
+        hidden = {"code": "a", "deleted_at": datetime.now(UTC)}
 
-            with pytest.raises(ValidationError, match="scope"):
-                await records.create(hidden)
+        with pytest.raises(ValidationError, match="scope"):
+            await records.create(hidden)
 
-            assert await records.with_deleted().count() == 0
+        assert await records.with_deleted().count() == 0
 
-    async def test_soft_deletion_is_for_entities_that_have_it(
-        self, open_repository: OpenRepository
-    ) -> None:
-        self.needs("records")
-        async with open_repository(self.entity) as items:
-            with pytest.raises(UsageError, match="needs soft deletion"):
-                items.with_deleted()
-            with pytest.raises(UsageError, match="needs soft deletion"):
-                await items.restore(1)
+    @needs("records")
+    async def test_soft_deletion_is_for_entities_that_have_it(self, items: Any) -> None:
+        with pytest.raises(UsageError, match="needs soft deletion"):
+            items.with_deleted()
+        with pytest.raises(UsageError, match="needs soft deletion"):
+            await items.restore(1)
