@@ -127,7 +127,6 @@ names = st.sampled_from(["House", "House", "Room", "Key"])
 class FamilyMachine(Machine):
     """Play histories of houses, rooms and keys; nothing ever refers to nothing."""
 
-    shown = ("id",)
     open_repository = staticmethod(on_sqlite)
     entity = House
     capabilities = Capabilities()

@@ -2,26 +2,21 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from typing_extensions import override
 
 from layerkit.core.errors import AppException
-from layerkit.repository import MemoryDatabase, Order, Page, Repository, Specification
+from layerkit.repository import MemoryDatabase, Page, Repository
 from layerkit.testing.contracts.entities import Capabilities, OpenRepository
 
 Step = Callable[[Any], Awaitable[Any]]
 
-ABSENT = 1_000_000
-"""An id that nothing has."""
-
 _DEEPEST = 3
 _PATIENCE = 2
-
-expectations = st.none() | st.integers(0, 2)
 
 
 class Failed(tuple[object, ...]):
@@ -31,17 +26,14 @@ class Failed(tuple[object, ...]):
 class Machine(RuleBasedStateMachine):
     """Play the same steps on two repositories, and compare what each says.
 
-    Results are compared by value, errors by class, kind and fields. Generated ids may
-    differ, so that entities go by the values of ``shown``.
+    Results are compared by value, errors by class, kind and fields.
 
     Attributes:
-        shown: The fields that must be equal.
         open_repository: Opens the backend.
         entity: What is stored.
         capabilities: What the backend can do.
     """
 
-    shown: ClassVar[tuple[str, ...]]
     open_repository: OpenRepository
     entity: type[Any]
     capabilities: Capabilities
@@ -102,8 +94,6 @@ class Machine(RuleBasedStateMachine):
             return [self.plain(said.items), said.total, said.has_next, ends]
         if isinstance(said, list):
             return [self.plain(each) for each in said]
-        if hasattr(said, self.shown[0]):
-            return {name: getattr(said, name) for name in self.shown}
         return said
 
     # Units, the blocks inside them, and their savepoints
@@ -141,24 +131,3 @@ class Machine(RuleBasedStateMachine):
         self.check(
             f"leave({fails=})", lambda side: blocks[side].__aexit__(kind, error, None)
         )
-
-
-async def walked(
-    side: Any, where: Specification, by: Sequence[Order], size: int
-) -> list[Any]:
-    """Return all pages, there and back by cursor, and one by offset."""
-    page = await side.paginate(where, order_by=by, size=size, total=2)
-    seen = [page]
-    for way in ("next_cursor", "previous_cursor"):
-        while (cursor := getattr(page, way)) is not None:
-            page = await side.paginate(where, order_by=by, size=size, cursor=cursor)
-            seen.append(page)
-    return seen
-
-
-async def by_offset(
-    side: Any, where: Specification, by: Sequence[Order], size: int
-) -> Page[Any]:
-    """Return a page that begins at the second entity."""
-    found = await side.paginate(where, order_by=by, size=size, offset=1, total="exact")
-    return cast(Page[Any], found)
