@@ -1,6 +1,5 @@
 """The contracts on Redis: dataclasses, pydantic models, mapped classes."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -11,9 +10,8 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from typing_extensions import override
 
-from layerkit.core.errors import ConflictError
 from layerkit.redis import RedisDatabase
-from layerkit.repository import Inc, Indexed, Repository, Unique
+from layerkit.repository import Indexed, Repository, Unique
 from layerkit.testing.contracts import (
     Capabilities,
     OpenRepository,
@@ -29,7 +27,7 @@ from tests.support.entities import (
 
 
 class TestDataclassesInRedis(UnitOfWorkContract):
-    capabilities: ClassVar[Capabilities] = Capabilities(locks=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(locks=False, optimistic=True)
     decode_responses: ClassVar[bool] = False
 
     @pytest.fixture
@@ -46,31 +44,6 @@ class TestDataclassesInRedis(UnitOfWorkContract):
                 yield Repository(database, entity)
 
         return open_redis
-
-    @override
-    async def test_racing_units_lose_no_update(
-        self, open_repository: OpenRepository
-    ) -> None:
-        async with open_repository(self.entity) as items:
-            created = await items.create(self.make("a", qty=0))
-            lost: list[ConflictError] = []
-
-            async def work() -> None:
-                while True:
-                    try:
-                        async with items.unit_of_work():
-                            await items.update(created.id, {"qty": Inc(1)})
-                            await items.update(created.id, {"qty": Inc(1)})
-                    except ConflictError as error:
-                        lost.append(error)
-                    else:
-                        return
-
-            await asyncio.gather(*(work() for _ in range(5)))
-
-            assert (await items.get_by_id(created.id)).qty == 10
-            assert lost
-            assert all(error.retryable for error in lost)
 
 
 class PydanticItem(BaseModel):

@@ -12,7 +12,7 @@ from sqlalchemy.pool import QueuePool
 
 from layerkit.repository import field
 from layerkit.sql import Database
-from layerkit.testing.contracts.unit_of_work import cut_off
+from layerkit.testing.contracts.units import cut_off
 from layerkit.unit_of_work import UnitOfWork
 from tests.sql.conftest import make_tables
 from tests.support.authors import Authors, Sessions, names

@@ -18,7 +18,7 @@ import pytest
 
 for _module in (
     "verbs", "bulk", "counters", "aggregates", "pages", "records", "scopes", "locks",
-    "machine", "histories", "unit_of_work",
+    "machine", "histories", "units", "blocks", "unit_of_work",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 

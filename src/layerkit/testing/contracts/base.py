@@ -167,3 +167,11 @@ class BaseContract:
             n: await items.create(self.make(n, qty=q)) for n, q in _QUANTITIES.items()
         }
         return {name: item.id for name, item in made.items()}
+
+    async def held(self, items: Any) -> dict[str, int | None]:
+        """Return the numbers of all entities by name."""
+        return {item.name: item.qty for item in await items.get_all()}
+
+    async def names(self, items: Any) -> str:
+        """Return the names of all entities, sorted and joined."""
+        return "".join(sorted(await self.held(items)))

@@ -18,10 +18,6 @@ from layerkit.testing.contracts.base import BaseContract, ReadRaw, lacks, needs
 class BulkContract(BaseContract):
     """Test verbs that are about several entities."""
 
-    async def names(self, items: Any) -> str:
-        """Return the names of all entities, sorted and joined."""
-        return "".join(sorted(item.name for item in await items.find(ALL)))
-
     # get_many and stream
 
     async def test_get_many_keeps_the_order_of_the_ids(self, items: Any) -> None:

@@ -133,6 +133,8 @@ class Reading:
 class Capabilities:
     """Say what a backend can do; what is off must be refused, never approximated.
 
+    ``optimistic`` alone refuses nothing: it says how units race.
+
     Attributes:
         unique: Unique rules of the entity are enforced.
         conditions: ``update(..., when=...)`` and ``Inc`` are atomic.
@@ -144,6 +146,8 @@ class Capabilities:
         records: Versions, stamps, soft deletion and scopes are kept by every verb.
         composite_keys: Keys may have several fields.
         locks: ``lock=`` keeps others from writing what a unit has read.
+        optimistic: A unit that others have overtaken is refused at its commit by a
+            ConflictError that is retryable; off means that units wait for each other.
     """
 
     unique: bool = True
@@ -155,6 +159,7 @@ class Capabilities:
     records: bool = True
     composite_keys: bool = True
     locks: bool = True
+    optimistic: bool = False
 
     @classmethod
     def six_verbs(cls, *, unique: bool = False) -> "Capabilities":
