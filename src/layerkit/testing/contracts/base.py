@@ -23,9 +23,11 @@ ReadRaw: TypeAlias = Callable[[type], Awaitable[list[Mapping[str, Any]]]]
 """Given an entity class, returns its rows as they are stored, past the repository."""
 
 Test = TypeVar("Test", bound=Callable[..., Any])
+Error = TypeVar("Error", bound=Exception)
 
 _OPENED: Final = {
     "items": "entity",
+    "filled": "entity",
     "records": "record",
     "seats": "seat",
     "sales": "sale",
@@ -68,6 +70,8 @@ def _opening(test: Callable[..., Any]) -> Callable[..., Any]:
     ) -> None:
         __tracebackhide__ = True
         async with open_repository(getattr(self, _OPENED[name])) as repository:
+            if name == "filled":
+                await self.fill(repository)
             await test(self, **{name: repository}, **given)
 
     fixture = signature.parameters[name].replace(name="open_repository")
@@ -76,11 +80,23 @@ def _opening(test: Callable[..., Any]) -> Callable[..., Any]:
     return opened
 
 
+async def refused(
+    error: type[Error], *works: Awaitable[Any], match: str | None = None
+) -> list[Error]:
+    """Await *works* one by one, and return what each raises, which must be *error*."""
+    raised: list[Error] = []
+    for work in works:
+        with pytest.raises(error, match=match) as refusal:
+            await work
+        raised.append(refusal.value)
+    return raised
+
+
 class BaseContract:
     """Hold what a backend says of itself.
 
     A test with a parameter ``items``, ``records``, ``seats`` or ``sales`` is given a
-    repository of that class, opened and empty.
+    repository of that class, opened and empty; ``filled`` is one of five items.
 
     Attributes:
         capabilities: What the backend can do.

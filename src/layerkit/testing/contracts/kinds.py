@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import and_, invert, or_
 from typing import Any, Final, TypeAlias
 
 from hypothesis import strategies as st
@@ -114,37 +115,29 @@ _texts = st.sampled_from(["", "a", "A", "b", "%", "_", "'", "\\", "ä"])
 def _leaves() -> st.SearchStrategy[Specification]:
     name, qty, note = (field(n) for n in ("name", "qty", "note"))
     number, text = st.integers(-2, 3), _texts
+    numbers, names = st.lists(number, max_size=3), st.lists(_names, max_size=3)
+    compared = (
+        qty.__eq__, qty.__ne__, qty.__lt__, qty.__le__, qty.__gt__, qty.__ge__
+    )  # fmt: skip
+    searched = (
+        note.__eq__, note.__ne__, note.contains, note.startswith, note.endswith,
+        note.iendswith, name.icontains, name.istartswith,
+    )  # fmt: skip
     return st.one_of(
         st.sampled_from([ALL, qty.is_null(), note.is_not_null()]),
-        st.builds(qty.__eq__, number),
-        st.builds(qty.__ne__, number),
-        st.builds(qty.__lt__, number),
-        st.builds(qty.__le__, number),
-        st.builds(qty.__gt__, number),
-        st.builds(qty.__ge__, number),
+        *(st.builds(test, number) for test in compared),
+        *(st.builds(test, text) for test in searched),
+        *(st.builds(test, _names) for test in (name.__eq__, name.__gt__)),
+        *(st.builds(test, numbers) for test in (qty.in_, qty.not_in)),
         st.builds(qty.between, number, number),
-        st.builds(qty.in_, st.lists(number, max_size=3)),
-        st.builds(qty.not_in, st.lists(number, max_size=3)),
-        st.builds(note.__eq__, text),
-        st.builds(note.__ne__, text),
-        st.builds(name.__eq__, _names),
-        st.builds(name.__gt__, _names),
-        st.builds(name.in_, st.lists(_names, max_size=3)),
-        st.builds(note.contains, text),
-        st.builds(note.startswith, text),
-        st.builds(note.endswith, text),
-        st.builds(name.icontains, text),
-        st.builds(name.istartswith, text),
-        st.builds(note.iendswith, text),
+        st.builds(name.in_, names),
     )
 
 
 _specifications: st.SearchStrategy[Specification] = st.recursive(
     _leaves(),
     lambda inner: st.one_of(
-        st.builds(lambda a, b: a & b, inner, inner),
-        st.builds(lambda a, b: a | b, inner, inner),
-        st.builds(lambda a: ~a, inner),
+        st.builds(and_, inner, inner), st.builds(or_, inner, inner), inner.map(invert)
     ),
     max_leaves=5,
 )

@@ -8,7 +8,7 @@ import pytest
 
 from layerkit.core.errors import NotSupportedError, UsageError
 from layerkit.repository import field
-from layerkit.testing.contracts.base import BaseContract, lacks, needs
+from layerkit.testing.contracts.base import BaseContract, lacks, needs, refused
 
 Reading = Callable[[Any, Any], Awaitable[Any]]
 
@@ -53,8 +53,7 @@ class LocksContract(BaseContract):
         made = await items.create(self.make("a"))
 
         for reading in _READINGS.values():
-            with pytest.raises(UsageError, match="unit of work"):
-                await reading(items, made)
+            await refused(UsageError, reading(items, made), match="unit of work")
 
     @lacks("locks")
     async def test_a_lock_is_refused_where_there_is_none(self, items: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from layerkit.core.errors import AlreadyExistsError, ConflictError, UnitOfWorkError
 from layerkit.repository import ALL, Inc, field
-from layerkit.testing.contracts.base import needs
+from layerkit.testing.contracts.base import needs, refused
 from layerkit.testing.contracts.blocks import BlocksContract
 from layerkit.testing.contracts.repository import RepositoryContract
 from layerkit.testing.contracts.units import (
@@ -178,8 +178,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
 
         async with items.unit_of_work(read_only=True):
             found = await items.get_by_id(created.id)
-            with pytest.raises(UnitOfWorkError, match="read-only"):
-                await items.delete(created.id)
+            await refused(UnitOfWorkError, items.delete(created.id), match="read-only")
 
         assert found.name == "a"
         assert await items.exists(created.id)
