@@ -17,8 +17,8 @@ require_extra("pytest", package=__name__, extra="testing")
 import pytest
 
 for _module in (
-    "verbs", "bulk", "counters", "aggregates", "pages", "records", "scopes", "locks",
-    "machine", "histories", "units", "blocks", "unit_of_work",
+    "base", "verbs", "bulk", "counters", "aggregates", "pages", "records", "scopes",
+    "locks", "machine", "histories", "units", "blocks", "unit_of_work",
 ):  # fmt: skip
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 

@@ -85,11 +85,21 @@ async def refused(
 ) -> list[Error]:
     """Await *works* one by one, and return what each raises, which must be *error*."""
     raised: list[Error] = []
-    for work in works:
+    outcomes = [await _outcome(work) for work in works]  # else some are never awaited
+    for outcome in outcomes:
         with pytest.raises(error, match=match) as refusal:
-            await work
+            if outcome is not None:
+                raise outcome
         raised.append(refusal.value)
     return raised
+
+
+async def _outcome(work: Awaitable[Any]) -> Exception | None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - it is judged with the others
+        return error
+    return None
 
 
 class BaseContract:
@@ -186,8 +196,11 @@ class BaseContract:
 
     async def held(self, items: Any) -> dict[str, int | None]:
         """Return the numbers of all entities by name."""
-        return {item.name: item.qty for item in await items.get_all()}
+        found = await items.get_all()
+        held = {item.name: item.qty for item in found}
+        assert len(held) == len(found), "two entities have one name"
+        return held
 
     async def names(self, items: Any) -> str:
         """Return the names of all entities, sorted and joined."""
-        return "".join(sorted(await self.held(items)))
+        return "".join(sorted(item.name for item in await items.get_all()))

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 )
 from typing_extensions import TypeVar, override
 
-from layerkit.repository import ALL, Order, Specification, field
+from layerkit.repository import Order, Specification, field
 from layerkit.testing.contracts.base import BaseContract, needs
 from layerkit.testing.contracts.entities import OpenRepository
 from layerkit.testing.contracts.kinds import (
@@ -27,6 +27,7 @@ from layerkit.testing.contracts.kinds import (
     Kind,
 )
 from layerkit.testing.contracts.machine import Machine
+from layerkit.testing.contracts.pages import walked
 
 Rule = TypeVar("Rule", bound=Callable[..., None])
 Values: TypeAlias = dict[str, Any]
@@ -248,8 +249,8 @@ class HistoryMachine(Machine):
         options: Values = {"order_by": by, "size": size}
         if self.capabilities.cursors:
 
-            async def walk(seen: Any) -> list[Any]:
-                return await _walked(seen, where, **options)
+            async def walk(seen: Any) -> Any:
+                return await walked(seen, where, total=2, **options)
 
             self.play(view, f"pages({where}, {options})", walk)
         self.call(view, "paginate", where, offset=1, total="exact", **options)
@@ -289,9 +290,9 @@ class HistoryMachine(Machine):
                 for where in (by == value, by.in_([value]), by.between(value, value)):
                     found = [each.id for each in await seen.find(where)]
                     assert one.id in found, (where, found)
-            pages = await _walked(seen, ALL, order_by=by.desc(), size=1)
+            there, back = await walked(seen, order_by=by.desc(), size=1)
             walks = [
-                [item for page in pages for item in page.items],
+                [item for page in (*there, *back) for item in page.items],
                 [each async for each in seen.stream(order_by=by.asc(), batch_size=1)],
                 [each async for each in seen.stream(order_by=by.desc(), batch_size=1)],
             ]
@@ -299,17 +300,6 @@ class HistoryMachine(Machine):
             return [sorted({getattr(one, key) for one in walk}) for walk in walks]
 
         self.play(view, f"own({name})", step)
-
-
-async def _walked(seen: Any, where: Specification, **options: Any) -> list[Any]:
-    """Return all pages, there and back by cursor."""
-    page = await seen.paginate(where, total=2, **options)
-    pages = [page]
-    for way in ("next_cursor", "previous_cursor"):
-        while (cursor := getattr(page, way)) is not None:
-            page = await seen.paginate(where, cursor=cursor, **options)
-            pages.append(page)
-    return pages
 
 
 class HistoriesContract(BaseContract):
