@@ -42,7 +42,7 @@ from layerkit.sql.forms import rounding
 T = TypeVar("T")
 
 _MOST_ORDERS: Final = 64
-_SMALL: Final = 2**31
+_SMALL: Final = 2**15
 
 
 def sum_of(
