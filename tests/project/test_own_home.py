@@ -9,10 +9,11 @@ from tests.support.project import ROOT
 PAGE = ROOT / "docs" / "how-to" / "own-home.md"
 FILE = re.compile(r"^```python\n# (\w+)\.py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-module = ModuleType("")
+made: dict[str, ModuleType] = {}
 for name, source in FILE.findall(PAGE.read_text("utf-8")):
-    module = sys.modules[name] = ModuleType(name)
-    exec(compile(source, str(PAGE), "exec"), vars(module))  # noqa: S102 - our own page
+    made[name] = sys.modules[name] = ModuleType(name)
+    exec(compile(source, str(PAGE), "exec"), vars(made[name]))  # noqa: S102 - our own page
+for name in made:
+    del sys.modules[name]  # the page's own run writes them as files
 
-TestFileDatabase = vars(module)["TestFileDatabase"]
-del sys.modules["file_home"], sys.modules["test_file_home"]
+TestFileDatabase = vars(made["test_file_home"])["TestFileDatabase"]
