@@ -1,6 +1,7 @@
 """The classes that the annotations of mapped classes name."""
 
 from dataclasses import dataclass
+from typing import Generic, TypedDict, TypeVar
 
 from sqlalchemy import PickleType
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -36,3 +37,26 @@ def test_classes_of_a_mapped_class_are_those_of_its_and_its_mixins_annotations()
     None
 ):
     assert classes_of(adapter_for(Shop)) == {"Place": Place, "Owner": Owner}
+
+
+class Named(TypedDict):
+    place: Place
+
+
+B = TypeVar("B", bound=Owner)
+
+
+@dataclass
+class Pair(Generic[B]):
+    first: B
+
+
+@dataclass
+class Street:
+    named: Named
+    pair: Pair  # type: ignore[type-arg] # its bound says of what
+    id: int
+
+
+def test_classes_inside_of_a_typed_dict_and_of_a_bound_are_found() -> None:
+    assert {"Place", "Owner"} <= classes_of(adapter_for(Street)).keys()
