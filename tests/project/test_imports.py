@@ -22,7 +22,7 @@ OWN = {
     "smtp": {"aiosmtplib"},
     "webhooks": {"httpx"},
     "boundaries": {"grimp"},
-    "fastapi": {"fastapi", "starlette"},
+    "fastapi": {"anyio", "fastapi", "starlette"},  # Starlette stands on anyio
     "testing/contracts": {"hypothesis", "pytest"},
 }
 

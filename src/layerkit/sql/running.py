@@ -1,0 +1,232 @@
+"""Running the verbs of a mapped class on the session of a unit of work."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any, Final, Generic, Self
+
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Select,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
+from sqlalchemy.orm.interfaces import ORMOption
+from typing_extensions import TypeVar, override
+
+from layerkit.core.errors import AppException
+from layerkit.repository import (
+    ALL,
+    Backend,
+    Specification,
+)
+from layerkit.sql.bypass import Way, builds_plainly, hears_flushes, is_plain
+from layerkit.sql.collections import (
+    holds_collections,
+    notice_collections,
+    remember_collections,
+)
+from layerkit.sql.deletes import (
+    enforces_foreign_keys,
+    relies_on_database,
+)
+from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.loading import (
+    brought_along,
+    loaded_relations,
+)
+from layerkit.sql.moves import follow_update
+from layerkit.sql.objects import Objects
+from layerkit.sql.queries import Queries
+from layerkit.sql.reading import failure_in
+from layerkit.sql.refresh import fill_expired, load_along
+from layerkit.sql.session import SessionUnit
+from layerkit.sql.state import ensure_state
+from layerkit.sql.tracked import confine
+from layerkit.sql.transaction import SQLTransaction
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AT_ONCE: Final = 1_000
+_UNSYNCHRONIZED: Final = {"synchronize_session": False}
+
+
+class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
+    """Know a mapped class in its home, and run the verbs that a subclass writes.
+
+    Args:
+        adapter: What is known of the mapped class.
+        dialect_of: Returns the dialect of the database that a class lives in.
+        load: Loader options for every reading statement, the repository's own.
+    """
+
+    def __init__(
+        self,
+        adapter: MappedAdapter[T],
+        dialect_of: Callable[[Mapper[Any]], Dialect],
+        load: Sequence[ORMOption] = (),
+    ) -> None:
+        adapter = adapter.on(dialect_of)
+        super().__init__(adapter)
+        self._mapped = adapter
+        self._dialect_of = dialect_of
+        self._queries = Queries(adapter, lambda: dialect_of(adapter.mapper), load)
+        self._bound = {"mapper": adapter.mapper}
+        self._plain: dict[Way, bool] = {}
+        self._loads_more = bool(load)
+        self._with: dict[tuple[ORMOption, ...], Self] = {}
+
+    @cached_property
+    def _brings(self) -> list[list[str]]:
+        """What a read brings along, as paths of names."""
+        return brought_along(self._mapped.mapper, self._queries.options)
+
+    @property
+    @override
+    def takes_values(self) -> bool:
+        return self._is_plain("insert") and builds_plainly(self._mapped)
+
+    @property
+    @override
+    def reads_at_once(self) -> bool:
+        return not self._brings
+
+    @cached_property
+    def _floats(self) -> list[str]:
+        return [n for n, f in self.adapter.fields.items() if f.kind is float]
+
+    @override
+    async def run(
+        self,
+        unit: SQLTransaction,
+        verb: str,
+        work: Callable[[SQLTransaction], Awaitable[R]],
+        *,
+        writes: bool,
+    ) -> R:
+        if unit.is_alone:
+            return await self._reported(unit, work)
+        with unit.verb(verb, writes=writes):
+            await asyncio.sleep(0)
+            session = unit.session.sync_session
+            autoflush = session.autoflush
+            # What was changed on objects is written before statements, also where the
+            # session itself would not: a statement that returns them would undo it.
+            session.autoflush = autoflush or writes or bool(unit.blocks)
+            try:
+                notice_collections(session)
+                result = await self._reported(unit, work)
+            finally:
+                session.autoflush = autoflush
+            if unit.blocks and holds_collections(self._mapped.mapper):
+                remember_collections(session)
+            if writes and isinstance(unit, SessionUnit):
+                unit.note_write(verb)
+            return result
+
+    async def _reported(
+        self, unit: SQLTransaction, work: Callable[[SQLTransaction], Awaitable[R]]
+    ) -> R:
+        """Return what *work* returns, whole, with a driver's errors translated.
+
+        Raises:
+            AppException: It failed; where the database refused it, the unit is doomed.
+        """
+        try:
+            result = await work(unit)
+            await fill_expired(unit.session)
+        except AppException:
+            raise  # bad data dooms nothing; what a flush refuses has doomed already
+        except Exception as error:
+            bind = unit.session.sync_session.bind
+            url = None if bind is None else bind.engine.url
+            failure = failure_in(error, self._mapped, url)
+            unit.doom(failure)
+            if failure is error:
+                raise  # a column type's, or the mapping's own code's
+            raise failure from error
+        return result
+
+    def with_options(self, load: Sequence[ORMOption]) -> Self:
+        """Return the backend with more loader options, made once for each list."""
+        if not load:
+            return self
+        found = self._with.get(key := tuple(load))
+        if found is None:
+            made = type(self)(self._mapped, self._dialect_of, load)
+            found = self._with[key] = made
+        return found.refreshed()
+
+    def refreshed(self) -> Self:
+        """Return this backend, which asks again who listens to the class."""
+        self._plain.clear()
+        return self
+
+    def select(self, where: Specification = ALL) -> Select[T]:
+        """Return a SELECT of what *where* means, with the options of every read."""
+        return self._queries.select(where)
+
+    @override
+    def confine(self, unit: SQLTransaction, entity: T, fields: frozenset[str]) -> None:
+        confine(entity, fields)
+
+    def _objects(self, unit: SQLTransaction) -> Objects[T]:
+        return Objects(unit.session, self._queries)
+
+    def _follow(
+        self, session: AsyncSession, changes: Iterable[str]
+    ) -> set[ColumnElement[Any]]:
+        """Let what the unit holds know what *changes* lead to, and return columns."""
+        columns: set[ColumnElement[Any]] = {self._mapped.columns[n] for n in changes}
+        follow_update(session.sync_session, columns)
+        return columns
+
+    def _returned(self, session: AsyncSession, entity: T | None) -> T | None:
+        """Return *entity*, of which no statement returns what is no column.
+
+        SQLite's RETURNING makes integers of whole floats; a SELECT does not.
+        """
+        for name in self._floats if entity is not None else ():
+            value = instance_state(entity).dict.get(name)
+            if isinstance(value, int):
+                set_committed_value(entity, name, float(value))
+        width = len(self._mapped.mapper.column_attrs)
+        if entity is not None and len(self._mapped.columns) < width:
+            ensure_state(session).expired.add(instance_state(entity))
+        return entity
+
+    def _returns(self, session: AsyncSession) -> bool:
+        """Tell whether a statement that changes a row returns all a reader gets."""
+        return self._plainly("update", session) and not self._loads_more
+
+    def _brings_others(self, entities: Sequence[T]) -> bool:
+        """Tell whether related objects would be inserted with *entities*."""
+        related = (loaded_relations(self._mapped.mapper, e).values() for e in entities)
+        return any(map(any, related))
+
+    def _plainly(self, what: Way, session: AsyncSession) -> bool:
+        """Tell whether a statement past the session breaks nobody's rules."""
+        return self._is_plain(what) and not hears_flushes(session.sync_session)
+
+    def _is_plain(self, what: Way) -> bool:
+        if what not in self._plain:
+            self._plain[what] = is_plain(self._mapped, what)
+        return self._plain[what]
+
+    async def _flush_whole(self, session: AsyncSession, entities: Sequence[T]) -> None:
+        """Write new *entities*, and read what a read of them brings along."""
+        new = [*session.new]  # with what the entities bring along themselves
+        await session.flush()
+        await load_along(session, entities, self._queries.options)
+        await load_along(session, new)
+
+    async def _deletes_plainly(self, session: AsyncSession) -> bool:
+        """Tell whether a DELETE does all that the mapping and the tables ask for."""
+        mapper = self._mapped.mapper
+        if not self._plainly("delete", session):
+            return False
+        relies = relies_on_database(mapper)
+        return not relies or await enforces_foreign_keys(session, mapper)
