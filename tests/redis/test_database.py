@@ -955,3 +955,18 @@ def test_a_client_with_a_port_that_there_is_not_is_refused(port: int) -> None:
 
 def test_a_client_of_a_socket_has_no_port_to_look_at() -> None:
     RedisDatabase(Redis(unix_socket_path="redis.sock"))
+
+
+async def test_a_changed_attribute_that_collides_before_an_upsert_has_lost_no_race(
+    books: RedisRepository[Book, int],
+) -> None:
+    first = await books.create(Book("a", isbn="1"))
+    await books.create(Book("b", isbn="2"))
+
+    with pytest.raises(AlreadyExistsError):
+        async with books.unit_of_work():
+            held = await books.get_by_id(first.id)
+            assert held is not None
+            held.isbn = "2"
+            await books.upsert({"title": "c", "isbn": "3"}, key="isbn")
+            pytest.fail("the commit is too late")

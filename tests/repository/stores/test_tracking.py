@@ -136,33 +136,65 @@ async def test_a_change_is_seen_by_every_verb_and_stored_however_it_is_made(
     assert await things.count(new) == 3
 
 
+class Place:
+    """Be a value that can change."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self.at == other.at
+
+    @override
+    def __hash__(self) -> int:
+        return 0
+
+
+@dataclass
+class Placed:
+    place: Place
+    id: int | None = None
+
+
 async def test_what_is_changed_inside_a_value_is_seen_though_its_entity_is_let_go() -> (
     None
 ):
-    things = Repository[Plain, int](MemoryDatabase(), Plain)
+    things = Repository[Placed, int](MemoryDatabase(), Placed)
     for _ in range(100):
-        await things.create(Plain("a"))
+        await things.create(Placed(Place(1)))
 
     async with things.unit_of_work():
-        lists = [thing.tags for thing in await things.find(ALL)]
+        places = [thing.place for thing in await things.find(ALL)]
         await things.count()
-        lists[7].append("new")
-        found = await things.find(ALL)
+        places[7].at = 2
 
-    assert [thing.tags for thing in found].count(["new"]) == 1
+        assert await things.count(stored("place") == Place(2)) == 1
 
 
-async def test_what_is_held_weakly_and_changed_is_seen() -> None:
-    things = Repository[Plain, int](MemoryDatabase(), Plain)
-    for _ in range(100):
-        await things.create(Plain("a"))
+@pytest.mark.parametrize("hold", [WeakValueDictionary, dict])
+async def test_what_is_held_and_changed_late_is_seen(hold: Callable[..., Any]) -> None:
+    things = Repository[Named, int](MemoryDatabase(), Named)
+    for at in range(100):
+        await things.create(Named(str(at)))
 
     async with things.unit_of_work():
-        known = WeakValueDictionary({t.id: t for t in await things.find(ALL)})
+        known = hold({t.id: t for t in await things.find(ALL)})
         await things.count()
         known[7].name = "new"
 
         assert await things.count(stored("name") == "new") == 1
+
+
+async def test_the_commit_looks_at_what_verbs_pass_over() -> None:
+    things = Repository[Named, int](MemoryDatabase(), Named)
+
+    async with things.unit_of_work():
+        held = [vars(await things.create(Named(str(at)))) for at in range(100)]
+        await things.count()
+        held[7]["name"] = "new"
+
+    assert await things.count(stored("name") == "new") == 1
 
 
 @pytest.mark.skipif(
