@@ -4,12 +4,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, String, event, make_url, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from layerkit.repository import ALL, Repository, field
+from layerkit.core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    NotSupportedError,
+    UnavailableError,
+)
+from layerkit.repository import ALL, Inc, Repository, field
 from layerkit.sql import Database
 from tests.sql.conftest import make_tables
+from tests.support.databases import new_tables
 from tests.support.library import Author
 from tests.support.proxies import SilentProxy, silent_proxy
 
@@ -145,3 +152,109 @@ async def test_what_a_connection_was_set_up_for_stays_after_a_read(
             level = await strict.session().scalar(text("SHOW transaction_isolation"))
 
     assert level == "serializable"
+
+
+# Writes
+
+
+class Shelf(DeclarativeBase):
+    """Hold the table of boxes."""
+
+
+class Box(Shelf):
+    """Have nothing that a statement does not return."""
+
+    __tablename__ = "round_trip_boxes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(String(20), unique=True)
+    size: Mapped[int] = mapped_column(default=1)
+
+
+Boxes = Repository[Box, int]
+
+WRITES: dict[str, Callable[[Boxes, str], Awaitable[object]]] = {
+    "create": lambda boxes, label: boxes.create({"label": label}),
+    "update": lambda boxes, _: boxes.update(1, {"size": Inc(1)}),
+    "update_where": lambda boxes, _: boxes.update_where(ALL, {"size": 4}),
+    "upsert": lambda boxes, _: boxes.upsert({"label": "a", "size": 5}, key="label"),
+    "delete": lambda boxes, _: boxes.delete(7),
+    "delete_where": lambda boxes, _: boxes.delete_where(field("size") > 100),
+}
+
+
+@pytest.fixture
+async def boxes(database: Database) -> Boxes:
+    await new_tables(database.engine, Shelf.metadata)
+    boxes = Boxes(database, Box)
+    await boxes.create_many([{"label": "a"}, {"label": "b"}])
+    return boxes
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_write_of_one_statement_is_one_round_trip(
+    proxy: SilentProxy, boxes: Boxes, name: str
+) -> None:
+    write, labels = WRITES[name], iter("xyz")
+
+    assert await trips(proxy, lambda: write(boxes, next(labels))) == 1
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_write_is_a_transaction_where_somebody_listens_to_flushes(
+    proxy: SilentProxy, boxes: Boxes, name: str
+) -> None:
+    def hear(*_: object) -> None:
+        """Change nothing."""
+
+    event.listen(Session, "after_flush", hear)
+    try:
+        write, labels = WRITES[name], iter("xyz")
+        assert await trips(proxy, lambda: write(boxes, next(labels))) > 1
+    except NotSupportedError:
+        assert name == "upsert"
+    finally:
+        event.remove(Session, "after_flush", hear)
+
+
+async def test_a_write_that_is_refused_stores_nothing_and_leaves_nothing_open(
+    boxes: Boxes,
+) -> None:
+    with pytest.raises(AlreadyExistsError):
+        await boxes.create({"label": "a"})
+    with pytest.raises(AlreadyExistsError):
+        await boxes.update_where(ALL, {"label": "c"})
+    with pytest.raises(ConflictError):
+        await boxes.update(1, {"size": 9}, when=field("size") > 5)
+
+    assert [(box.label, box.size) for box in await boxes.get_all()] == [
+        ("a", 1),
+        ("b", 1),
+    ]
+
+
+@pytest.mark.parametrize("name", ["create", "update", "delete"])
+async def test_a_write_that_the_connection_broke_in_may_be_stored(
+    proxy: SilentProxy, boxes: Boxes, name: str
+) -> None:
+    words = {"create": b"INSERT", "update": b"UPDATE", "delete": b"DELETE"}
+    proxy.cut_at(words[name])
+
+    with pytest.raises(UnavailableError, match="stored") as caught:
+        await WRITES[name](boxes, "x")
+
+    assert not caught.value.retryable
+
+
+async def test_a_write_that_reads_before_or_after_is_one_transaction(
+    proxy: SilentProxy, boxes: Boxes
+) -> None:
+    # BEGIN, UPDATE, COMMIT
+    expecting = await trips(
+        proxy, lambda: boxes.update_where(ALL, {"size": 4}, expect=2)
+    )
+    several = await trips(
+        proxy, lambda: boxes.upsert_many([{"label": "a", "size": 2}], key="label")
+    )
+
+    assert (expecting, several) == (3, 3)

@@ -36,7 +36,7 @@ from layerkit.repository.filters.specification import (
 from layerkit.repository.guards import check_lock
 from layerkit.repository.pages import Page
 from layerkit.repository.scope import Scope, pinned
-from layerkit.repository.stores.backend import Backend, Lock
+from layerkit.repository.stores.backend import Backend, Lock, Verb
 from layerkit.repository.stores.homes import Home, SessionSource, home_of
 from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
 
@@ -146,7 +146,8 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
         work: Callable[[Any], Awaitable[R]],
         *,
         writes: bool = False,
-        single: bool = False,
+        single: Verb | None = None,
+        given: Any = None,
         whole: bool = False,
         lock: Lock | None = None,
     ) -> R:
@@ -156,7 +157,8 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
             name: The verb's.
             work: What is done; it is given the unit.
             writes: True where it may write.
-            single: True where it is one reading statement, where the backend can.
+            single: The one verb of the backend that it is, if it is one.
+            given: What that is given.
             whole: True where its error is to undo just what it has done.
             lock: What it locks.
         """
@@ -166,9 +168,9 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
             check_lock(lock, unit)
         label = f"{type(self).__name__}.{name}"
         if unit is None:
-            single = single and backend.reads_at_once
+            at_once = single is not None and backend.at_once(single, given)
             run = partial(backend.run, verb=label, work=work, writes=writes)
-            return await self._home.alone(run, writes=writes, single=single)
+            return await self._home.alone(run, writes=writes, single=at_once)
         if whole:
             async with unit.savepoint():
                 return await backend.run(unit, label, work, writes=writes)
@@ -189,10 +191,13 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
         name: str,
         work: Callable[[Transaction], Awaitable[int]],
         expect: int | None,
+        *,
+        single: Verb,
+        given: Any = None,
     ) -> int:
         """Run *work*, and undo it where it has met another number than *expect*."""
         if expect is None:
-            return await self._verb(name, work, writes=True)
+            return await self._verb(name, work, writes=True, single=single, given=given)
         check_number("expect", expect, 0)
 
         async def checked(unit: Transaction) -> int:

@@ -46,7 +46,7 @@ from layerkit.repository.filters.specification import (
 )
 from layerkit.repository.guards import explain, guard
 from layerkit.repository.pages import Page, follow, page_of, past, place
-from layerkit.repository.stores.backend import Lock, Upsert
+from layerkit.repository.stores.backend import Lock, Upsert, Verb
 from layerkit.repository.stores.memory import MemoryDatabase
 from layerkit.unit_of_work import Transaction
 
@@ -98,7 +98,9 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         self._check_scoped()
         new = self._scope.new(entity)
         insert = partial(self._backend.insert, entities=[new], returning=True)
-        stored = await self._verb("create", insert, writes=True)
+        stored = await self._verb(
+            "create", insert, writes=True, single="insert", given=new
+        )
         return stored[0]
 
     @override
@@ -155,7 +157,9 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                 await explain(self._backend, unit, meant, expected_version)
             return entity
 
-        return await self._verb("update", work, writes=True)
+        return await self._verb(
+            "update", work, writes=True, single="change", given=changes
+        )
 
     @override
     async def delete(
@@ -192,7 +196,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                 await explain(self._backend, unit, meant, expected_version)
             return deleted
 
-        return await self._verb("delete", work, writes=True)
+        single: Verb = "delete" if mark is None else "change"
+        return await self._verb("delete", work, writes=True, single=single, given=mark)
 
     async def restore(self, entity_id: ID | None) -> T | None:
         """Take back the soft deletion of the entity with this id, and return it.
@@ -216,7 +221,9 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             found = await self._backend.find(unit, everywhere, (), 0, 1)
             return found[0] if found else None
 
-        return await self._verb("restore", work, writes=True)
+        return await self._verb(
+            "restore", work, writes=True, single="change", given={mark: None}
+        )
 
     @override
     async def exists(self, entity_id: ID | None) -> bool:
@@ -501,7 +508,9 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                 return await backend.update(unit, wanted, changes)
             return await backend.count(unit, wanted, None)
 
-        return await self._expecting("update_where", work, expect)
+        return await self._expecting(
+            "update_where", work, expect, single="update", given=changes
+        )
 
     @override
     async def delete_where(
@@ -526,7 +535,10 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                 return await self._backend.delete(unit, wanted)
             return await self._backend.update(unit, wanted, mark)
 
-        return await self._expecting("delete_where", work, expect)
+        single: Verb = "delete" if mark is None else "update"
+        return await self._expecting(
+            "delete_where", work, expect, single=single, given=mark
+        )
 
     @override
     async def upsert_many(
@@ -574,13 +586,15 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         return await self._verb(
             name,
             lambda unit: find(unit, where, orders, skip, limit, lock=lock),
-            single=True,
+            single="read",
             lock=lock,
         )
 
     async def _counted(self, name: str, where: Specification, cap: int | None) -> int:
         count = self._backend.count
-        return await self._verb(name, lambda unit: count(unit, where, cap), single=True)
+        return await self._verb(
+            name, lambda unit: count(unit, where, cap), single="read"
+        )
 
     async def _follow(
         self, paged: PagedList, start: Position | None, limit: int, unit: Transaction
@@ -599,7 +613,15 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                 raise AlreadyExistsError(constraint=rule.name, fields=rule.fields)
             return stored
 
-        return await self._verb(name, work, writes=True, whole=not returning)
+        single: Verb | None = "upsert" if returning else None
+        return await self._verb(
+            name,
+            work,
+            writes=True,
+            single=single,
+            given=items[0],
+            whole=not returning,
+        )
 
 
 class InMemoryRepository(Repository[T, ID], Generic[T, ID]):

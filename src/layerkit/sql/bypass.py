@@ -5,7 +5,7 @@ The others go object by object, through a flush; see ``objects``.
 
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper
 
 from layerkit.sql.deletes import cascades
 from layerkit.sql.entities import MappedAdapter
@@ -34,18 +34,6 @@ def builds_plainly(adapter: MappedAdapter[Any]) -> bool:
     is_default = manager.original_init is adapter.mapper.registry.constructor
     is_heard = len(tuple(dispatch.init)) > 1  # SQLAlchemy's own is the first
     return is_default and not (adapter.hears_sets or is_heard)
-
-
-def hears_flushes(session: Session) -> bool:
-    """Tell whether somebody else listens to what *session* flushes."""
-    dispatch: Any = session.dispatch
-    events = (
-        dispatch.before_flush,
-        dispatch.after_flush,
-        dispatch.after_flush_postexec,
-    )
-    listeners = (listener for heard in events for listener in heard)
-    return any(not heard.__module__.startswith("layerkit.") for heard in listeners)
 
 
 def _listens(mapper: Mapper[Any], what: str) -> bool:

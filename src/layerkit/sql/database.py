@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -271,7 +272,9 @@ class Database(SQLHome):
         self, verb: Callable[[Any], Awaitable[R]], *, writes: bool, single: bool = False
     ) -> R:
         if writes:
-            return await super().alone(verb, writes=writes, single=single)
+            begin = partial(self._new, read_only=False, single=single)
+            async with UnitOfWork(begin) as unit:
+                return await verb(unit.transaction)
         try:
             return await self._new(read_only=True, single=single).alone(verb)
         except UnavailableError as error:
@@ -295,7 +298,9 @@ class Database(SQLHome):
     def _new(self, *, read_only: bool, single: bool = False) -> SQLTransaction:
         self._check_open()
         engines = self._engines
-        alone = engines.single() if single and engines else None
+        alone = None
+        if single and engines:
+            alone = engines.single(writes=not read_only)
 
         def make_session() -> AsyncSession:
             options: dict[str, Any] = {"expire_on_commit": False}
@@ -306,10 +311,11 @@ class Database(SQLHome):
             ensure_state(made).registries = self.registries
             return BlockingSession(made) if isinstance(made, Session) else made
 
-        kind = SQLTransaction if alone is None else SingleRead
+        kind = SingleRead if alone is not None and read_only else SQLTransaction
         transaction = kind(
             self, make_session, read_only=read_only, needs_loop=self.needs_loop
         )
+        transaction.commits_itself = alone is not None
         transaction.commit_timeout_seconds = self._commit_timeout_seconds
         return transaction
 

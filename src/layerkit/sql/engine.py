@@ -229,6 +229,18 @@ def _ping_idle(engine: AsyncEngine) -> None:
             raise InvalidatePoolError from error
 
 
+def hears_flushes(session: Session) -> bool:
+    """Tell whether somebody else listens to what *session* flushes."""
+    dispatch: Any = session.dispatch
+    events = (
+        dispatch.before_flush,
+        dispatch.after_flush,
+        dispatch.after_flush_postexec,
+    )
+    listeners = (listener for heard in events for listener in heard)
+    return any(not heard.__module__.startswith("layerkit.") for heard in listeners)
+
+
 class Engines:
     """Hold the forms of an engine that units of work begin on, each made once.
 
@@ -246,8 +258,11 @@ class Engines:
             self._single = engine.execution_options(**server.single)
         self._any_session: Any = Session()  # it knows who listens to all of them
 
-    def single(self) -> AsyncEngine | None:
-        """Return what one reading statement goes to without a transaction.
+    def single(self, *, writes: bool) -> AsyncEngine | None:
+        """Return what one statement goes to without a transaction.
+
+        Args:
+            writes: True where it writes.
 
         Returns:
             None where that spares nothing, or somebody sets up what connects or begins:
@@ -261,6 +276,8 @@ class Engines:
             *(engine.dispatch.set_connection_execution_options,),
             self._any_session.dispatch.after_begin,
         )
+        if writes and hears_flushes(self._any_session):
+            return None
         modules = (getattr(one, "__module__", "") for each in heard for one in each)
         is_set_up = any(not module.startswith(_KNOWN) for module in modules)
         return None if is_set_up else self._single

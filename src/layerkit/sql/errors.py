@@ -215,7 +215,11 @@ def translate_commit(
     Where the connection broke, the error is not ``retryable``: the server may have
     committed before, and to do the work again would do it twice.
     """
-    failure = translate(error, registries=registries)
+    return in_doubt(translate(error, registries=registries))
+
+
+def in_doubt(failure: AppException) -> AppException:
+    """Return the error of what was sent to be stored; not ``retryable`` if cut off."""
     is_cut = isinstance(failure, UnavailableError) and failure.kind in _CUT_OFF
     if not is_cut:
         return failure

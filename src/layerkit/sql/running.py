@@ -22,7 +22,8 @@ from layerkit.repository import (
     Backend,
     Specification,
 )
-from layerkit.sql.bypass import Way, builds_plainly, hears_flushes, is_plain
+from layerkit.repository.stores.backend import Verb
+from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
     holds_collections,
     notice_collections,
@@ -32,7 +33,9 @@ from layerkit.sql.deletes import (
     enforces_foreign_keys,
     relies_on_database,
 )
+from layerkit.sql.engine import hears_flushes
 from layerkit.sql.entities import MappedAdapter
+from layerkit.sql.errors import in_doubt
 from layerkit.sql.loading import (
     brought_along,
     loaded_relations,
@@ -89,10 +92,38 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
     def takes_values(self) -> bool:
         return self._is_plain("insert") and builds_plainly(self._mapped)
 
-    @property
     @override
-    def reads_at_once(self) -> bool:
-        return not self._brings
+    def at_once(self, verb: Verb, given: Any = None) -> bool:
+        if verb == "read" or not self._is_whole:
+            return verb == "read" and not self._brings
+        queries, mapper = self._queries, self._mapped.mapper
+        if verb == "insert":
+            return self._is_plain("insert") and not self._brings_others([given])
+        if verb == "delete":
+            relies = relies_on_database(mapper)
+            always = queries.server.foreign_keys is None
+            return self._is_plain("delete") and (always or not relies)
+        if not self._is_plain("update") or self._loads_more:
+            return False
+        if verb == "upsert":
+            return self._is_plain("upsert") and queries.server.returns_upserts
+        return (
+            bool(given)
+            and not queries.adds_narrow(given)
+            and (verb == "update" or queries.dialect().update_returning)
+        )
+
+    @cached_property
+    def _is_whole(self) -> bool:
+        """True where a statement that writes a row returns all that a reader gets."""
+        mapper = self._mapped.mapper
+        return not (
+            self._brings
+            or self._queries.rounded
+            or len(self._mapped.columns) < len(mapper.column_attrs)
+            or len(mapper.tables) > 1
+            or mapper.eager_defaults is False
+        )
 
     @cached_property
     def _floats(self) -> list[str]:
@@ -144,6 +175,8 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
             bind = unit.session.sync_session.bind
             url = None if bind is None else bind.engine.url
             failure = failure_in(error, self._mapped, url)
+            if unit.commits_itself and isinstance(failure, AppException):
+                failure = in_doubt(failure)
             unit.doom(failure)
             if failure is error:
                 raise  # a column type's, or the mapping's own code's

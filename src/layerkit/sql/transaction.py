@@ -45,6 +45,9 @@ class SQLTransaction(Transaction):
         make_session: Makes the session; called when the unit begins.
         read_only: True where writing verbs are refused.
         needs_loop: False where the session's driver blocks.
+
+    Attributes:
+        commits_itself: True where its one statement is stored as it is sent.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class SQLTransaction(Transaction):
     ) -> None:
         super().__init__(home, read_only=read_only)
         self.needs_loop = needs_loop
+        self.commits_itself = False
         self._make_session = make_session
         self._ends = self._has_failed = False
         self._session: AsyncSession

@@ -24,6 +24,10 @@ leaves them out.
 """
 
 
+Verb: TypeAlias = Literal["read", "insert", "change", "update", "delete", "upsert"]
+"""A verb of a ``Backend`` that may be one statement."""
+
+
 class Upsert(NamedTuple, Generic[T]):
     """Say what an upsert stores, and what it changes where there is one already.
 
@@ -59,9 +63,13 @@ class Backend(ABC, Generic[T, U]):
         """True where values are taken for new entities, which saves building them."""
         return False
 
-    @property
-    def reads_at_once(self) -> bool:
-        """True where a read is one statement, which brings nothing else along."""
+    def at_once(self, verb: Verb, given: Any = None) -> bool:  # noqa: ARG002 - for subclasses
+        """Tell whether a verb is one statement here, which needs no transaction.
+
+        Args:
+            verb: Which one.
+            given: What it is given: an entity, changes, an ``Upsert``.
+        """
         return False
 
     @abstractmethod
