@@ -82,3 +82,13 @@ async def test_a_savepoint_of_the_callers_ends_where_its_transaction_can_not_com
                 reached = True
 
     assert reached
+
+
+async def test_a_session_that_no_repository_has_seen_commits_as_ever(
+    sessions: Sessions,
+) -> None:
+    async with sessions() as session:
+        await session.execute(text("SELECT 1"))
+        await session.commit()
+
+        assert state_of(session) is None

@@ -27,7 +27,7 @@ from layerkit.repository.stores.backend import Upsert
 from layerkit.repository.stores.homes import check_loop, check_port
 from layerkit.repository.stores.tables import Row
 from layerkit.repository.stores.verbs import OverlayBackend
-from layerkit.unit_of_work import EventSink, UnitOfWork
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS
 
 E = TypeVar("E")
@@ -154,6 +154,10 @@ class RedisDatabase(Home):
         """
         self._check_loop()
         return await reindex(self._keyspace, adapter_for(model_class))
+
+    @override
+    def _reading(self) -> Transaction:
+        return self._new(read_only=True)
 
     def _new(self, *, read_only: bool) -> RedisTransaction:
         self._check_loop()

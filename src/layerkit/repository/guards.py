@@ -69,15 +69,13 @@ async def explain(
     raise ConflictError(f"{adapter.name} does not meet the condition", kind="guard")
 
 
-def check_lock(lock: Lock | None, unit: Transaction | None) -> None:
+def check_lock(lock: Lock, unit: Transaction | None) -> None:
     """Refuse a lock that nothing would hold.
 
     Raises:
-        UsageError: *lock* is none.
+        UsageError: *lock* is no lock mode.
         UnitOfWorkError: No *unit* that may write is open.
     """
-    if lock is None:
-        return
     if lock not in ("wait", "nowait", "skip_locked"):
         raise UsageError(f'lock is "wait", "nowait" or "skip_locked", got {lock!r}')
     if unit is None or unit.read_only:

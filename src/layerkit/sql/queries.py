@@ -1,7 +1,7 @@
 """The statements of one mapped class, without a session to run them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
@@ -88,7 +88,7 @@ class Queries(Generic[T]):
         self.options: Final = tuple(load)
         self.attributes: Final = adapter.attributes
         self.key: Final = [self.attributes[name] for name in adapter.key]
-        self._by_orders: dict[tuple[Order, ...], Select[T]] = {}
+        self._sorted = lru_cache(_MOST_ORDERS)(self._sort)
         self._version = adapter.version if adapter.counts_by_one else None
 
     @property
@@ -144,17 +144,11 @@ class Queries(Generic[T]):
             statement = statement.where(self.condition(where))
         return statement.offset(skip) if skip else statement
 
-    def _sorted(self, orders: tuple[Order, ...]) -> Select[T]:
-        """Return a SELECT of everything, sorted; the last few are kept."""
-        found = self._by_orders.get(orders)
-        if found is None:
-            statement = self.undeferred(self._reading, [o.field for o in orders])
-            nullable, server = self.adapter.nullable, self.server
-            terms = ordering(orders, self.attributes, nullable, server)
-            if len(self._by_orders) >= _MOST_ORDERS:
-                self._by_orders.clear()
-            found = self._by_orders[orders] = statement.order_by(*terms)
-        return found
+    def _sort(self, orders: tuple[Order, ...]) -> Select[T]:
+        """Return a SELECT of everything, sorted."""
+        statement = self.undeferred(self._reading, [o.field for o in orders])
+        nullable, server = self.adapter.nullable, self.server
+        return statement.order_by(*ordering(orders, self.attributes, nullable, server))
 
     def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
         """Return *statement* so that it loads columns that are deferred elsewhere."""

@@ -6,9 +6,16 @@ from functools import cached_property
 from typing import Any, Final, Generic, Self
 
 from sqlalchemy import (
+    Boolean,
+    Column,
     ColumnElement,
     Dialect,
+    Enum,
+    Float,
+    Integer,
+    LargeBinary,
     Select,
+    String,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
@@ -52,6 +59,8 @@ from layerkit.sql.transaction import SQLTransaction
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_SAFE: Final = (Boolean, Float, Integer, LargeBinary, String)
 
 _AT_ONCE: Final = 1_000
 _UNSYNCHRONIZED: Final = {"synchronize_session": False}
@@ -98,20 +107,33 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
             return verb == "read" and not self._brings
         queries, mapper = self._queries, self._mapped.mapper
         if verb == "insert":
-            return self._is_plain("insert") and not self._brings_others([given])
+            is_alone = self._makes_safely and not self._brings_others([given])
+            return self._is_plain("insert") and is_alone
         if verb == "delete":
             relies = relies_on_database(mapper)
             always = queries.server.foreign_keys is None
             return self._is_plain("delete") and (always or not relies)
-        if not self._is_plain("update") or self._loads_more:
+        if verb == "update":
+            return self._is_plain("update") and not queries.adds_narrow(given)
+        if not (self._is_plain("update") and self._reads_safely):
             return False
         if verb == "upsert":
             return self._is_plain("upsert") and queries.server.returns_upserts
-        return (
-            bool(given)
-            and not queries.adds_narrow(given)
-            and (verb == "update" or queries.dialect().update_returning)
+        is_narrow = queries.adds_narrow(given)
+        return queries.dialect().update_returning and bool(given) and not is_narrow
+
+    @cached_property
+    def _reads_safely(self) -> bool:
+        """True where nothing that is stored can fail to be read, once it is written."""
+        return not self._loads_more and all(
+            map(_is_safe, self._mapped.columns.values())
         )
+
+    @cached_property
+    def _makes_safely(self) -> bool:
+        """True where nothing that the database makes can fail to be read."""
+        columns = self._mapped.columns.values()
+        return all(_is_safe(c) for c in columns if _is_made(c))
 
     @cached_property
     def _is_whole(self) -> bool:
@@ -175,7 +197,8 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
             bind = unit.session.sync_session.bind
             url = None if bind is None else bind.engine.url
             failure = failure_in(error, self._mapped, url)
-            if unit.commits_itself and isinstance(failure, AppException):
+            is_sent = getattr(error, "statement", None) is not None
+            if unit.commits_itself and is_sent and isinstance(failure, AppException):
                 failure = in_doubt(failure)
             unit.doom(failure)
             if failure is error:
@@ -263,3 +286,15 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
             return False
         relies = relies_on_database(mapper)
         return not relies or await enforces_foreign_keys(session, mapper)
+
+
+def _is_safe(column: Column[Any]) -> bool:
+    """Tell whether any value that is stored can be read, whoever has written it."""
+    return isinstance(column.type, _SAFE) and not isinstance(column.type, Enum)
+
+
+def _is_made(column: Column[Any]) -> bool:
+    """Tell whether the database may make the value of a new row."""
+    default: Any = column.default
+    is_sql = default is not None and default.is_clause_element
+    return is_sql or column.server_default is not None

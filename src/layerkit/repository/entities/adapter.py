@@ -275,13 +275,11 @@ class EntityAdapter(EntityClass[T], Generic[T]):
     def _given(
         self, data: object, purpose: str, *, only_set: bool = False
     ) -> dict[str, Any]:
-        if isinstance(data, dict):
-            return dict(data)
         if isinstance(data, BaseModel):
             fields = data.model_fields_set if only_set else type(data).model_fields
             names = [name for name in type(data).model_fields if name in fields]
             return {name: getattr(data, name) for name in names}
-        if isinstance(data, Mapping):
+        if isinstance(data, dict | Mapping):  # a dict is told apart much faster
             return dict(data)
         entity = f"a {self.name}, " if purpose == "made" else ""
         raise UsageError(

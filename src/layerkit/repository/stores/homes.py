@@ -113,8 +113,15 @@ class Home(ABC):
         writes: bool,
         single: bool,  # noqa: ARG002 - for homes that can use it
     ) -> R:
+        reading = None if writes else self._reading()
+        if reading is not None:
+            return await reading.alone(verb)
         async with self.unit_of_work(read_only=not writes) as unit:
             return await verb(unit.transaction)
+
+    def _reading(self) -> Transaction | None:
+        """Return a transaction for one read; None where it takes a unit of work."""
+        return None
 
     async def run(
         self,

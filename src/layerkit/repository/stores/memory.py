@@ -17,7 +17,7 @@ from layerkit.repository.stores.overlay import OverlayTransaction
 from layerkit.repository.stores.references import References
 from layerkit.repository.stores.tables import Row, Table, Written
 from layerkit.repository.stores.verbs import OverlayBackend
-from layerkit.unit_of_work import EventSink, UnitOfWork
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork
 
 T = TypeVar("T")
 
@@ -116,17 +116,16 @@ class MemoryDatabase(Home):
         self, *, events: EventSink | None = None, read_only: bool = False
     ) -> UnitOfWork:
         return UnitOfWork(
-            lambda: (
-                self.transaction()
-                or MemoryTransaction(
-                    self,
-                    self._tables,
-                    self._lock,
-                    self._references,
-                    read_only=read_only,
-                )
-            ),
-            events=events,
+            lambda: self.transaction() or self._new(read_only=read_only), events=events
+        )
+
+    @override
+    def _reading(self) -> Transaction:
+        return self._new(read_only=True)
+
+    def _new(self, *, read_only: bool) -> "MemoryTransaction":
+        return MemoryTransaction(
+            self, self._tables, self._lock, self._references, read_only=read_only
         )
 
     @override

@@ -347,7 +347,10 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
                 await items.create(self.make(name))
                 if name in "bd":
                     raise Failure
+            kept.append(name)
 
+        kept: list[str] = []
         await self.at_once(*(work(name) for name in "abcde"), return_exceptions=True)
+        assert sorted(kept) == ["a", "c", "e"]
 
         assert await self.names(items) == "ace"
