@@ -290,3 +290,11 @@ async def test_a_savepoint_that_changed_nothing_reads_nothing_again(
                 raise RuntimeError
 
         assert len(held) == 30
+
+
+async def test_what_has_expired_of_a_held_object_is_read_with_it(boxes: Boxes) -> None:
+    async with boxes.unit_of_work():
+        held = await boxes.one(1)
+        boxes.db_session.expire(held, ["name"])
+
+        assert (await boxes.one(1)).name == "b1"

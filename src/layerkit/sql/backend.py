@@ -164,11 +164,12 @@ class SQLBackend(SessionBackend[T], Generic[T]):
         key, rest = found
         if rest is ALL and lock is None:
             held = objects.held(key)
-            is_known = held is not None and not instance_state(held).expired
+            state = None if held is None else instance_state(held)
+            is_known = state is not None and not state.expired_attributes
             if held is not None and is_known and has_all(held, self._brings):
                 return [held]
             # The session's own way is the fastest, but it completes nothing.
-            if not is_known and queries.sends_whole(key):
+            if (state is None or state.expired) and queries.sends_whole(key):
                 entity = self._mapped.entity
                 one = await unit.session.get(entity, key, options=queries.options)
                 return [] if one is None else [one]

@@ -12,8 +12,20 @@ from layerkit.repository.entities.nesting import UNCHANGING, deep_copy
 from layerkit.repository.stores.tables import Row
 
 _SLOTTED: Final = object()
-_OURS: Final = 2  # of the references to an object: Tracked's own, and the counting
 _FEW: Final = 32
+
+
+class _Probe:
+    """Hold an object as ``Tracked`` does, and nobody else."""
+
+    __slots__ = ("entity",)
+
+    def __init__(self) -> None:
+        self.entity = object()
+
+
+_PROBE: Final = _Probe()
+_OURS: Final = getrefcount(_PROBE.entity)  # how an interpreter counts is its own
 
 
 class Tracked:
