@@ -232,3 +232,32 @@ def test_every_benchmark_is_found_and_has_its_baseline() -> None:
 def test_unknown_benchmark_is_refused_with_the_known_names() -> None:
     with pytest.raises(SystemExit, match=r"nothing.*imports"):
         find(["nothing"])
+
+
+def test_a_package_that_has_grown_too_much_is_named() -> None:
+    budget = LINES["BUDGETS"]["service"]
+    files = {
+        Path("service/base.py"): 150,
+        Path("service/more.py"): budget.most - 149,
+        Path("testing/contracts/verbs.py"): 100,
+        Path("__init__.py"): 80,
+    }
+
+    assert LINES["findings"](files) == [
+        f"service has {budget.most + 1:,} lines of code, and {budget.most:,} at most"
+    ]
+    assert LINES["sums"](files)["contracts"] == 100
+
+
+def test_a_file_that_is_too_long_and_a_package_without_budget_are_named() -> None:
+    found = LINES["findings"]({Path("sql/backend.py"): 401, Path("grpc/base.py"): 1})
+
+    assert found == [
+        "sql/backend.py has 401 lines of code, and 400 are the most of a file",
+        "grpc has no budget: give it one in BUDGETS",
+    ]
+
+
+def test_every_package_is_within_its_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    assert LINES["main"]() == 0
+    assert "in all, without the contracts" in capsys.readouterr().out
