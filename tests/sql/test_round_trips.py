@@ -1,6 +1,7 @@
 """How often a verb waits for the server: counted on the way to PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import permutations, product
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from layerkit.core.errors import (
     NotSupportedError,
     UnavailableError,
 )
-from layerkit.repository import ALL, Inc, Repository, field
+from layerkit.repository import ALL, Inc, Order, Repository, field
 from layerkit.sql import Database
 from tests.sql.conftest import make_tables
 from tests.support.databases import new_tables
@@ -258,3 +259,24 @@ async def test_a_write_that_reads_before_or_after_is_one_transaction(
     )
 
     assert (expecting, several) == (3, 3)
+
+
+def ways_of(name: str) -> list[Order]:
+    """Return each way to sort by a field."""
+    one = field(name)
+    return [way(nulls_first=n) for way in (one.asc, one.desc) for n in (False, True)]
+
+
+async def test_more_ways_to_sort_than_are_kept_are_all_sorted(boxes: Boxes) -> None:
+    pairs = permutations(("label", "size"))
+    ways = [
+        list(way)
+        for one, other in pairs
+        for way in product(ways_of(one), ways_of(other), ways_of("id"))
+    ]
+
+    firsts = [(await boxes.find(ALL, way, limit=1))[0].label for way in ways * 2]
+
+    assert len(ways) == 128
+    assert firsts[:128] == firsts[128:]
+    assert firsts.count("a") == firsts.count("b") == 128

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -231,14 +232,19 @@ def _ping_idle(engine: AsyncEngine) -> None:
 
 def hears_flushes(session: Session) -> bool:
     """Tell whether somebody else listens to what *session* flushes."""
-    dispatch: Any = session.dispatch
-    events = (
-        dispatch.before_flush,
-        dispatch.after_flush,
-        dispatch.after_flush_postexec,
+    heard: Any = session.dispatch
+    return _hears_strangers(
+        heard.before_flush, heard.after_flush, heard.after_flush_postexec
     )
-    listeners = (listener for heard in events for listener in heard)
-    return any(not heard.__module__.startswith("layerkit.") for heard in listeners)
+
+
+def _hears_strangers(*events: Iterable[object]) -> bool:
+    """Tell whether listeners of neither layerkit nor SQLAlchemy are among *events*."""
+    for listeners in events:  # loops, since this is asked in each verb
+        for listener in listeners:
+            if not getattr(listener, "__module__", "").startswith(_KNOWN):
+                return True
+    return False
 
 
 class Engines:
@@ -270,14 +276,12 @@ class Engines:
             apart.
         """
         engine: Any = self.reading.sync_engine
-        heard = (
-            *(engine.dispatch.begin, engine.pool.dispatch.connect),
-            *(engine.pool.dispatch.first_connect, engine.pool.dispatch.checkout),
-            *(engine.dispatch.set_connection_execution_options,),
+        pool: Any = engine.pool.dispatch
+        is_set_up = _hears_strangers(
+            *(engine.dispatch.begin, engine.dispatch.set_connection_execution_options),
+            *(pool.connect, pool.first_connect, pool.checkout),
             self._any_session.dispatch.after_begin,
         )
-        if writes and hears_flushes(self._any_session):
+        if is_set_up or (writes and hears_flushes(self._any_session)):
             return None
-        modules = (getattr(one, "__module__", "") for each in heard for one in each)
-        is_set_up = any(not module.startswith(_KNOWN) for module in modules)
-        return None if is_set_up else self._single
+        return self._single

@@ -224,8 +224,9 @@ def in_doubt(failure: AppException) -> AppException:
     if not is_cut:
         return failure
     doubt = UnavailableError(
-        "the connection broke in the commit, so nobody can tell whether the unit is "
-        "stored: look before you run it again",
+        "the connection broke in the commit, or in the one statement of a verb outside "
+        "of a unit, so nobody can tell whether it is stored: look before you do it "
+        "again",
         kind="disconnected",
     )
     doubt.retryable = doubt.public = False

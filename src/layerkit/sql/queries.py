@@ -84,14 +84,14 @@ class Queries(Generic[T]):
         load: Sequence[ORMOption],
     ) -> None:
         self.adapter = adapter
-        self.dialect = dialect
+        self.dialect = lru_cache(1)(dialect)  # asked for when it is needed first
         self.options: Final = tuple(load)
         self.attributes: Final = adapter.attributes
         self.key: Final = [self.attributes[name] for name in adapter.key]
-        self._sorted = lru_cache(_MOST_ORDERS)(self._sort)
+        self._by_orders: dict[tuple[Order, ...], Select[T]] = {}
         self._version = adapter.version if adapter.counts_by_one else None
 
-    @property
+    @cached_property
     def server(self) -> Server:
         """What is known of the server."""
         return server_of(self.dialect())
@@ -144,11 +144,17 @@ class Queries(Generic[T]):
             statement = statement.where(self.condition(where))
         return statement.offset(skip) if skip else statement
 
-    def _sort(self, orders: tuple[Order, ...]) -> Select[T]:
-        """Return a SELECT of everything, sorted."""
+    def _sorted(self, orders: tuple[Order, ...]) -> Select[T]:
+        """Return a SELECT of everything, sorted; the last ones are kept."""
+        found = self._by_orders.get(orders)
+        if found is not None:
+            return found
+        if len(self._by_orders) == _MOST_ORDERS:
+            self._by_orders.clear()
         statement = self.undeferred(self._reading, [o.field for o in orders])
         nullable, server = self.adapter.nullable, self.server
-        return statement.order_by(*ordering(orders, self.attributes, nullable, server))
+        terms = ordering(orders, self.attributes, nullable, server)
+        return self._by_orders.setdefault(orders, statement.order_by(*terms))
 
     def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
         """Return *statement* so that it loads columns that are deferred elsewhere."""
