@@ -42,7 +42,9 @@ nitpick_ignore = [
     # Private, but shown: bases, and the block behind `async with`.
     ("py:class", "layerkit.core.errors._RetryLater"),
     ("py:class", "layerkit.unit_of_work.transaction.Block"),
+    ("py:class", "layerkit.repository.bound.BoundRepository"),
     ("py:class", "layerkit.repository.entities.entity_class.EntityClass"),
+    ("py:class", "layerkit.testing.contracts.blocks.BlocksContract"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -640,7 +640,7 @@ async def test_a_sum_beyond_the_column_dooms_its_unit(
 ) -> None:
     await cells.create({"id": 1, "whole": 2**31 - 1})
 
-    with pytest.raises(UnitOfWorkError, match="ValidationError left it half done"):
+    with pytest.raises(UnitOfWorkError, match="rollback-only after ValidationError"):
         async with cells.unit_of_work():
             with pytest.raises(ValidationError):
                 await cells.update(1, {"whole": Inc(1)})

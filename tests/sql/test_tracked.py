@@ -185,7 +185,7 @@ async def test_a_tracked_change_is_checked_around_a_unit_of_another_home(
 ) -> None:
     loans, loan_id = await new_loan(sqlite)
 
-    with pytest.raises(UnitOfWorkError, match="ValidationError left it half done"):
+    with pytest.raises(UnitOfWorkError, match="rollback-only after ValidationError"):
         async with loans.unit_of_work():
             set_type(await loaded(loans, loan_id))
             async with MemoryDatabase().unit_of_work():
@@ -260,7 +260,7 @@ async def test_an_error_of_the_mappings_own_code_passes_and_dooms_the_unit(
 ) -> None:
     sheet = await sheets.create(Sheet(stage=1))
 
-    with pytest.raises(UnitOfWorkError, match="LookupError left it half done"):
+    with pytest.raises(UnitOfWorkError, match="rollback-only after LookupError"):
         async with sheets.unit_of_work():
             with pytest.raises(LookupError, match="no time"):
                 await sheets.update(sheet.id, {"data": 5, "lasts": timedelta(0)})

@@ -182,7 +182,7 @@ async def test_inner_block_joins_and_the_outermost_commits(home: RecordingHome) 
 
 
 async def test_inner_failure_after_a_write_dooms_the_whole(home: RecordingHome) -> None:
-    with pytest.raises(UnitOfWorkError, match="LookupError left it half") as caught:
+    with pytest.raises(UnitOfWorkError, match="rollback-only after LookupError") as caught:
         async with home.unit_of_work():
             with pytest.raises(LookupError):
                 await fail_inside(home, write=True)
@@ -223,8 +223,8 @@ async def test_first_cause_of_doom_is_kept(home: RecordingHome) -> None:
         async with home.unit_of_work():
             transaction = transaction_of(home)
             assert transaction is not None
-            transaction.doom(first)
-            transaction.doom(second)
+            transaction.mark_rollback_only(first)
+            transaction.mark_rollback_only(second)
 
     assert caught.value.__cause__ is first
 
@@ -399,7 +399,7 @@ async def test_cancelled_commit_runs_to_its_end_with_its_hooks(
 async def test_verb_that_is_cut_off_dooms_the_unit(home: RecordingHome) -> None:
     home.stalled["write"] = asyncio.Event()
 
-    with pytest.raises(UnitOfWorkError, match="CancelledError left it half done"):
+    with pytest.raises(UnitOfWorkError, match="rollback-only after CancelledError"):
         async with home.unit_of_work():
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.001):

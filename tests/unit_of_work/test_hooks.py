@@ -111,7 +111,7 @@ async def test_failing_hook_stops_neither_the_others_nor_the_events(
     assert home.log[-2:] == ["hook", "publish ['event']"]
     [record] = caplog.records
     assert "broken" in record.getMessage()
-    assert "the commit stands" in record.getMessage()
+    assert "the unit has committed" in record.getMessage()
     assert "no template" in caplog.text
 
 
@@ -128,7 +128,7 @@ async def test_hook_that_awaits_something_cancelled_stops_only_itself(
         unit.after_commit(lambda: home.log.append("hook"))
 
     assert home.log[-1] == "hook"
-    assert "the commit stands" in caplog.text
+    assert "the unit has committed" in caplog.text
 
 
 async def test_hooks_that_are_cancelled_themselves_stop() -> None:

@@ -75,7 +75,7 @@ async def test_error_that_was_swallowed_inside_leaves_the_savepoint(
     home: RecordingHome,
 ) -> None:
     async with home.unit_of_work() as unit:
-        with pytest.raises(UnitOfWorkError, match="LookupError left it half done"):
+        with pytest.raises(UnitOfWorkError, match="rollback-only after LookupError"):
             async with unit.savepoint():
                 with pytest.raises(LookupError):
                     await fail_after_a_write(home)
@@ -113,7 +113,7 @@ async def test_savepoint_that_can_not_be_undone_dooms_the_unit(
 ) -> None:
     home.failing["rollback to savepoint"] = ConnectionError("gone")
 
-    with pytest.raises(UnitOfWorkError, match="ConnectionError left it half done"):
+    with pytest.raises(UnitOfWorkError, match="rollback-only after ConnectionError"):
         async with home.unit_of_work() as unit:
             with pytest.raises(ConnectionError):
                 async with unit.savepoint():

@@ -238,7 +238,7 @@ class RedisTransaction(OverlayTransaction):
     def refuse(self, adapter: EntityAdapter[Any], rule: UniqueRule) -> NoReturn:
         if rule.fields == self._racing:
             error = _lost_race(adapter)
-            self.doom(error)
+            self.mark_rollback_only(error)
             raise error
         super().refuse(adapter, rule)
 

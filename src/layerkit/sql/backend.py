@@ -45,7 +45,7 @@ from layerkit.sql.objects import Objects
 from layerkit.sql.refresh import load_along, refresh_columns
 from layerkit.sql.running import SessionBackend
 from layerkit.sql.transaction import SQLTransaction
-from layerkit.sql.upserts import Upserts, adds, all_settled, settle
+from layerkit.sql.upserts import Upserts, adds, ensure_all_stored, ensure_stored
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -329,7 +329,7 @@ class SQLBackend(SessionBackend[T], Generic[T]):
             return found.one_or_none()
         written = await session.execute(statement)
         changed = isinstance(written, CursorResult) and written.rowcount > 1  # MySQL's
-        return await settle(
+        return await ensure_stored(
             objects, item, upserts.rule, upserts.seen, is_changed=changed
         )
 
@@ -347,7 +347,7 @@ class SQLBackend(SessionBackend[T], Generic[T]):
                     return False
             return True
         await objects.session.execute(upserts.statement(group[0].changes).values(rows))
-        return await all_settled(objects, group, upserts.rule, upserts.seen)
+        return await ensure_all_stored(objects, group, upserts.rule, upserts.seen)
 
     def _upserts(
         self, session: AsyncSession, rule: UniqueRule, where: Specification

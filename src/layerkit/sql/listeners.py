@@ -56,7 +56,7 @@ def _check_flush(session: Session, _: object, __: object) -> None:
     """Refuse in a unit of work what a verb would have refused, and count the rest.
 
     Raises:
-        AppException: What ``check_changes`` raises; the unit is doomed.
+        AppException: What ``check_changes`` raises; the unit is rollback-only.
     """
     state = state_of(session)
     unit = None if state is None or state.is_checked else state.unit
@@ -66,7 +66,7 @@ def _check_flush(session: Session, _: object, __: object) -> None:
         for entity in session.dirty:
             check_changes(session, entity)
     except AppException as error:
-        unit.doom(error)
+        unit.mark_rollback_only(error)
         raise
     unit.note_flush()
 

@@ -186,13 +186,13 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         """Return what *work* returns, whole, with a driver's errors translated.
 
         Raises:
-            AppException: It failed; where the database refused it, the unit is doomed.
+            AppException: It failed; refused by the database, the unit is rollback-only.
         """
         try:
             result = await work(unit)
             await fill_expired(unit.session)
         except AppException:
-            raise  # bad data dooms nothing; what a flush refuses has doomed already
+            raise  # bad data leaves the unit as it is; a refused flush has marked it
         except Exception as error:
             bind = unit.session.sync_session.bind
             url = None if bind is None else bind.engine.url
@@ -200,7 +200,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
             is_sent = getattr(error, "statement", None) is not None
             if unit.commits_itself and is_sent and isinstance(failure, AppException):
                 failure = in_doubt(failure)
-            unit.doom(failure)
+            unit.mark_rollback_only(failure)
             if failure is error:
                 raise  # a column type's, or the mapping's own code's
             raise failure from error

@@ -117,7 +117,10 @@ class SessionUnit(SQLTransaction):
     @override
     async def _rollback(self) -> None:
         if self._joined:
-            if self._has_changed_since(self.blocks[0]) or self._doom is not None:
+            if (
+                self._has_changed_since(self.blocks[0])
+                or self._rollback_cause is not None
+            ):
                 self._forbid_commit(self.failure or UnitOfWorkError("it failed"))
             return
         loaded = loaded_values(self.session.sync_session)
@@ -138,8 +141,8 @@ class SessionUnit(SQLTransaction):
                 self.session.expunge(entity)
 
     @override
-    def doom(self, cause: BaseException) -> None:
-        super().doom(cause)
+    def mark_rollback_only(self, cause: BaseException) -> None:
+        super().mark_rollback_only(cause)
         if not self.blocks:
             # PostgreSQL turns the COMMIT after a refused statement into a ROLLBACK.
             self._forbid_commit(cause)
@@ -188,7 +191,9 @@ class SessionUnit(SQLTransaction):
 
     def mark(self, savepoint: SessionTransaction) -> None:
         """Remember what there is as a savepoint begins, the caller's or ours."""
-        now = _Mark(len(self._hooks), len(self._events), self.writes, self._doom)
+        now = _Mark(
+            len(self._hooks), len(self._events), self.writes, self._rollback_cause
+        )
         self._marks[savepoint] = now
 
     def check_veto(self) -> None:
@@ -200,9 +205,10 @@ class SessionUnit(SQLTransaction):
         if self._veto is not None:
             cause, _ = self._veto
             raise UnitOfWorkError(
-                f"this transaction can only roll back: {type(cause).__name__} left it "
-                "half done. To catch an error and go on, wrap what may fail in `async "
-                "with uow.savepoint():`, or in `async with session.begin_nested():`"
+                f"this transaction is rollback-only after {type(cause).__name__}: it "
+                "can only roll back. To catch an error and go on, wrap what may fail "
+                "in `async with uow.savepoint():`, or in "
+                "`async with session.begin_nested():`"
             ) from cause
 
     def forget(self, ended: SessionTransaction) -> None:
@@ -210,7 +216,10 @@ class SessionUnit(SQLTransaction):
         then = self._marks.pop(ended, None)
         if then is not None and self.blocks and not self._ends:
             del self._hooks[then.hooks :], self._events[then.events :]
-            self.writes, self._doom = then.writes, then.doom or self._lost
+            self.writes, self._rollback_cause = (
+                then.writes,
+                then.rollback_cause or self._unrecoverable,
+            )
         self._waiting = [w for w in self._waiting if not _is_inside(w.nested, ended)]
         if self._veto is not None and _is_inside(self._veto[1], ended):
             self._veto = None  # what was half done is undone
@@ -251,7 +260,7 @@ class _Mark(NamedTuple):
     hooks: int
     events: int
     writes: int
-    doom: BaseException | None
+    rollback_cause: BaseException | None
 
 
 class _Waiting(NamedTuple):

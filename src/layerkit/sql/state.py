@@ -39,7 +39,7 @@ class Unit(Protocol):
 
     blocks: list[Block]
 
-    def doom(self, cause: BaseException) -> None:
+    def mark_rollback_only(self, cause: BaseException) -> None:
         """Let nothing of the unit commit."""
 
     def note_flush(self) -> None:

@@ -129,7 +129,7 @@ class SQLTransaction(Transaction):
         if not is_of_database(error):
             return error
         failure = translate(error, registries=self.state.registries)
-        self.doom(failure)
+        self.mark_rollback_only(failure)
         return failure
 
     @override
@@ -161,7 +161,7 @@ class SQLTransaction(Transaction):
     def note_end(self) -> None:
         """Doom the unit where somebody else has ended its transaction."""
         if not self._ends:
-            self.lose(UnitOfWorkError(_ENDED))
+            self.mark_unrecoverable(UnitOfWorkError(_ENDED))
 
     @override
     async def _release(self) -> None:
@@ -186,7 +186,7 @@ class SQLTransaction(Transaction):
                 mark = Mark(session.sync_session)
             except driver_errors() as error:
                 failure = translate(error, registries=self.state.registries)
-                self.doom(failure)
+                self.mark_rollback_only(failure)
                 raise failure from error
         try:
             yield
@@ -196,7 +196,7 @@ class SQLTransaction(Transaction):
                 await self._whole(self._undo_savepoint(nested, mark))
             except AppException as failed:
                 # MariaDB ends the whole transaction at a deadlock, savepoints and all.
-                self.lose(error)
+                self.mark_unrecoverable(error)
                 tells_more = getattr(
                     error, "retryable", not isinstance(error, Exception)
                 )

@@ -153,7 +153,7 @@ def _columns(pair: tuple[Upsert[Any], Row]) -> tuple[Set[str], Set[str], list[st
     return row.keys(), item.changes.keys(), sorted(added)
 
 
-async def all_settled(
+async def ensure_all_stored(
     objects: Objects[T],
     items: Sequence[Upsert[T]],
     rule: UniqueRule,
@@ -162,7 +162,7 @@ async def all_settled(
     """Make sure that all are stored; look again at those that seem not to be.
 
     Raises:
-        AlreadyExistsError: As for ``settle``.
+        AlreadyExistsError: As for ``ensure_stored``.
     """
     queries = objects.queries
     columns = [queries.attributes[n] for n in (*rule.fields, *items[0].changes)]
@@ -182,12 +182,12 @@ async def all_settled(
         stored = found.get(tuple(row[name] for name in rule.fields))
         if stored == tuple(item.changes.values()):
             continue
-        if await settle(objects, item, rule, where, is_last=False) is None:
+        if await ensure_stored(objects, item, rule, where, is_last=False) is None:
             return False
     return True
 
 
-async def settle(
+async def ensure_stored(
     objects: Objects[T],
     item: Upsert[T],
     rule: UniqueRule,

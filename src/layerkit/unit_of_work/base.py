@@ -1,4 +1,4 @@
-"""UnitOfWork: what stands or falls together."""
+"""UnitOfWork: several writes as one transaction, all stored or none."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -22,9 +22,9 @@ class UnitOfWork(Block):
 
     ``async with database.unit_of_work() as uow:`` commits on a clean exit and rolls
     back on any error, cancellation included. A block inside another joins it: the
-    outermost commits. An error that leaves an inner block after it has written dooms
-    the whole; ``savepoint()`` is how to catch an error and go on. The commit and what
-    follows it run to their end even when the task is cancelled meanwhile.
+    outermost commits. An error that leaves an inner block after it has written makes
+    the whole unit rollback-only; ``savepoint()`` is how to catch an error and go on.
+    The commit and the hooks after it run to their end even when the task is cancelled.
 
     Args:
         choose: Returns the transaction to join or to begin; a home passes it.
@@ -51,7 +51,7 @@ class UnitOfWork(Block):
 
         Raises:
             UnitOfWorkError: The block was entered before, another task or thread holds
-                the unit, or an earlier error has doomed it.
+                the unit, or it is rollback-only after an earlier error.
             UsageError: The open unit has another sink.
         """
         if self.transaction is not None:
@@ -68,7 +68,8 @@ class UnitOfWork(Block):
         """Commit, roll back, or leave that to the block around this one.
 
         Raises:
-            UnitOfWorkError: The exit is clean, but an earlier error doomed the unit.
+            UnitOfWorkError: The exit is clean, but the unit is rollback-only after an
+                earlier error.
             AppException: The commit failed and nothing is stored, or it is what left
                 the block as an error of a driver.
         """
@@ -94,7 +95,7 @@ class UnitOfWork(Block):
         """Run *hook* once, after the commit, and never after a rollback.
 
         An awaitable that it returns is awaited before the unit's block is left. An
-        error in it is logged: the commit stands, and the other hooks run.
+        error in it is logged: the unit has committed, and the other hooks run.
 
         Raises:
             UnitOfWorkError: The unit is closed.
@@ -126,7 +127,7 @@ def current_unit() -> UnitOfWork | None:
 
 
 def transaction_of(home: object) -> Transaction | None:
-    """Return the open transaction of *home* that this context stands in, or None."""
+    """Return the open transaction of *home* that this context is in, or None."""
     for block in open_blocks():
         if block.transaction is not None and block.transaction.home is home:
             return block.transaction

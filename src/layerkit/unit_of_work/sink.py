@@ -19,7 +19,7 @@ class EventSink(Protocol):
         ...
 
     async def after_commit(self, events: Sequence[object]) -> None:
-        """Publish *events*; the transaction stands whatever happens here."""
+        """Publish *events*; the transaction has committed, whatever happens here."""
         ...
 
 

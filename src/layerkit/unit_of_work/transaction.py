@@ -1,7 +1,7 @@
-"""One transaction and what hangs on it: open blocks, hooks, events, doom.
+"""One transaction and what hangs on it: open blocks, hooks, events, and how it ends.
 
 A home (a database, a session, a memory) subclasses ``Transaction`` with the five
-steps that are its own; who commits, and when, is settled here for all of them.
+steps that are its own; who commits, and when, is decided here for all of them.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ def open_blocks() -> Iterator[Block]:
 
 
 def carry(block: Block) -> None:
-    """Let this context stand in *block*, which a task of another one has entered."""
+    """Make *block*, which another context has entered, open in this one too."""
     _entered.set((*_entered.get(), block))
 
 
@@ -111,8 +111,8 @@ class Transaction(ABC):
         self.writes = 0
         self._hooks: list[Hook] = []
         self._events: list[object] = []
-        self._doom: BaseException | None = None
-        self._lost: BaseException | None = None
+        self._rollback_cause: BaseException | None = None
+        self._unrecoverable: BaseException | None = None
         self._running: str | None = None
         self._idle: asyncio.Event | None = None
 
@@ -154,13 +154,13 @@ class Transaction(ABC):
     async def _deliver(
         self, hooks: list[Hook], events: list[object], sink: EventSink | None
     ) -> None:
-        """Run *hooks* and publish *events*, now that the commit stands."""
+        """Run *hooks* and publish *events*, now that the transaction has committed."""
         await run_hooks(hooks, events, sink)
 
     # What blocks and verbs call
 
     def check_caller(self, action: str) -> None:
-        """Refuse a caller that does not stand inside the innermost open block.
+        """Refuse a caller that is not inside the innermost open block.
 
         Raises:
             UnitOfWorkError: It does not, or a verb is running.
@@ -192,11 +192,11 @@ class Transaction(ABC):
         """Mark that verb *name* uses the transaction; a second at once is refused.
 
         Raises:
-            UnitOfWorkError: The caller may not, the unit is doomed, or it is read-only.
+            UnitOfWorkError: The caller may not; the unit is rollback-only or read-only.
             UsageError: ``layerkit.sync`` drives the caller, and the driver is async.
         """
         self.check_caller(name)
-        self.check_doom()
+        self.check_rollback_only()
         self._check_driver()
         if writes and self.read_only:
             raise UnitOfWorkError(
@@ -207,9 +207,11 @@ class Transaction(ABC):
         try:
             yield
         except Exception:
-            raise  # a home dooms what its backend has refused; bad data dooms nothing
+            raise  # the home marks what its backend refused; bad data marks nothing
         except BaseException as error:
-            self.doom(error)  # cut off in the middle: nobody knows what was done
+            self.mark_rollback_only(
+                error
+            )  # cut off in the middle: nobody knows what was done
             raise
         else:
             self.writes += writes
@@ -226,11 +228,11 @@ class Transaction(ABC):
         """Open *block*; the outermost one begins the transaction.
 
         Raises:
-            UnitOfWorkError: The caller may not, or the unit is doomed.
+            UnitOfWorkError: The caller may not, or the unit is rollback-only.
             UsageError: The unit has another sink.
         """
         self.check_caller("unit_of_work()")
-        self.check_doom()
+        self.check_rollback_only()
         if sink is not None and self.sink is not None and sink is not self.sink:
             raise UsageError(
                 f"the open unit of work sends its events to {self.sink!r}, "
@@ -251,12 +253,14 @@ class Transaction(ABC):
         """Close *block*; the outermost one commits or rolls back."""
         if self.blocks[-1] is not block:
             # A block that is left before the ones inside it: nothing can be trusted.
-            self.doom(error or UnitOfWorkError("blocks were left out of order"))
+            self.mark_rollback_only(
+                error or UnitOfWorkError("blocks were left out of order")
+            )
         if self.blocks[0] is block:
             await self._conclude(error)
         else:
             if error is not None and self._has_changed_since(block):
-                self.doom(error)
+                self.mark_rollback_only(error)
             block.is_open = False
             self.blocks.remove(block)
 
@@ -264,30 +268,31 @@ class Transaction(ABC):
         # What is written while the block is open may have been changed before it.
         return self.writes + self.unwritten() > block.changes_before
 
-    def doom(self, cause: BaseException) -> None:
-        """Let nothing of this transaction commit; the first cause is kept."""
+    def mark_rollback_only(self, cause: BaseException) -> None:
+        """Mark the transaction rollback-only; the first cause is kept."""
         if self.blocks:
-            self._doom = self._doom or cause
+            self._rollback_cause = self._rollback_cause or cause
 
-    def lose(self, cause: BaseException) -> None:
-        """Doom the transaction for good: no savepoint around can undo it."""
-        self._lost = self._lost or cause
-        self.doom(cause)
+    def mark_unrecoverable(self, cause: BaseException) -> None:
+        """Mark it rollback-only for good: no savepoint around it can undo that."""
+        self._unrecoverable = self._unrecoverable or cause
+        self.mark_rollback_only(cause)
 
-    def check_doom(self) -> None:
-        """Raise where an earlier error has doomed the transaction.
+    def check_rollback_only(self) -> None:
+        """Raise where an earlier error has made the transaction rollback-only.
 
         Raises:
             UnitOfWorkError: It has.
         """
-        if isinstance(self._doom, UnitOfWorkError):
-            raise UnitOfWorkError(str(self._doom)) from self._doom
-        if self._doom is not None:
+        if isinstance(self._rollback_cause, UnitOfWorkError):
+            raise UnitOfWorkError(str(self._rollback_cause)) from self._rollback_cause
+        if self._rollback_cause is not None:
             raise UnitOfWorkError(
-                "this unit of work can only roll back: "
-                f"{type(self._doom).__name__} left it half done. To catch an error "
-                "and go on, wrap what may fail in `async with uow.savepoint():`"
-            ) from self._doom
+                "this unit of work is rollback-only after "
+                f"{type(self._rollback_cause).__name__}: it can only roll back. To "
+                "catch an error and go on, wrap what may fail in "
+                "`async with uow.savepoint():`"
+            ) from self._rollback_cause
 
     def emit(self, event: object) -> None:
         """Keep *event* for the sink; it leaves after the commit and never otherwise.
@@ -322,7 +327,7 @@ class Transaction(ABC):
     async def savepoint(self) -> AsyncIterator[None]:
         """Undo what is done inside when an error leaves the block, hooks included."""
         self.check_caller("savepoint()")
-        self.check_doom()
+        self.check_rollback_only()
         hooks, events = len(self._hooks), len(self._events)
         failure: BaseException | None = None
         is_open, writes = False, 0
@@ -331,7 +336,7 @@ class Transaction(ABC):
                 is_open, writes = True, self.writes
                 try:
                     yield
-                    self.check_doom()
+                    self.check_rollback_only()
                 except BaseException as error:
                     failure = self.translated(error)
                     if failure is not error:
@@ -339,16 +344,16 @@ class Transaction(ABC):
                     raise
         except BaseException as error:
             if failure is not None and error is not failure:
-                self.lose(error)  # it is the undoing that failed
+                self.mark_unrecoverable(error)  # it is the undoing that failed
             if is_open:  # else what came before could not be written, and it stays
-                self.writes, self._doom = writes, self._lost
+                self.writes, self._rollback_cause = writes, self._unrecoverable
             del self._hooks[hooks:], self._events[events:]
             raise
 
     async def alone(self, work: Callable[[Self], Awaitable[R]]) -> R:
         """Run *work*, one reading verb, as all of this transaction.
 
-        No block stands for it, so nothing else joins it, and there are no hooks.
+        It has no block, so nothing else joins it, and there are no hooks.
 
         Raises:
             UsageError: ``layerkit.sync`` drives the caller, and the driver is async.
@@ -375,13 +380,13 @@ class Transaction(ABC):
     # How it ends
 
     async def _conclude(self, error: BaseException | None) -> None:
-        await self._settle()
+        await self._await_running_verb()
         try:
-            if error is not None or self._doom is not None:
-                self.failure = error or self._doom
+            if error is not None or self._rollback_cause is not None:
+                self.failure = error or self._rollback_cause
                 await self._undo()
                 if error is None:
-                    self.check_doom()
+                    self.check_rollback_only()
             else:
                 await self._store()
         finally:
@@ -391,10 +396,10 @@ class Transaction(ABC):
         if error is None:
             await self._deliver(hooks, events, sink)
 
-    async def _settle(self) -> None:
+    async def _await_running_verb(self) -> None:
         """Wait for a verb that another task left running; trust nothing after it."""
         if self._running is not None:
-            self.doom(
+            self.mark_rollback_only(
                 UnitOfWorkError(
                     f"the unit of work was left while {self._running} was running, "
                     f"and is rolled back: {_ONE_TASK}"
@@ -447,15 +452,15 @@ class Transaction(ABC):
             async with within(self.commit_timeout_seconds):
                 await self._release()
         except Exception:
-            # The outcome stands; a connection that stays out is the pool's loss.
+            # The transaction has ended; the pool loses a connection, and nothing else.
             logger.exception("release failed")
 
     def _reset(self) -> None:
         for block in self.blocks:
             block.is_open = False
         self.blocks, self._hooks, self._events = [], [], []
-        self.writes, self._doom, self.sink, self.failure = 0, None, None, None
-        self._lost, self.may_be_stored = None, False
+        self.writes, self._rollback_cause, self.sink, self.failure = 0, None, None, None
+        self._unrecoverable, self.may_be_stored = None, False
         forget_closed_blocks()
 
 
@@ -476,7 +481,7 @@ async def run_hooks(
             if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
                 raise
             logger.exception(
-                "after_commit hook %s failed; the commit stands", name_of(hook)
+                "after_commit hook %s failed; the unit has committed", name_of(hook)
             )
     if sink is not None and events:
         try:

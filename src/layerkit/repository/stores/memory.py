@@ -223,7 +223,7 @@ class MemoryTransaction(OverlayTransaction):
     @override
     async def settle(self) -> None:
         if self.top.lost:
-            await self._references.settle(self)
+            await self._references.run_referential_actions(self)
 
     @override
     async def claim(self) -> None:

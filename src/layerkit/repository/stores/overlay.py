@@ -208,7 +208,7 @@ class OverlayTransaction(Transaction):
             old: What was there; the unique values that it holds need no look.
 
         Raises:
-            AlreadyExistsError: A unique rule is taken; the transaction is doomed.
+            AlreadyExistsError: A unique rule is taken: it is rollback-only.
             UnavailableError: Another transaction keeps writing.
         """
         await self.claim()
@@ -242,7 +242,7 @@ class OverlayTransaction(Transaction):
             AlreadyExistsError: Always.
         """
         error = AlreadyExistsError(constraint=rule.name, fields=rule.fields)
-        self.doom(error)
+        self.mark_rollback_only(error)
         raise error
 
     def written(self, entity: type) -> Mapping[KeyTuple, Row | None]:
@@ -315,7 +315,7 @@ class OverlayTransaction(Transaction):
                 field of the scope that the object was read in.
             UsageError: The key of an object was changed.
             StaleDataError: Another unit has removed the row, or moved its version on.
-            AppException: What ``write`` refuses; each of these dooms the transaction.
+            AppException: What ``write`` refuses; the transaction is rollback-only.
         """
         await self._flush(self.objects.everything())
 
@@ -328,7 +328,9 @@ class OverlayTransaction(Transaction):
                     await self._write_changes(known, changes)
             await self.settle()
         except AppException as error:
-            self.doom(error)  # as a server does with a statement that failed
+            self.mark_rollback_only(
+                error
+            )  # as a server does with a statement that failed
             raise
         finally:
             self._is_flushing = False

@@ -188,7 +188,7 @@ class References:
         if old is not None and (ties.mapped or ties.referring):
             transaction.top.lost.append((entity, old, new))
 
-    async def settle(self, transaction: OverlayTransaction) -> None:
+    async def run_referential_actions(self, transaction: OverlayTransaction) -> None:
         """Do to what refers to lost rows what the mappings and foreign keys say.
 
         Raises:

@@ -43,7 +43,9 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
                 await unit.settle()
             except Exception as error:
                 if unit.rows_written > before:
-                    unit.doom(error)  # it was refused in the middle of its rows
+                    unit.mark_rollback_only(
+                        error
+                    )  # it was refused in the middle of its rows
                 raise
             return result
 
@@ -212,7 +214,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         try:
             sums = self.adapter.stored({n: row[n] + filled[n] for n in filled})
         except ValidationError as error:
-            unit.doom(error)  # as a server does
+            unit.mark_rollback_only(error)  # as a server does
             raise
         return {**deep_copy(changes), **dict.fromkeys(added), **sums}
 
