@@ -182,7 +182,9 @@ async def test_inner_block_joins_and_the_outermost_commits(home: RecordingHome) 
 
 
 async def test_inner_failure_after_a_write_dooms_the_whole(home: RecordingHome) -> None:
-    with pytest.raises(UnitOfWorkError, match="rollback-only after LookupError") as caught:
+    with pytest.raises(
+        UnitOfWorkError, match="rollback-only after LookupError"
+    ) as caught:
         async with home.unit_of_work():
             with pytest.raises(LookupError):
                 await fail_inside(home, write=True)
