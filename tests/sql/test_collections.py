@@ -146,7 +146,7 @@ async def test_an_inner_block_that_fails_over_it_dooms_the_unit(
 ) -> None:
     basket = await new_basket(baskets)
 
-    with pytest.raises(UnitOfWorkError, match="half done"):
+    with pytest.raises(UnitOfWorkError, match="can only roll back"):
         async with baskets.unit_of_work():
             read = await found(baskets, basket)
             with pytest.raises(LookupError):

@@ -165,7 +165,7 @@ async def test_a_refusal_that_leaves_a_savepoint_is_undone_and_the_unit_goes_on(
 async def test_a_refusal_that_leaves_an_inner_unit_dooms_the_outer_one(
     engine: AsyncEngine, authors: Authors
 ) -> None:
-    with pytest.raises(UnitOfWorkError, match="only roll back: AlreadyExistsError"):
+    with pytest.raises(UnitOfWorkError, match="rollback-only after AlreadyExistsError"):
         async with authors.unit_of_work():
             with pytest.raises(AlreadyExistsError):
                 await in_a_unit(authors, duplicate)

@@ -267,17 +267,17 @@ async def test_a_read_in_a_unit_is_not_repeated(
     assert await authors.count() == 0
 
 
-async def test_a_write_of_one_statement_is_in_doubt_where_it_was_cut(
+async def test_a_write_outside_of_a_unit_is_in_doubt_where_one_statement_was_cut(
     database: Database, proxy: SilentProxy
 ) -> None:
     authors = Authors(database)
+    is_alone = database.dialect.name == "postgresql"  # elsewhere COMMIT comes after it
+    text = "in the one statement of a verb" if is_alone else "or of the verb outside"
     await authors.count()
     proxy.cut_at(b"INSERT")
 
-    with pytest.raises(
-        UnavailableError, match="or in the one statement of a verb"
-    ) as told:
+    with pytest.raises(UnavailableError, match=text) as told:
         await authors.create({"name": "Ada"})
 
-    assert (told.value.kind, told.value.retryable) == ("disconnected", False)
-    assert await authors.count() in {0, 1}
+    assert (told.value.kind, told.value.retryable) == ("disconnected", not is_alone)
+    assert await authors.count() in ({0, 1} if is_alone else {0})

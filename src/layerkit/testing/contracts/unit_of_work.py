@@ -342,11 +342,14 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert await outside(items.count()) == 2
 
     async def test_each_task_outside_has_a_unit_of_its_own(self, items: Any) -> None:
+        def fail(name: str) -> None:
+            if name in "bd":
+                raise Failure
+
         async def work(name: str) -> None:
             async with items.unit_of_work():
                 await items.create(self.make(name))
-                if name in "bd":
-                    raise Failure
+                fail(name)
             kept.append(name)
 
         kept: list[str] = []
