@@ -143,7 +143,7 @@ async def test_a_plain_with_refuses_what_awaits_or_is_closed_and_restores(
 
     async with factory.scoped(Service):
         with (
-            pytest.raises(UsageError, match="Sender must be made anew"),
+            pytest.raises(UsageError, match="Sender must be made again"),
             factory.override({Mail: FakeMail()}),
         ):
             pass

@@ -369,7 +369,7 @@ async def test_a_union_takes_the_one_member_that_is_registered() -> None:
     factory.singleton(SMTPMail, key=Mail)
     assert problems_of(factory) == (
         "Service needs Mail | Session | None (parameter source): Mail, Session all "
-        "fit; annotate the one that is meant",
+        "fit; annotate the one to take",
     )
 
 

@@ -1,4 +1,4 @@
-"""Plans: a class that changed its indexes is refused until they are made anew."""
+"""Plans: a class that changed its indexes is refused until they are rebuilt."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -102,7 +102,7 @@ async def test_a_home_with_older_indexes_writes_nothing_once_they_are_made_anew(
     old = RedisRepository[Any, int](database, OLD)
     await old.create({"guest": "d"})
 
-    with pytest.raises(ConflictError, match="made anew") as overtaken:
+    with pytest.raises(ConflictError, match="rebuilt") as overtaken:
         async with database.unit_of_work():
             await old.update(1, {"guest": "e"})
             await filled.reindex(NEW)

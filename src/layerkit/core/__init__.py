@@ -1,4 +1,4 @@
-"""What every layer stands on: errors, schemas, logging, small types."""
+"""What every layer is built on: errors, schemas, logging, small types."""
 
 from layerkit.core.errors import (
     AlreadyExistsError,

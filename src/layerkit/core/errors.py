@@ -366,7 +366,7 @@ class StaleDataError(ConflictError):
     Args:
         message: What is stale.
         kind: ``serialization`` where the unit of work itself had read it, so that it
-            reads anew when it is repeated; ``None`` where a caller named the version.
+            reads it again when repeated; ``None`` where a caller named the version.
     """
 
     code = "STALE_DATA"

@@ -91,8 +91,8 @@ _SAID_BEHIND: Final = (" is out of range", " is not a", " is not valid", " not r
 def is_secret_name(name: str) -> bool:
     """Tell whether a text that goes by *name* is a secret, such as ``dbPassword``.
 
-    ``api_key``, ``API-KEY`` and ``apiKey`` are alike. What is about a secret is none,
-    such as ``TOKEN_URL``; nor is a key that opens nothing, such as ``primary_key``.
+    ``api_key``, ``API-KEY`` and ``apiKey`` are alike. What is about a secret, such as
+    ``TOKEN_URL``, is not one; nor is a key that opens nothing, such as ``primary_key``.
     """
     words = _words(name)
     if _ABOUT.search(words):
@@ -104,8 +104,8 @@ def is_secret_name(name: str) -> bool:
 def hides(name: str, value: object) -> bool:
     """Tell whether *value* is a secret, for going by *name*.
 
-    What is empty, true or false is none. A number is, where the name ends with the word
-    for it, as in ``pin_token``; ``MAX_TOKENS`` and ``AUTH_LEVEL`` say how much.
+    What is empty, true or false is not a secret. A number is, where the name ends with
+    the word for it, as in ``pin_token``; ``MAX_TOKENS`` and ``AUTH_LEVEL`` are amounts.
     """
     if value is None or isinstance(value, bool):
         return False

@@ -76,8 +76,9 @@ class EventBus(ABC):
                 qualified name when not given.
 
         Raises:
-            UsageError: *event_type* is none of these, *handler* can't be called, *name*
-                is taken for *event_type*, or another Payload class claims its type.
+            UsageError: *event_type* is not one of these, *handler* can't be called,
+                *name* is taken for *event_type*, or another Payload class claims its
+                type.
         """
         added = subscription(event_type, handler, name)
         for other in self._subscriptions:
@@ -103,7 +104,7 @@ class EventBus(ABC):
         """Do nothing: a bus publishes only what has been committed."""
 
     async def after_commit(self, events: Sequence[object]) -> None:
-        """Publish *events*, now that the unit of work which emitted them stands."""
+        """Publish *events*: the unit of work that emitted them has committed."""
         await self.publish(*(self._accept(event) for event in events))
 
     def _accept(self, event: object) -> Event[object] | Payload:
@@ -167,5 +168,5 @@ async def _call(wish: Subscription, event: Event[object]) -> None:
 
 
 def _path(payload: type[Payload]) -> str:
-    # Not the class itself: a reloaded module, or a cell run again, makes it anew.
+    # Not the class itself: a reloaded module, or a cell run again, makes it again.
     return f"{payload.__module__}.{payload.__qualname__}"

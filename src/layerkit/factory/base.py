@@ -280,9 +280,9 @@ class ServiceFactory:
     def override(self, replacements: Mapping[Any, object]) -> Override:
         """Put objects in the place of what is registered, for the length of a block.
 
-        Singletons that need a replaced one are made anew for the block and restored
+        Singletons that need a replaced one are made again for the block, and restored
         after it. Blocks nest, the inner one wins. Scopes opened before the block keep
-        what they have. ``with`` is enough where nothing that is made anew awaits, or
+        what they have. ``with`` is enough where nothing that is made again awaits, or
         the factory is not open yet; else ``async with``.
 
         Args:

@@ -20,7 +20,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class ScopedHandler(Protocol[R_co]):
-    """Be a handler with a scope of its own per call, as ``factory.handler`` makes it.
+    """A handler with a scope of its own per call, as ``factory.handler`` makes it.
 
     It takes what the function's first parameters take; the rest is injected.
 

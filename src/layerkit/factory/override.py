@@ -13,9 +13,9 @@ from layerkit.factory.wiring import Wiring, dependents
 class Override:
     """Replace objects for the length of a block; ``factory.override({...})`` makes it.
 
-    ``async with`` makes anew whatever needs what is replaced, and closes it after the
+    ``async with`` makes again whatever needs what is replaced, and closes it after the
     block. ``with`` refuses where that would await; before the factory is open, nothing
-    has to be made anew and it always does.
+    has to be made again and it always works.
 
     Raises:
         WiringError: A key is not registered, or the wiring no longer holds.
@@ -40,16 +40,16 @@ class Override:
         self._was_open = False
 
     def __enter__(self) -> Self:
-        """Replace, making singletons anew without awaiting.
+        """Replace, making singletons again without awaiting.
 
         Raises:
             WiringError: A key is not registered.
-            UsageError: A singleton that must be made anew awaits, or cleans up.
+            UsageError: A singleton that must be made again awaits, or cleans up.
         """
-        store, anew = self._begin()
+        store, remade = self._begin()
         try:
-            _check_plain(anew)
-            for provider in anew:
+            _check_plain(remade)
+            for provider in remade:
                 store.make_now(provider)
         except BaseException:
             self._end()
@@ -61,14 +61,14 @@ class Override:
         self._end()
 
     async def __aenter__(self) -> Self:
-        """Replace, making singletons anew.
+        """Replace, making singletons again.
 
         Raises:
             WiringError: A key is not registered.
         """
-        store, anew = self._begin()
+        store, remade = self._begin()
         try:
-            for provider in anew:
+            for provider in remade:
                 await store.make(provider)
         except BaseException as error:
             self._end()
@@ -85,7 +85,7 @@ class Override:
             await store.close(error)
 
     def _begin(self) -> tuple[Store, list[Provider]]:
-        """Put the replacements in force; return the store and what to make anew."""
+        """Put the replacements in force; return the store and what to make again."""
         self._replaced.append(self._replacements)
         try:
             wiring = self._wire()
@@ -95,13 +95,13 @@ class Override:
         self._was_open = bool(self._stores)
         if not self._was_open:
             return Store(wiring, {}), []  # the factory makes everything when it opens
-        anew = dependents(wiring, self._replacements)
-        made_anew = {provider.key for provider in anew}
+        remade = dependents(wiring, self._replacements)
+        remade_keys = {provider.key for provider in remade}
         shared = self._stores[-1].objects
-        kept = {key: made for key, made in shared.items() if key not in made_anew}
+        kept = {key: made for key, made in shared.items() if key not in remade_keys}
         self._store = Store(wiring, {**kept, **self._replacements})
         self._stores.append(self._store)
-        return self._store, anew
+        return self._store, remade
 
     def _end(self) -> Store | None:
         """Take the replacements out of force; return the store made for them.
@@ -122,10 +122,10 @@ class Override:
         return self._store
 
 
-def _check_plain(anew: list[Provider]) -> None:
-    slow = [p.name for p in anew if p.kind != "plain" or not p.immediate]
+def _check_plain(remade: list[Provider]) -> None:
+    slow = [p.name for p in remade if p.kind != "plain" or not p.immediate]
     if slow:
         raise UsageError(
-            f"{', '.join(slow)} must be made anew, which takes an event loop: "
+            f"{', '.join(slow)} must be made again, which takes an event loop: "
             "use `async with factory.override(...)`"
         )

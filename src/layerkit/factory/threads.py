@@ -19,7 +19,7 @@ _ABSENT: Final = object()
 
 
 class InThread(Generic[T]):
-    """Be the asynchronous form of a context manager: it blocks a thread, not the loop.
+    """The asynchronous form of a context manager: it blocks a thread, not the loop.
 
     A cancellation waits for either end, so nothing stays open. Context variables are
     as if there were no threads: who enters sees what is set, and tokens stay valid.

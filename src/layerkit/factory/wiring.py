@@ -105,8 +105,8 @@ class Wiring:
     ) -> Provider | None:
         """Return what *by* gets; None where nothing fits, which is a problem.
 
-        A default is for what nobody provides: where several fit, it would hide that
-        one of them was meant.
+        A default is for what nobody provides: where several fit, it would hide which
+        one the caller expects.
         """
         try:
             return self.find(key)
@@ -120,7 +120,7 @@ class Wiring:
         """Return the one provider for *wanted*, a key or an annotation.
 
         Raises:
-            Unresolved: There is none; the text says what to do.
+            Unresolved: Nothing provides it; the text says what to do.
             Ambiguous: There is more than one.
         """
         if is_hashable(wanted) and wanted in self.providers:
@@ -142,7 +142,7 @@ class Wiring:
             raise Unresolved(self._advice(options))
         names = ", ".join(p.name for p in hits)
         if is_union(wanted) and port is None:
-            raise Ambiguous(f"{names} all fit; annotate the one that is meant")
+            raise Ambiguous(f"{names} all fit; annotate the one to take")
         key = describe(wanted if port is None else port)
         raise Ambiguous(f"{names} all fit; register the one to take with key={key}")
 
@@ -150,7 +150,7 @@ class Wiring:
         """Yield what derives from *option*, a parametrized class that nobody registers.
 
         An inherited constructor asks for ``BaseRepository[User, int]``; the one
-        repository that is registered for users is meant.
+        repository that is registered for users fits it.
         """
         if hasattr(option, "__args__"):
             yield from (p for k, p in self.providers.items() if implements(k, option))

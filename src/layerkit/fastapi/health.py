@@ -16,7 +16,7 @@ class Health:
     """Answer liveness and readiness.
 
     Args:
-        factory: Whose singletons are asked; None where there is none.
+        factory: Whose singletons are asked; None without a factory.
 
     Attributes:
         is_started: True between the start and the end of the application's lifespan.

@@ -123,7 +123,7 @@ def document_errors(app: FastAPI, handler: Handler) -> None:
 
     The 422 of invalid input takes the place of FastAPI's; 400 for bodies that can't be
     read, and what conditions answer, are added. The form of a renderer of the user's
-    own is unknown: they stand without one. What the application answers itself, and
+    own is unknown, and is left out. What the application answers itself, and
     routes that use nothing of ours, keep their documentation.
     """
     make = app.openapi

@@ -164,7 +164,7 @@ def _sentence(error: Mapping[str, Any]) -> str:
     """Return pydantic's message without what it quotes of the input."""
     message, context = str(error["msg"]), error.get("ctx") or {}
     if "tag" in context:
-        return "Input tag is none of the expected ones"
+        return "Input tag is not one of the expected ones"
     cause = context.get("error")
     if isinstance(cause, str):  # what a parser says of the input; a ValueError is kept
         message = message.replace(cause, "").rstrip(" ,:")

@@ -11,7 +11,7 @@ logger = get_logger("layerkit.realtime")
 
 
 class WebSocket(Protocol):
-    """Be what a connection needs of a websocket; Starlette's and FastAPI's fit."""
+    """What a connection needs of a websocket; Starlette's and FastAPI's fit."""
 
     def accept(self) -> Awaitable[object]:
         """Take the connection."""

@@ -44,7 +44,7 @@ class RedisDatabase(Home):
     read and changed is still the same, and every unique value free; then all writes, or
     none. So nothing is locked: of two units that read and change one document, the
     second raises a ConflictError, or StaleDataError where the entity counts versions;
-    both are ``retryable``. A verb outside of a unit is repeated by itself instead.
+    both are ``retryable``. A verb outside of a unit is repeated automatically instead.
 
     A read sees each document as it was at some moment of the call. Keys, unique fields
     and fields marked ``Indexed()`` are looked up by index; what no index serves is
@@ -99,7 +99,7 @@ class RedisDatabase(Home):
         self._keyspace = Keyspace(Server(client), prefix, allow_scan)
 
     async def __aenter__(self) -> Self:
-        """Return the database; the client connects by itself."""
+        """Return the database; the client connects on first use."""
         return self
 
     async def __aexit__(
@@ -141,7 +141,7 @@ class RedisDatabase(Home):
         return RedisBackend(adapter)
 
     async def reindex(self, model_class: type[Any]) -> int:
-        """Write the indexes of a class anew, and return how many documents it has.
+        """Rebuild the indexes of a class, and return how many documents it has.
 
         To be run once after the class was given another ``Indexed()`` or ``Unique()``,
         or lost one; until then its repositories refuse to work. Every document is read

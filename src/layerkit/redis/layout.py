@@ -68,7 +68,7 @@ class Layout:
         return name.startswith((self._name("index:"), self._name("unique:")))
 
     def member(self, key: KeyTuple) -> bytes:
-        """Return *key* as it stands in every set; in the order of the keys.
+        """Return *key* as every set stores it; members sort as the keys do.
 
         Raises:
             ValidationError: A part of it has no place in a key.
@@ -76,7 +76,7 @@ class Layout:
         return self._joined(self.adapter.key, key).encode()
 
     def is_at(self, member: bytes, key: KeyTuple) -> bool:
-        """Tell whether *key* stands as *member* in every set."""
+        """Tell whether every set stores *key* as *member*."""
         try:
             return self.member(key) == member
         except ValidationError:

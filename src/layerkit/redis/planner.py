@@ -36,7 +36,7 @@ _CHEAPEST: Final = ("", "MGET", "SINTER", "SUNION")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Be a stretch of the sorted keys.
+    """A range of the sorted keys.
 
     Attributes:
         low: The first of it.

@@ -17,7 +17,7 @@ async def check_plan(
 ) -> None:
     """Make sure once that what is stored has the indexes that the class asks for now.
 
-    A commit looks at it again: another process may make them anew.
+    A commit looks at it again: another process may rebuild them.
 
     Args:
         keyspace: The keys of the home.
@@ -45,7 +45,7 @@ async def check_plan(
 
 
 async def reindex(keyspace: Keyspace, adapter: EntityAdapter[Any]) -> int:
-    """Write every index of a class anew, and return how many documents there are.
+    """Rebuild every index of a class, and return how many documents there are.
 
     Until it has ended, nothing writes the class, and no home that is new reads it.
 

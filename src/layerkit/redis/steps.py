@@ -31,7 +31,7 @@ class Kind:
         """Return key and row of the *document* that is stored under *member*.
 
         Raises:
-            UsageError: It is none of this class, or that of another key.
+            UsageError: It is not of this class, or has another key.
         """
         row = self.documents.read(document)
         key = tuple(row[name] for name in self.adapter.key)

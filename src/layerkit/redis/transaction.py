@@ -220,7 +220,7 @@ class RedisTransaction(OverlayTransaction):
                 adapter.entity
             )  # to look again at the next attempt
             raise ConflictError(
-                f"the indexes of {adapter.name} have been made anew or removed "
+                f"the indexes of {adapter.name} have been rebuilt or removed "
                 "meanwhile, and nothing of this unit of work is stored: run it again",
                 kind="serialization",
             )

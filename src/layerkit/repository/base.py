@@ -153,7 +153,7 @@ class BaseRepository(ABC, Generic[T, ID]):
 
         Nulls are as SQL has them: they are passed over, a sum or average of nothing is
         null, and null in *by* is a group of its own. Without *by* there is one row,
-        always; with it there is none where nothing is meant. Sums of integers and
+        always; with it there are none where nothing matches. Sums of integers and
         Decimals are exact, however great. An average is a float, of Decimals a Decimal
         of 28 digits or more.
 
@@ -370,7 +370,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         """
         raise self._lacks("upsert_many")
 
-    # What the verbs stand on
+    # What the verbs are built on
 
     async def _expected(self, where: Specification, expect: int | None) -> list[T]:
         found = [entity async for entity in self._scan(where)]

@@ -51,7 +51,7 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
         model_class: The entity class, where the class itself does not say it.
 
     Raises:
-        UsageError: No entity class, or *home* is none.
+        UsageError: No entity class, or *home* is not a home.
     """
 
     model_class: type[T]

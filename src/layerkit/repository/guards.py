@@ -25,7 +25,7 @@ def guard(
     """Return what must hold of an entity that is to be changed; ALL for no matter what.
 
     Raises:
-        UsageError: The entity counts no versions, *expected_version* is none, or *when*
+        UsageError: The entity has no version, *expected_version* is not one, or *when*
             is no filter of it.
     """
     condition = ALL if when is None else checked(adapter, when)

@@ -77,7 +77,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             attribute ``model_class`` says it.
 
     Raises:
-        UsageError: No entity class, or *home* is none.
+        UsageError: No entity class, or *home* is not a home.
     """
 
     # The verbs: one entity
@@ -203,7 +203,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         """Take back the soft deletion of the entity with this id, and return it.
 
         Returns:
-            The entity, as it is where it was not deleted; None where there is none.
+            The entity, as it is where it was not deleted; None where it does not exist.
 
         Raises:
             AlreadyExistsError: Another entity has taken a unique value of it since.
@@ -570,7 +570,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             await self._upserted("upsert_many", new, rule, returning=False)
         return len(new)
 
-    # What the verbs stand on
+    # What the verbs are built on
 
     async def _read(
         self,

@@ -83,7 +83,7 @@ class _Recorded(PydanticBaseSettingsSource):
         return _Values(values)
 
     def _variable(self, _name: str, _field: FieldInfo) -> str | None:
-        """Return the variable that a field is set by; None where there are none."""
+        """Return the variable that a field is set by; None where none is set."""
         return None
 
 

@@ -44,7 +44,7 @@ class AggregateQuery:
         wanted: What is asked for.
         entity: The mapped class.
         columns: Its attributes.
-        condition: Which rows are meant.
+        condition: Which rows are added up (SQL ``WHERE``).
         server: What is known of the server.
 
     Attributes:

@@ -14,7 +14,7 @@ from layerkit.core.errors import UsageError
 
 
 class BlockingSession(AsyncSession):
-    """Be the AsyncSession over a session whose driver blocks.
+    """The AsyncSession over a session whose driver blocks.
 
     ``sync_session`` is the caller's own. Methods that are not overridden here work as
     they do anywhere, by SQLAlchemy's greenlets; those of the verbs spare themselves it.

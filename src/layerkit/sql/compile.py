@@ -2,7 +2,7 @@
 
 Texts compare case-sensitive everywhere; ``%`` and ``_`` are never wildcards. MariaDB
 and MySQL compare by a collation that folds case and pads blanks, so an exact comparison
-of the bytes stands beside the one that can use an index.
+of the bytes is added to the one that can use an index.
 """
 
 import operator as operator_of
@@ -335,7 +335,7 @@ def _is_null(column: Any) -> ColumnElement[bool]:
 def _folds(column: Any, value: object, server: Server) -> bool:
     """Tell whether the column's collation takes other texts for *value*.
 
-    A UUID may be given as a text and is none: MariaDB keeps it in 16 bytes.
+    A UUID may be given as a text and is not one: MariaDB keeps it in 16 bytes.
     """
     values = value if isinstance(value, tuple) else (value,)
     is_text = server.folds_texts and any(isinstance(item, str) for item in values)

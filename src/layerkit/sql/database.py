@@ -47,7 +47,7 @@ _cursor_keys: WeakKeyDictionary[Dialect, bytes] = WeakKeyDictionary()
 
 
 class SQLHome(Home):
-    """Be a home whose units of work run on an AsyncSession.
+    """A home whose units of work run on an AsyncSession.
 
     Attributes:
         needs_loop: False where the driver behind the session blocks.
@@ -63,7 +63,7 @@ class SQLHome(Home):
         """Return the transaction that this context works in, or None outside a unit."""
 
     def session(self) -> AsyncSession:
-        """Return the session of the unit of work that this context stands in.
+        """Return the session of the unit of work that is open in this context.
 
         Raises:
             UnitOfWorkError: There is none.
@@ -142,8 +142,8 @@ class Database(SQLHome):
             been sent, the unit may be stored. ``close`` waits no longer either.
 
     Raises:
-        UsageError: *target* is none of these, its driver is not supported, or its port
-            is none.
+        UsageError: *target* is not one of these, its driver is not supported, or its
+            port can't be one.
         MissingExtraError: The driver is not installed.
     """
 
@@ -328,7 +328,7 @@ class Database(SQLHome):
 
 
 class SessionHome(SQLHome):
-    """Be the home that a session of the caller's is.
+    """The home that a session of the caller's is.
 
     Args:
         session: The caller's session; it is never closed here.
@@ -356,7 +356,7 @@ class SessionHome(SQLHome):
         attempts: int = 1,
         events: EventSink | None = None,
     ) -> R:
-        """Run *work* in a unit of work, once: only its owner can begin a session anew.
+        """Run *work* in a unit of work, once: only its owner can begin a session again.
 
         Raises:
             NotSupportedError: More than one attempt.
@@ -432,6 +432,6 @@ def _session_factory(target: object) -> async_sessionmaker[Any] | sessionmaker[A
 def _refuse_scoped(target: object) -> None:
     if isinstance(target, async_scoped_session | scoped_session):
         raise UsageError(
-            f"{type(target).__name__} hands out sessions and is none: call it for the "
-            "session of the present scope, or pass its `session_factory`"
+            f"{type(target).__name__} hands out sessions and is not one: call it for "
+            "the session of the present scope, or pass its `session_factory`"
         )

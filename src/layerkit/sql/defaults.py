@@ -15,7 +15,7 @@ _NOW: Final = frozenset({"NOW", "CURRENT_TIMESTAMP"})
 
 
 class Context:
-    """Be what a default gets that looks at the other values of its row.
+    """What a default function gets, to look at the other values of its row.
 
     Args:
         owner: Whose default it is, for messages.

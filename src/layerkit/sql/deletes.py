@@ -138,7 +138,7 @@ def tables_of(mapper: Mapper[Any]) -> set[Table]:
 
 
 async def follow_delete(session: AsyncSession, tables: Set[Table]) -> None:
-    """Let what *session* holds know what the database has done by itself.
+    """Let what *session* holds follow what the database has cascaded.
 
     Args:
         session: What follows is read again there, or forgotten.
@@ -170,7 +170,7 @@ async def follow_delete(session: AsyncSession, tables: Set[Table]) -> None:
 
 
 def _reached(tables: Set[Table]) -> set[Table]:
-    """Return the tables that a delete changes by itself, over any number of keys."""
+    """Return the tables that a delete cascades to, over any number of keys."""
     every = {t for table in tables for t in table.metadata.tables.values()}
     reached: set[Table] = set()
     names, size = {table.fullname for table in tables}, -1

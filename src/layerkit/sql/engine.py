@@ -57,7 +57,7 @@ def make_engine(
         options: For SQLAlchemy's ``create_async_engine``; None is left out.
 
     Raises:
-        UsageError: *address* is none, or names an unknown or synchronous driver, or a
+        UsageError: *address* is not one, names an unknown or synchronous driver, or a
             parameter that the driver does not take; its text never shows the address,
             which may hold a password.
         MissingExtraError: The driver is not installed.
@@ -181,7 +181,7 @@ def _with_driver(address: str | URL) -> URL:
 def _escaped(address: str) -> str:
     """Return *address* with an @ or a slash of user and password as %40 and %2F.
 
-    What stands before the last @ is theirs, and nobody may have escaped it. SQLAlchemy
+    What comes before the last @ is theirs, and nobody may have escaped it. SQLAlchemy
     ends it at the first one, and drivers show what they take for the host. An @ behind
     ``?name=`` is the query's.
     """

@@ -92,7 +92,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             if column.default is None
             and column.server_default is None
             and name not in self.key
-            and not column.type.should_evaluate_none  # JSON's null is none of SQL's
+            and not column.type.should_evaluate_none  # JSON's null is not SQL's
         }
         self.unique = unique_rules(mapper, self.names, self.deleted)
         self._places: dict[str, MappedAdapter[T]] = {}
@@ -365,7 +365,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @property
     def counts_by_one(self) -> bool:
-        """True where a statement can count the version up by itself."""
+        """True where a statement can count the version: ``version + 1``."""
         count = self.mapper.version_id_generator
         if self.version is None or not callable(count):
             return False
@@ -392,7 +392,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         return {n: v for n, v in row.items() if v is not None or n in self._blank}
 
     def touched(self) -> dict[Column[Any], Any]:
-        """Return what every UPDATE sets by itself: version and ``onupdate``."""
+        """Return what every UPDATE sets unasked: version and ``onupdate``."""
         touched: dict[Column[Any], Any] = {}
         for name, column in self.columns.items():
             default: Any = column.onupdate
@@ -408,7 +408,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def check_portable(self) -> None:
-        counted = self.integer_key  # a Sequence or Identity; memory counts by itself
+        counted = self.integer_key  # a Sequence or Identity; memory counts
         columns = {n: c for n, c in self.columns.items() if n != counted}
         for what in only_in_sql(self.mapper, columns):
             raise NotSupportedError(

@@ -3,7 +3,7 @@
 Fields of the same names mean the same on pydantic models and dataclasses.
 
 Columns have no annotation: SQLAlchemy takes ``Mapped`` for a field of a dataclass, and
-refuses it in a mixin that is none itself. So the mixins fit plain classes and
+refuses it in a mixin that is not one itself. So the mixins fit plain classes and
 MappedAsDataclass alike, where they stay out of ``__init__``.
 """
 
@@ -99,7 +99,7 @@ class SoftDeleteMixin:
 def unique_live(*columns: str, name: str | None = None) -> Index:
     """Return a unique rule that soft-deleted rows don't count for.
 
-    It stands among ``__table_args__`` of a class with ``SoftDeleteMixin``::
+    It goes into ``__table_args__`` of a class with ``SoftDeleteMixin``::
 
         __table_args__ = (unique_live("email"),)
 

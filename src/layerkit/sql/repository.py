@@ -36,7 +36,7 @@ class SQLRepository(Repository[T, ID], Generic[T, ID]):
         model_class: The mapped class, where the class itself does not say it.
 
     Raises:
-        UsageError: *db_session* is none of these, or the class is not mapped.
+        UsageError: *db_session* is not one of these, or the class is not mapped.
     """
 
     load: ClassVar[Sequence[ORMOption]] = ()
@@ -66,7 +66,7 @@ class SQLRepository(Repository[T, ID], Generic[T, ID]):
     def db_session(self) -> AsyncSession:
         """The session that was passed in, or the one of the open unit of work.
 
-        A synchronous one stands behind the same methods: ``await db_session.execute()``
+        A synchronous one is behind the same methods: ``await db_session.execute()``
         runs at once, and ``db_session.sync_session`` is the session itself.
 
         Raises:

@@ -1,8 +1,8 @@
 """Units of work on a session of the caller's own: joined, adopted or refused.
 
-A transaction that the caller began is joined and never committed here. One that began
-by itself, by a read, is adopted. One with the caller's own writes is refused, since a
-commit would store what nobody asked to store.
+A transaction that the caller began is joined and never committed here. One that
+SQLAlchemy began for a read (autobegin) is adopted. One with the caller's own writes is
+refused, since a commit would store what nobody asked to store.
 """
 
 import sys

@@ -159,7 +159,7 @@ class SQLTransaction(Transaction):
         self._has_failed = True
 
     def note_end(self) -> None:
-        """Doom the unit where somebody else has ended its transaction."""
+        """Mark the unit unrecoverable where somebody else has ended its transaction."""
         if not self._ends:
             self.mark_unrecoverable(UnitOfWorkError(_ENDED))
 

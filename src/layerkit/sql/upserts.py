@@ -1,6 +1,6 @@
 """INSERT that changes what is there already: ON CONFLICT, and MySQL's way of it.
 
-MySQL returns nothing of it, so what it has left undone is settled after it.
+MySQL returns nothing of it, so what it has left undone is done after it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -110,7 +110,7 @@ class Upserts(Generic[T]):
         return done
 
     def _on_duplicate_key(self, changed: Mapping[str, Any]) -> Insert:
-        """Write for MySQL, which takes any unique key for the one that is meant."""
+        """Write for MySQL, which goes by any unique key, not by the rule's alone."""
         statement: Any = self._server.insert(self._adapter.entity)
         columns = [self._adapter.columns[name] for name in self.rule.fields]
         # Byte by byte: the unique key itself may fold case, and another be meant.
@@ -198,8 +198,8 @@ async def ensure_stored(
 ) -> T | None:
     """Make sure that the entity of an upsert that returns nothing is stored.
 
-    MySQL takes any unique key for the one that is meant. Ours left alone what holds
-    another one, and the statement here runs into it as any other would.
+    MySQL goes by any unique key. Our statement changed nothing of a row that holds
+    another one, and the one here runs into that row as any other would.
 
     Args:
         objects: Reads and changes them.

@@ -43,7 +43,7 @@ class MockEventBus(Failures, InMemoryEventBus):
             event_type: An event type or a Payload class.
 
         Raises:
-            AssertionError: There is none; the text lists what was published.
+            AssertionError: None was published; the text lists what was.
         """
         name = event_type if isinstance(event_type, str) else event_type_of(event_type)
         for event in self.published:

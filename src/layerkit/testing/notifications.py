@@ -36,7 +36,7 @@ class MockNotification(Failures, NotificationInterface):
             type: The type; any when not given.
 
         Raises:
-            AssertionError: There is none; the text lists what was sent.
+            AssertionError: None was sent; the text lists what was.
         """
         for notification in self.sent:
             if to in {None, notification.recipient} and (

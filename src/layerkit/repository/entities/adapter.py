@@ -237,7 +237,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
                 which the fields that were set count; or a mapping.
 
         Raises:
-            UsageError: *data* is none of these.
+            UsageError: *data* is not one of these.
         """
         if isinstance(data, self.entity):
             return self.values(data)

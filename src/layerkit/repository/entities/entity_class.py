@@ -184,7 +184,7 @@ class EntityClass(ABC, Generic[T]):
 
     @property
     def integer_key(self) -> str | None:
-        """The one key field that a backend counts up by itself, or None."""
+        """The autoincrement key: the one field of it that a backend counts, or None."""
         if len(self.key) == 1 and self.fields[self.key[0]].kind is int:
             return self.key[0]
         return None

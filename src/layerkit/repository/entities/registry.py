@@ -36,7 +36,7 @@ def adapter_for(entity: type[T]) -> EntityAdapter[T]:
     """Return the adapter of an entity class: mapped, pydantic or dataclass.
 
     Raises:
-        UsageError: The class is none of these, or has no key.
+        UsageError: The class is not one of these, or has no key.
     """
     given: object = entity
     if not isinstance(given, type):

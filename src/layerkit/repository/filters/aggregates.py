@@ -137,7 +137,7 @@ def asked(
     """Return what a caller asks for.
 
     Raises:
-        UsageError: Nothing is asked for, or what should be names is none.
+        UsageError: Nothing is asked for, or fields are not given by their names.
     """
     wanted = Aggregation(
         by=names_of(by),

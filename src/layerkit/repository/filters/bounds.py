@@ -71,7 +71,7 @@ def check_page(size: int, offset: int | None, cursor: str | None) -> None:
 
 
 def check_total(total: Total) -> int | None:
-    """Return the cap in *total*, None where there is none.
+    """Return the cap in *total*, None without one.
 
     Raises:
         UsageError: It is neither "none", "exact" nor a cap.
@@ -124,7 +124,7 @@ def names_of(given: object) -> tuple[str, ...]:
 
 
 def check_expected(found: int, expect: int | None) -> None:
-    """Refuse to go on where another number of entities is meant than *expect*.
+    """Refuse to go on where *expect* is not the number of matches that were found.
 
     Raises:
         ConflictError: It is another number.
@@ -134,6 +134,4 @@ def check_expected(found: int, expect: int | None) -> None:
         return
     check_number("expect", expect, 0)
     if found != expect:
-        raise ConflictError(
-            f"{expect} entities were expected, and {found} are meant", kind="count"
-        )
+        raise ConflictError(f"expected {expect} matches, found {found}", kind="count")

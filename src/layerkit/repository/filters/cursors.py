@@ -38,7 +38,7 @@ _process_keys: list[bytes] = []
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Stand between two entities of a sorted list.
+    """A position between two entities of a sorted list.
 
     Attributes:
         values: What the entity at hand is sorted by, in the order of the orders.

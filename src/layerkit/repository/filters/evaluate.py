@@ -24,7 +24,7 @@ Values: TypeAlias = Mapping[str, Any]
 """An entity's values by field name."""
 
 Truth: TypeAlias = Callable[[Values], bool | None]
-"""Tells whether values are meant; None where that is unknown."""
+"""Tells whether values match; None where that is unknown."""
 
 _FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

@@ -31,7 +31,7 @@ ORDERING: Final = frozenset({"lt", "le", "gt", "ge"})
 
 
 class Specification:
-    """Say which entities are meant; made by ``field(...)``, combined by ``& | ~``."""
+    """Say which entities match; made by ``field(...)``, combined by ``& | ~``."""
 
     __slots__ = ()
 
@@ -235,7 +235,7 @@ class Field:
         return Comparison(self.name, "in", chosen)
 
     def not_in(self, values: Iterable[object]) -> Specification:
-        """Accept what is none of *values*; a null stays out."""
+        """Accept what is not among *values*; a null stays out (SQL ``NOT IN``)."""
         return ~self.in_(values)
 
     def is_null(self) -> Specification:

@@ -1,3 +1,3 @@
-"""Where entities live: the port of a home, and what memory stands on."""
+"""Where entities live: the port of a home, and what memory is built on."""
 
 __all__: list[str] = []

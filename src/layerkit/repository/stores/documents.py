@@ -72,7 +72,7 @@ class Documents:
         """Return the row that *document* holds; fields that it lacks get a default.
 
         Raises:
-            UsageError: It is none of this class, or lacks a field without a default.
+            UsageError: It is not of this class, or lacks a field without a default.
         """
         fields = self._adapter.fields
         try:

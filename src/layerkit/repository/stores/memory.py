@@ -265,7 +265,7 @@ class MemoryBackend(OverlayBackend[T, MemoryTransaction], Generic[T]):
         """Take the write lock of the whole database.
 
         Raises:
-            NotSupportedError: No row is locked by itself, so that none can be skipped.
+            NotSupportedError: Single rows are not locked, so that none can be skipped.
             UnavailableError: Another unit is writing.
         """
         if lock is None:

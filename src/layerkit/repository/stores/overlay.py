@@ -236,7 +236,7 @@ class OverlayTransaction(Transaction):
         adapter: EntityAdapter[Any],  # noqa: ARG002 - for subclasses
         rule: UniqueRule,
     ) -> NoReturn:
-        """Doom the transaction, as a server does, and report the rule that is taken.
+        """Mark the unit rollback-only, as a server does, and raise what is taken.
 
         Raises:
             AlreadyExistsError: Always.

@@ -39,7 +39,7 @@ _REFUSING: Final = frozenset({"NO ACTION", "RESTRICT"})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Parent:
-    """Be a class that a foreign key refers to.
+    """A class that a foreign key refers to.
 
     Attributes:
         adapter: What is known of it.
@@ -54,7 +54,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Link:
-    """Be a foreign key between known classes; two may be mapped to one table."""
+    """A foreign key between known classes; two may be mapped to one table."""
 
     child: Adapter
     rule: ForeignKeyRule
@@ -198,7 +198,7 @@ class References:
         """
         lost = every = _taken(transaction)
         is_mapped = any(self._deletes_singly(*change) for change in lost)
-        while lost:  # what the mapping does goes on by itself, and comes first
+        while lost:  # what the mapping does cascades, and comes first
             for spread, moves in self._spreads(lost, by_mapping=True):
                 await _follow(transaction, spread, moves)
             lost = _taken(transaction)

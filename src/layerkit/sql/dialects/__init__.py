@@ -64,7 +64,7 @@ def check_driver(dialect: Dialect | type[Dialect]) -> Driver:
         What is known of it.
 
     Raises:
-        UsageError: It is none of those that are supported, which the text lists.
+        UsageError: It is not one of those that are supported, which the text lists.
     """
     driver = driver_of(dialect)
     if driver is None:

@@ -50,7 +50,7 @@ class Driver:
     Attributes:
         errors: What the modules of its exceptions begin with.
         is_async: True where it needs an event loop.
-        extra: The extra that installs it, for what an address gets by itself.
+        extra: The extra that installs it, for what an address gets by default.
         binds: True where a connection works only in the loop that has opened it.
         unwrapped: Its own classes that SQLAlchemy lets pass before 2.1.
         reader: A pattern of its functions that make values of what is stored, each
@@ -98,7 +98,7 @@ class Server:
         writing: Execution options of a unit that may write.
         single: Execution options of a read without a transaction; None where it needs
             one.
-        begin: Begins a transaction where the driver has not by itself.
+        begin: Begins a transaction where the driver does not (no autobegin).
         hides_failure: True where a COMMIT after a refused statement rolls back, and
             tells nobody.
         foreign_keys: Asks whether foreign keys are checked; None where they always are.

@@ -16,7 +16,7 @@ OpenRepository: TypeAlias = Callable[[type], AbstractAsyncContextManager[Any]]
 
 @dataclass
 class Item:
-    """Be stored by a contract; a backend with classes of its own gives one like it.
+    """What a contract stores; a backend with classes of its own gives one like it.
 
     Attributes:
         name: Unique.
@@ -33,7 +33,7 @@ class Item:
 
 @dataclass
 class Record:
-    """Be stored by a contract, with a version, stamps, soft deletion and a tenant.
+    """What a contract stores with a version, stamps, soft deletion and a tenant.
 
     Attributes:
         code: Unique among those that are not deleted.
@@ -56,7 +56,7 @@ class Record:
 
 @dataclass
 class Seat:
-    """Be stored by a contract under a key of two fields.
+    """What a contract stores under a key of two fields.
 
     Attributes:
         row: The first part of the key.
@@ -70,7 +70,7 @@ class Seat:
 
 
 class Status(Enum):
-    """Be how far a sale is; its places are not the order of its names."""
+    """How far a sale is; its places are not the order of its names."""
 
     NEW = "new"
     DONE = "done"
@@ -78,7 +78,7 @@ class Status(Enum):
 
 @dataclass
 class Sale:
-    """Be stored by a contract, to be added up.
+    """What a contract stores to be added up.
 
     Attributes:
         region: A text, or null.
@@ -103,7 +103,7 @@ class Sale:
 
 @dataclass
 class Reading:
-    """Be stored by a contract, with numbers of all widths and a moment.
+    """What a contract stores with numbers of all widths and a moment.
 
     A class with a table has a REAL, a DOUBLE, a NUMERIC(10, 2), an INTEGER, a text of
     20 characters, and lets the server make the moment.

@@ -20,7 +20,7 @@ _PATIENCE = 2
 
 
 class Failed(tuple[object, ...]):
-    """Be an error, as far as two backends must agree on it."""
+    """An error, as far as two backends must agree on it."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -74,7 +74,9 @@ class Machine(RuleBasedStateMachine):
         went_well = not isinstance(meant, Failed)
         if self.blocks and not went_well:
             self.failures += 1
-            if self.failures == _PATIENCE:  # else a doomed unit would fill the history
+            if (
+                self.failures == _PATIENCE
+            ):  # else a rollback-only unit would fill the history
                 self.leave(fails=True)
         return went_well
 

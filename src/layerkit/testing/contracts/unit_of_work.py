@@ -1,4 +1,4 @@
-"""UnitOfWorkContract: what stands or falls together, on every home alike."""
+"""UnitOfWorkContract: what commits or rolls back together, on every home alike."""
 
 import asyncio
 import contextlib
