@@ -75,7 +75,7 @@ async def measured(
                 for number in range(times):
                     await operation(subject, number)
                 seconds = (time.perf_counter() - start) / times
-                del held  # the session holds on to nothing by itself
+                del held  # the session holds on to nothing alone
                 await transaction.rollback()
     return seconds
 

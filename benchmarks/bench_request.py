@@ -110,7 +110,7 @@ def serving(name: str, url: str) -> Iterator[int]:
 
 
 async def fill(url: str) -> None:
-    """Make the table anew, with rows to read."""
+    """Make the table again, with rows to read."""
     async with Database(url) as database:
         async with database.engine.begin() as connection:
             await connection.run_sync(Base.metadata.drop_all)

@@ -132,7 +132,7 @@ def wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server, by force where it does not go by itself."""
+    """End the server, by force where it does not end."""
     server.terminate()
     try:
         server.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""Who gets what: the one place that knows which class stands behind which."""
+"""Who gets what: the one place that knows which class implements which."""
 
 from collections.abc import AsyncIterator
 

@@ -31,7 +31,7 @@ class Aggregating:
     async def of(
         self, repository: BaseRepository[Any, Any], where: Specification = ALL
     ) -> list[AggregateRow]:
-        """Return these figures of what *where* means in *repository*."""
+        """Return these figures of what matches *where* in *repository*."""
         return await repository.aggregate(
             where, by=self.by, sum=self.sum, min=self.min, max=self.max, avg=self.avg
         )

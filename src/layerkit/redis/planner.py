@@ -1,4 +1,4 @@
-"""Which keys a filter can mean, by the indexes that there are."""
+"""Which keys can match a filter, by the indexes that there are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Lookup(NamedTuple):
 Source: TypeAlias = tuple[Lookup, ...]
 """Where keys come from, all of them together.
 
-They may be more than the filter means, and never fewer.
+They may be more than match the filter, and never fewer.
 """
 
 _CHEAPEST: Final = ("", "MGET", "SINTER", "SUNION")
@@ -52,7 +52,7 @@ class Span:
 
 
 def source_of(where: Specification, layout: Layout) -> Source | None:
-    """Return where the keys come from that *where* can mean; None for all keys.
+    """Return where the keys come from that can match *where*; None for all keys.
 
     Raises:
         ValidationError: A value has no place in an index.
@@ -65,7 +65,7 @@ def source_of(where: Specification, layout: Layout) -> Source | None:
 
 
 def span_of(where: Specification, layout: Layout) -> Span:
-    """Return the stretch of the sorted keys that *where* can mean.
+    """Return the range of the sorted keys that can match *where*.
 
     Raises:
         ValidationError: A value has no place in a key.

@@ -99,7 +99,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         skip: int = 0,
         limit: int = 100,
     ) -> list[T]:
-        """Return what *where* means, sorted; equal ones in the order of their keys.
+        """Return what matches *where*, sorted; equal ones in the order of their keys.
 
         Args:
             where: The filter; ``ALL`` for every entity.
@@ -115,7 +115,7 @@ class BaseRepository(ABC, Generic[T, ID]):
 
     @refusing
     async def find_one(self, where: Specification) -> T | None:
-        """Return the one entity that *where* means, or None.
+        """Return the one entity that matches *where*, or None.
 
         Raises:
             UsageError: There are two or more, or an unknown field.
@@ -123,7 +123,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         return only_one(await self.find(where, limit=2), type(self).__name__)
 
     async def count(self, where: Specification = ALL, *, cap: int | None = None) -> int:
-        """Return how many entities *where* means.
+        """Return how many entities match *where*.
 
         Args:
             where: The filter.
@@ -149,7 +149,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         max: Names = (),  # noqa: A002 - the verb's word
         avg: Names = (),
     ) -> list[AggregateRow]:
-        """Return the figures of each group of what *where* means.
+        """Return the figures of each group of what matches *where*.
 
         Nulls are as SQL has them: they are passed over, a sum or average of nothing is
         null, and null in *by* is a group of its own. Without *by* there is one row,
@@ -218,7 +218,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         offset: int | None = None,
         total: Total = "none",
     ) -> Page[T]:
-        """Return one page of what *where* means.
+        """Return one page of what matches *where*.
 
         Without *offset*, a repository with a home begins where the last page ended
         (keyset), so that it costs the same on every page, and rows that come or go
@@ -278,7 +278,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         order_by: OrderBy = (),
         batch_size: int = 500,
     ) -> AsyncIterator[T]:
-        """Yield everything that *where* means, sorted, a batch at a time.
+        """Yield everything that matches *where*, sorted, a batch at a time.
 
         Args:
             where: The filter.
@@ -323,7 +323,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         *,
         expect: int | None = None,
     ) -> int:
-        """Change every entity that *where* means and return how many; not atomic.
+        """Change every entity that matches *where* and return how many; not atomic.
 
         Args:
             where: The filter; ``ALL`` for every entity.
@@ -341,7 +341,7 @@ class BaseRepository(ABC, Generic[T, ID]):
     async def delete_where(
         self, where: Specification, *, expect: int | None = None
     ) -> int:
-        """Remove every entity that *where* means and return how many; not atomic.
+        """Remove every entity that matches *where* and return how many; not atomic.
 
         Args:
             where: The filter; ``ALL`` for every entity.
@@ -384,7 +384,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         return [row[""] for row in rows]
 
     async def _scan(self, where: Specification) -> AsyncIterator[T]:
-        """Yield what *where* means, page by page until an empty one."""
+        """Yield what matches *where*, page by page until an empty one."""
         check_where(where)
         seen = 0
         names, is_meant = {test.field for test in comparisons(where)}, truth_of(where)

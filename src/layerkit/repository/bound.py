@@ -110,7 +110,7 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
         where: Specification = ALL,
         defaults: Mapping[str, object] | None = None,
     ) -> Self:
-        """Return a view that every verb obeys: what *where* does not mean is not there.
+        """Return a view that every verb obeys: it has only what matches *where*.
 
         New entities get *defaults*, and what *where* demands to be equal to a value;
         one that lies outside of the view is refused. No update through it, nor of a

@@ -50,7 +50,7 @@ def guard(
 async def explain(
     backend: Backend[Any],
     unit: Transaction,
-    meant: Specification,
+    where: Specification,
     expected_version: int | None,
 ) -> None:
     """Raise where the entity is there, and only its guard did not hold.
@@ -60,11 +60,11 @@ async def explain(
         ConflictError: It does not meet the condition.
     """
     adapter = backend.adapter
-    if not await backend.count(unit, meant, 1, now=True):
+    if not await backend.count(unit, where, 1, now=True):
         return
     if expected_version is not None:
         current = guard(adapter, expected_version, None)
-        if not await backend.count(unit, meant & current, 1, now=True):
+        if not await backend.count(unit, where & current, 1, now=True):
             raise StaleDataError
     raise ConflictError(f"{adapter.name} does not meet the condition", kind="guard")
 

@@ -148,13 +148,13 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             ConflictError: The entity is there and *when* does not hold.
             AlreadyExistsError: A unique rule is taken.
         """
-        meant, changes = self._one(entity_id), self._scope.changes(update_data)
+        by_key, changes = self._one(entity_id), self._scope.changes(update_data)
         wanted = guard(self._adapter, expected_version, when)
 
         async def work(unit: Transaction) -> T | None:
-            entity = await self._backend.change(unit, meant & wanted, changes)
+            entity = await self._backend.change(unit, by_key & wanted, changes)
             if entity is None and wanted != ALL:
-                await explain(self._backend, unit, meant, expected_version)
+                await explain(self._backend, unit, by_key, expected_version)
             return entity
 
         return await self._verb(
@@ -183,17 +183,17 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             StaleDataError: The entity is there in another version.
             ConflictError: *when* does not hold, or something else refers to it.
         """
-        meant, mark = self._one(entity_id), self._scope.mark()
+        by_key, mark = self._one(entity_id), self._scope.mark()
         wanted = guard(self._adapter, expected_version, when)
 
         async def work(unit: Transaction) -> bool:
             if mark is None:
-                deleted = await self._backend.delete(unit, meant & wanted) > 0
+                deleted = await self._backend.delete(unit, by_key & wanted) > 0
             else:
-                marked = await self._backend.change(unit, meant & wanted, mark)
+                marked = await self._backend.change(unit, by_key & wanted, mark)
                 deleted = marked is not None
             if not deleted and wanted != ALL:
-                await explain(self._backend, unit, meant, expected_version)
+                await explain(self._backend, unit, by_key, expected_version)
             return deleted
 
         single: Verb = "delete" if mark is None else "change"
@@ -228,8 +228,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
     @override
     async def exists(self, entity_id: ID | None) -> bool:
         """Tell whether there is an entity with this id."""
-        meant = self._one(entity_id)
-        return await self._counted("exists", meant, 1) > 0
+        by_key = self._one(entity_id)
+        return await self._counted("exists", by_key, 1) > 0
 
     @override
     async def upsert(self, entity: T | Data, *, key: str | Iterable[str]) -> T:
@@ -306,7 +306,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         *,
         lock: Lock | None = None,
     ) -> list[T]:
-        """Return what *where* means, sorted; equal ones in the order of their keys.
+        """Return what matches *where*, sorted; equal ones in the order of their keys.
 
         Args:
             where: The filter; ``ALL`` for every entity.
@@ -329,7 +329,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
     async def find_one(
         self, where: Specification, *, lock: Lock | None = None
     ) -> T | None:
-        """Return the one entity that *where* means, or None.
+        """Return the one entity that matches *where*, or None.
 
         Args:
             where: The filter.
@@ -364,9 +364,9 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             self._adapter,
             asked(by=by, count=count, sums=sum, least=min, most=max, means=avg),
         )
-        meant = self._scope.inside(where)
+        scoped = self._scope.inside(where)
         return await self._verb(
-            "aggregate", lambda unit: self._backend.aggregate(unit, meant, wanted)
+            "aggregate", lambda unit: self._backend.aggregate(unit, scoped, wanted)
         )
 
     @override
@@ -410,7 +410,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         order_by: OrderBy = (),
         batch_size: int = 500,
     ) -> AsyncIterator[T]:
-        """Yield everything that *where* means, sorted, a batch at a time.
+        """Yield everything that matches *where*, sorted, a batch at a time.
 
         Each batch begins where the last one ended; outside a unit of work it is read in
         a unit of its own, so that a long walk holds no transaction. Entities that come
@@ -488,7 +488,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         *,
         expect: int | None = None,
     ) -> int:
-        """Change every entity that *where* means, all or none, and return how many.
+        """Change every entity that matches *where*, all or none, and return how many.
 
         Args:
             where: The filter; ``ALL`` for every entity.
@@ -516,7 +516,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
     async def delete_where(
         self, where: Specification, *, expect: int | None = None
     ) -> int:
-        """Remove every entity that *where* means, all or none, and return how many.
+        """Remove every entity that matches *where*, all or none, and return how many.
 
         Entities with a ``deleted_at`` are marked by it, as ``delete`` does.
 

@@ -131,7 +131,7 @@ class Scope(Generic[T]):
         return Scope(self.adapter, self.where, self.defaults, sees_deleted=True)
 
     def inside(self, where: Specification) -> Specification:
-        """Return what *where* means of what can be seen.
+        """Return what matches *where* of what can be seen.
 
         Raises:
             UsageError: *where* is no filter of the entity.

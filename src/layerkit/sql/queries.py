@@ -126,19 +126,19 @@ class Queries(Generic[T]):
         return select(self.adapter.entity).options(*self.options)
 
     def select(self, where: Specification = ALL) -> Select[T]:
-        """Return a SELECT of what *where* means, with all loader options."""
+        """Return a SELECT of what matches *where*, with all loader options."""
         if where == ALL:
             return self._reading
         return self._reading.where(self.condition(where))
 
     def select_one(self, key: KeyTuple, where: Specification = ALL) -> Select[T]:
-        """Return a SELECT of what has *key*, if *where* means it."""
+        """Return a SELECT of what has *key*, if it matches *where*."""
         return self.select(keyed(self.adapter, key) & where)
 
     def page(
         self, where: Specification, orders: Sequence[Order], skip: int, limit: int
     ) -> Select[T]:
-        """Return a SELECT of a part of what *where* means."""
+        """Return a SELECT of a part of what matches *where*."""
         statement = self._sorted(tuple(orders)).limit(limit)
         if where != ALL:
             statement = statement.where(self.condition(where))
@@ -165,20 +165,20 @@ class Queries(Generic[T]):
         return statement.options(*late) if late else statement
 
     def count(self, where: Specification, cap: int | None) -> Select[int]:
-        """Return a SELECT of how many *where* means, *cap* at most."""
+        """Return a SELECT of how many match *where*, *cap* at most."""
         rows = select(*self.key).where(self.condition(where))
         if cap is not None:
             rows = rows.limit(cap)
         return select(func.count()).select_from(rows.subquery())
 
     def aggregate(self, where: Specification, wanted: Aggregation) -> AggregateQuery:
-        """Return the query for what is *wanted* of what *where* means."""
+        """Return the query for what is *wanted* of what matches *where*."""
         condition = self.condition(where)
         entity, columns = self.adapter.entity, self.attributes
         return AggregateQuery(wanted, entity, columns, condition, self.server)
 
     def exists(self, where: Specification, *, now: bool = False) -> Select[int]:
-        """Return a SELECT of one row where there is any, *now*, that *where* means."""
+        """Return a SELECT of one row, *now*, that matches *where*, if any."""
         statement = select(1).select_from(self.adapter.entity)
         statement = statement.where(self.condition(where)).limit(1)
         snapshots = now and self.server.reads_snapshots

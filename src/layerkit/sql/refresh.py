@@ -92,8 +92,8 @@ async def load_along(
     for mapper, by_key in lacking.items():
         reading = select(mapper.class_).options(*options)
         for keys in _parts(list(by_key)):
-            meant = reading.where(_among(mapper, keys))
-            (await session.scalars(meant)).unique().all()
+            query = reading.where(_among(mapper, keys))
+            (await session.scalars(query)).unique().all()
 
 
 def _parts(keys: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

@@ -222,7 +222,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         return self
 
     def select(self, where: Specification = ALL) -> Select[T]:
-        """Return a SELECT of what *where* means, with the options of every read."""
+        """Return a SELECT of what matches *where*, with the options of every read."""
         return self._queries.select(where)
 
     @override

@@ -113,7 +113,7 @@ class Upserts(Generic[T]):
         """Write for MySQL, which goes by any unique key, not by the rule's alone."""
         statement: Any = self._server.insert(self._adapter.entity)
         columns = [self._adapter.columns[name] for name in self.rule.fields]
-        # Byte by byte: the unique key itself may fold case, and another be meant.
+        # Byte by byte: the unique key itself may fold case, and hold another value.
         same = (
             cast(column, LargeBinary)
             == cast(statement.inserted[column.key], LargeBinary)
@@ -121,10 +121,10 @@ class Upserts(Generic[T]):
             else column == statement.inserted[column.key]
             for column in columns
         )
-        meant = and_(self._where, *same)
+        may_change = and_(self._where, *same)
         values = self._written(changed, statement.inserted)
         guarded: dict[str, Any] = {
-            c.name: func.if_(meant, v, c) for c, v in values.items()
+            c.name: func.if_(may_change, v, c) for c, v in values.items()
         }
         unchanged = {columns[0].name: columns[0]}
         done: Insert = statement.on_duplicate_key_update(guarded or unchanged)
@@ -238,11 +238,11 @@ async def ensure_stored(
 
 
 def _may_be_taken(
-    adapter: MappedAdapter[Any], held: Mapping[str, Any], meant: UniqueRule
+    adapter: MappedAdapter[Any], held: Mapping[str, Any], taken: UniqueRule
 ) -> Iterator[str]:
-    """Yield the fields of other unique rules than *meant* that *held* has values of."""
+    """Yield the fields of other unique rules than *taken* that *held* has values of."""
     for rule in adapter.unique:
-        if rule != meant and None not in map(held.get, rule.fields):
+        if rule != taken and None not in map(held.get, rule.fields):
             yield from rule.fields
 
 

@@ -109,7 +109,7 @@ class EntityClass(ABC, Generic[T]):
         return ()
 
     def named(self, target: Sequence[Hashable]) -> tuple[str, ...] | None:  # noqa: ARG002 - for subclasses
-        """Return the fields that a rule's *target* means; None if it is another's."""
+        """Return the fields of a rule's *target*; None if it is another's."""
         return None
 
     @abstractmethod

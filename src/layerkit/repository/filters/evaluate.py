@@ -52,7 +52,7 @@ _SEARCHES: Final = frozenset(_TESTS) - ORDERING - {"eq", "ne"}
 
 
 def matches(where: Specification, values: Values) -> bool:
-    """Tell whether *values* are surely meant by *where*; unknown counts as no."""
+    """Tell whether *values* surely match *where*; unknown counts as no."""
     return truth_of(where)(values) is True
 
 

@@ -149,7 +149,7 @@ class Everything(Specification):
 
 
 ALL: Specification = Everything()
-"""Every entity, said in so many words: no filter is ever taken to mean it."""
+"""Every entity, asked for explicitly: no missing filter is taken for it."""
 
 
 @dataclass(frozen=True, slots=True)

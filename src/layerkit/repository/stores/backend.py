@@ -48,8 +48,8 @@ class Backend(ABC, Generic[T, U]):
 
     ``Repository`` has checked what arrives here: filters name known fields, changes fit
     them, orders end with the key. A key is a filter like any other, ``key_in`` finds
-    it. *where* is what the caller may see, guards and versions included; what it does
-    not mean is as good as absent. Every verb is given the *unit* that it works in.
+    it. *where* is what the caller may see, guards and versions included; what does not
+    match it counts as absent. Every verb is given the *unit* that it works in.
 
     Args:
         adapter: What is known of the entity class.
@@ -96,13 +96,13 @@ class Backend(ABC, Generic[T, U]):
         *,
         lock: Lock | None = None,
     ) -> list[T]:
-        """Return what *where* means, sorted by *orders*, which leave no ties."""
+        """Return what matches *where*, sorted by *orders*, which leave no ties."""
 
     @abstractmethod
     async def count(
         self, unit: U, where: Specification, cap: int | None, *, now: bool = False
     ) -> int:
-        """Return how many *where* means, at most *cap*.
+        """Return how many match *where*, at most *cap*.
 
         Args:
             unit: The open transaction.
@@ -115,23 +115,23 @@ class Backend(ABC, Generic[T, U]):
     async def aggregate(
         self, unit: U, where: Specification, wanted: Aggregation
     ) -> list[AggregateRow]:
-        """Return the figures that are *wanted* of each group of what *where* means."""
+        """Return the *wanted* figures of each group of what matches *where*."""
 
     @abstractmethod
     async def change(
         self, unit: U, where: Specification, changes: dict[str, Any]
     ) -> T | None:
-        """Change the one entity that *where* means, which holds its key; return it."""
+        """Change and return the entity that matches *where*, which holds its key."""
 
     @abstractmethod
     async def update(
         self, unit: U, where: Specification, changes: dict[str, Any]
     ) -> int:
-        """Change every entity that *where* means, and return how many."""
+        """Change every entity that matches *where*, and return how many."""
 
     @abstractmethod
     async def delete(self, unit: U, where: Specification) -> int:
-        """Remove every entity that *where* means, and return how many."""
+        """Remove every entity that matches *where*, and return how many."""
 
     @abstractmethod
     async def upsert(
@@ -149,7 +149,7 @@ class Backend(ABC, Generic[T, U]):
 
         Returns:
             The entities where *returning*, else nothing; None where *rule* is held by
-            one that *where* does not mean: of several items some may be written then.
+            one that does not match *where*: of several items some may be written then.
         """
 
     @abstractmethod

@@ -70,7 +70,7 @@ class OverlayTransaction(Transaction):
         orders: Sequence[Order],
         limit: int | None,
     ) -> Iterable[tuple[KeyTuple, Row]]:
-        """Return stored rows with their keys: those that *where* means, or more.
+        """Return stored rows with their keys: those that match *where*, or more.
 
         Args:
             adapter: What is known of the entity class.
@@ -155,7 +155,7 @@ class OverlayTransaction(Transaction):
         orders: Sequence[Order] = (),
         limit: int | None = None,
     ) -> list[tuple[KeyTuple, Row]]:
-        """Return what *where* means and this transaction sees, with its keys, unsorted.
+        """Return what this transaction sees of what matches *where*, with keys.
 
         Args:
             adapter: What is known of the entity class.

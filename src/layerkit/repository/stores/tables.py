@@ -53,7 +53,7 @@ class Table:
         return self.adapter.unique
 
     def candidates(self, where: Specification) -> Collection[KeyTuple]:
-        """Return the keys of all rows that *where* can mean, and maybe of others."""
+        """Return the keys of all rows that can match *where*, and maybe of others."""
         parts = parts_of(where)
         given = {n: v for n, v in spelled_out(parts).items() if _is_findable(v)}
         if given.keys() >= set(self.adapter.key):
