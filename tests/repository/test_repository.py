@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from layerkit.core.errors import UsageError
+from layerkit.core.errors import ConflictError, UsageError
 from layerkit.repository import (
     ALL,
     InMemoryRepository,
@@ -313,3 +313,14 @@ def test_a_value_that_may_change_is_no_part_of_a_filter() -> None:
         field("data") == {}  # noqa: B015 - builds a filter
     with pytest.raises(UsageError, match="list, which may change"):
         field("data").in_([[1]])
+
+
+async def test_a_wrong_count_of_matches_says_which_was_expected_and_found() -> None:
+    pens = PenRepository(MemoryDatabase())
+    for _ in range(2):
+        await pens.create(Pen("red"))
+
+    with pytest.raises(ConflictError, match=r"^expected 1 matches, found 2$") as caught:
+        await pens.delete_where(field("colour") == "red", expect=1)
+
+    assert caught.value.kind == "count"

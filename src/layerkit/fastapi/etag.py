@@ -226,4 +226,4 @@ the route is answered 412 as well. A malformed header is answered 400.
 """
 
 IfMatchRequired: TypeAlias = Annotated[EntityTags, Depends(_if_match_required)]
-"""Be ``IfMatch``, and answer 428 where the header is missing (RFC 6585, section 3)."""
+"""As ``IfMatch``, and answers 428 where the header is missing (RFC 6585, section 3)."""

@@ -67,7 +67,7 @@ class Scope(Generic[T]):
     def narrowed(
         self, where: Specification, defaults: Mapping[str, object] | None
     ) -> "Scope[T]":
-        """Return the scope inside this one that *where* means.
+        """Return the scope inside this one, of what matches *where*.
 
         What *where* sets equal to a value is a default as well.
 
