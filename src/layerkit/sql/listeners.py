@@ -89,8 +89,8 @@ def _follow_flush(session: Session, _: object) -> None:
 
 
 def _note_savepoint(session: Session, begun: SessionTransaction) -> None:
-    unit = known_unit(session)
-    if unit is not None and begun.nested:
+    unit = known_unit(session) if begun.nested else None
+    if unit is not None:
         unit.mark(begun)
 
 
@@ -135,8 +135,8 @@ def _note_end(session: Session, ended: SessionTransaction) -> None:
     caller = known_unit(session)
     if ended.parent is None:
         state.has_written = False
-        if state.unit is not None:
-            state.unit.note_end()
+        if (unit := state.unit) is not None:
+            unit.note_end()
         if caller is not None:
             caller.ended(committed=committed)
     elif caller is not None and not committed:

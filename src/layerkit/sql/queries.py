@@ -220,9 +220,11 @@ class Queries(Generic[T]):
 
     def adds_narrow(self, changes: Mapping[str, Any]) -> bool:
         """Tell whether a sum has fewer bytes than the column, a REAL on MariaDB say."""
-        fields, is_wide = self.adapter.fields, self.server.widens_singles
-        sums = [n for n, v in changes.items() if isinstance(v, Inc)]
-        return is_wide and any(fields[name].limits.single for name in sums)
+        fields = self.adapter.fields
+        return self.server.widens_singles and any(
+            isinstance(value, Inc) and fields[name].limits.single
+            for name, value in changes.items()
+        )
 
     def condition(self, where: Specification) -> ColumnElement[bool]:
         """Return *where* in SQL."""

@@ -97,7 +97,7 @@ def state_of(session: AsyncSession | Session) -> SessionState | None:
 
 def ensure_state(session: AsyncSession | Session) -> SessionState:
     """Return what is known of *session*, which begins with nothing."""
-    found = state_of(session)
+    found: SessionState | None = session.info.get(_KEY)
     if found is None:
         found = session.info[_KEY] = SessionState()
     return found

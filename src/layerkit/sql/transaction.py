@@ -246,8 +246,10 @@ class SQLTransaction(Transaction):
             raise translate(error, registries=self.state.registries) from error
 
     def _check_read_only(self) -> None:
+        if not self.read_only:
+            return
         notice_collections(self.session.sync_session)
-        if self.read_only and has_writes(self.session.sync_session):
+        if has_writes(self.session.sync_session):
             raise UnitOfWorkError("an entity was changed in a read-only unit of work")
 
 

@@ -297,18 +297,24 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         """
         values = self._given(data, "updated", only_set=True)
         values |= self.check_data(values, increments=True)
-        version = frozenset((self.version,))
-        for what, names in (
-            ("key", frozenset(self.key)),
-            ("version", version),
-            ("stamp", self.stamps),
-        ):
-            if protected := [name for name in values if name in names]:
+        for what, names in self._protected:
+            if not names.isdisjoint(values):
                 raise ValidationError(
-                    f"the {what} of a {self.name} can't be changed", fields=protected
+                    f"the {what} of a {self.name} can't be changed",
+                    fields=[name for name in values if name in names],
                 )
         self.check_nulls(values)
         return values
+
+    @cached_property
+    def _protected(self) -> tuple[tuple[str, frozenset[str | None]], ...]:
+        """What no update changes, by what it is called."""
+        version = frozenset((self.version,))
+        return (
+            ("key", frozenset(self.key)),
+            ("version", version),
+            ("stamp", self.stamps),
+        )
 
 
 def check_confined(
