@@ -113,20 +113,25 @@ def sums(files: Mapping[Path, int]) -> Counter[str]:
     return packages
 
 
+def row(lines: int, budget: Budget, name: str) -> str:
+    """Return the line of the table for what is called *name*."""
+    over = max(0, lines - budget.aim)
+    return f"{lines:6,} {budget.aim:6,} {over:6,} {budget.most:6,}  {name}"
+
+
 def main() -> int:
     """Print a line for each package beside its budget, and what is over."""
     files = {
         path.relative_to(SOURCE): lines_of_code(path.read_text("utf-8"))
         for path in SOURCE.rglob("*.py")
     }
-    print(" lines    aim   most  package")
+    print(" lines    aim   over   most  package")
     for package, lines in sums(files).most_common():
-        aim, most = BUDGETS.get(package, Budget(0, 0))
-        print(f"{lines:6,} {aim:6,} {most:6,}  {package}")
-    contracts = sums(files)["contracts"]
-    aim = sum(b.aim for name, b in BUDGETS.items() if name != "contracts")
-    product = sum(files.values()) - contracts
-    print(f"{product:6,} {aim:6,}         in all, without the contracts")
+        print(row(lines, BUDGETS.get(package, Budget(0, 0)), package))
+    budgets = [b for name, b in BUDGETS.items() if name != "contracts"]
+    product = Budget(sum(b.aim for b in budgets), sum(b.most for b in budgets))
+    lines = sum(files.values()) - sums(files)["contracts"]
+    print(row(lines, product, "in all, without the contracts"))
     over = findings(files)
     print(*over, sep="\n", end="\n" * bool(over))
     return int(bool(over))

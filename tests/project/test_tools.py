@@ -258,6 +258,13 @@ def test_a_file_that_is_too_long_and_a_package_without_budget_are_named() -> Non
     ]
 
 
+def test_a_row_tells_how_far_a_package_is_over_its_aim() -> None:
+    budget = LINES["Budget"](aim=1_000, most=1_300)
+
+    assert LINES["row"](1_234, budget, "sql") == " 1,234  1,000    234  1,300  sql"
+    assert LINES["row"](990, budget, "sql") == "   990  1,000      0  1,300  sql"
+
+
 def test_every_package_is_within_its_budget(capsys: pytest.CaptureFixture[str]) -> None:
     assert LINES["main"]() == 0
     assert "in all, without the contracts" in capsys.readouterr().out
