@@ -11,6 +11,7 @@ from layerkit.core.errors import NotSupportedError
 from layerkit.redis import RedisRepository
 from layerkit.repository import BaseRepository, InMemoryRepository, Repository
 from layerkit.sql import SQLRepository
+from layerkit.testing.contracts.locks import READINGS
 
 VERBS = [
     name
@@ -97,3 +98,9 @@ def test_what_homes_hand_out_takes_what_a_repository_does(
     cls: type[Any], verb: str
 ) -> None:
     assert list(parameters(cls, verb)) == list(parameters(Repository, verb))
+
+
+def test_the_contract_tries_the_lock_of_every_verb_that_takes_one() -> None:
+    takes_lock = {verb for verb in VERBS if "lock" in parameters(Repository, verb)}
+
+    assert READINGS.keys() == takes_lock

@@ -17,20 +17,21 @@ async def _first(items: Any, name: str) -> Any:
     return (await items.find(field("name") == name, lock="wait"))[0]
 
 
-_READINGS: dict[str, Reading] = {
+READINGS: dict[str, Reading] = {
     "get_by_id": lambda items, item: items.get_by_id(item.id, lock="wait"),
     "find": lambda items, item: _first(items, item.name),
     "find_one": lambda items, item: items.find_one(
         field("name") == item.name, lock="wait"
     ),
 }
+"""Each verb that takes ``lock``, as it reads one entity."""
 
 
 class LocksContract(BaseContract):
     """Test ``lock=`` of the verbs that read."""
 
     @needs("locks", "transactions")
-    @pytest.mark.parametrize("verb", _READINGS)
+    @pytest.mark.parametrize("verb", READINGS)
     async def test_racing_units_that_lock_what_they_read_lose_nothing(
         self, items: Any, verb: str
     ) -> None:
@@ -39,7 +40,7 @@ class LocksContract(BaseContract):
         async def work() -> None:
             async with items.unit_of_work():
                 await items.get_by_id(made.id)  # which may be stale at the lock
-                found = await _READINGS[verb](items, made)
+                found = await READINGS[verb](items, made)
                 counted = found.qty + 1
                 await items.count()
                 await items.update(made.id, {"qty": counted})
@@ -52,7 +53,7 @@ class LocksContract(BaseContract):
     async def test_a_lock_needs_a_unit_that_ends_it(self, items: Any) -> None:
         made = await items.create(self.make("a"))
 
-        for reading in _READINGS.values():
+        for reading in READINGS.values():
             await refused(UsageError, reading(items, made), match="unit of work")
 
     @lacks("locks")
@@ -60,7 +61,7 @@ class LocksContract(BaseContract):
         made = await items.create(self.make("a"))
         has_units = self.capabilities.transactions
 
-        for reading in _READINGS.values():
+        for reading in READINGS.values():
             with pytest.raises(NotSupportedError):
                 async with (
                     items.unit_of_work() if has_units else contextlib.nullcontext()
