@@ -1,7 +1,9 @@
 """What drivers raise, told by code: every entry of the tables, without a server."""
 
+import sqlite3
 from typing import Any, cast
 
+import asyncpg
 import pytest
 from sqlalchemy import (
     CheckConstraint,
@@ -157,6 +159,94 @@ def from_sqlite(code: int, text: str = "") -> DBAPIError:
 
 
 # Every code
+
+# By the names that drivers and manuals give them, apart from the records of servers
+POSTGRESQL_NAMES: dict[str, Failure] = {
+    "UniqueViolationError": "unique",
+    "ExclusionViolationError": "unique",
+    "ForeignKeyViolationError": "foreign_key",
+    "RestrictViolationError": "foreign_key",
+    "NotNullViolationError": "not_null",
+    "CheckViolationError": "check",
+    "NumericValueOutOfRangeError": "data",
+    "StringDataRightTruncationError": "data",
+    "ProgramLimitExceededError": "data",
+    "GeneratedAlwaysError": "data",
+    "SerializationError": "serialization",
+    "DeadlockDetectedError": "deadlock",
+    "LockNotAvailableError": "locked",
+    "AdminShutdownError": "disconnected",
+    "CannotConnectNowError": "disconnected",
+    "IdleSessionTimeoutError": "disconnected",
+    "ConnectionDoesNotExistError": "disconnected",
+    "ClientCannotConnectError": "unreachable",
+    "ConnectionRejectionError": "unreachable",
+    "TooManyConnectionsError": "unavailable",
+    "DiskFullError": "unavailable",
+    "InvalidPasswordError": "denied",
+    "QueryCanceledError": "timeout",
+    "InFailedSQLTransactionError": "aborted",
+    "UndefinedTableError": "missing",
+    "UndefinedColumnError": "missing",
+    "InvalidSchemaNameError": "missing",
+    "InvalidCatalogNameError": "nowhere",
+}
+MYSQL_NUMBERS: dict[Failure, set[int]] = {
+    "unique": {1062, 1586},  # ER_DUP_ENTRY, and with the name of the key
+    "foreign_key": {1451, 1452},  # ER_ROW_IS_REFERENCED_2, ER_NO_REFERENCED_ROW_2
+    "not_null": {1048, 1364},  # ER_BAD_NULL_ERROR, ER_NO_DEFAULT_FOR_FIELD
+    "check": {3819, 4025},  # of MySQL, and of MariaDB
+    "data": {1264, 1265, 1292, 1366, 1406, 1525, 1690, 1906, 3105},
+    "deadlock": {1213},  # ER_LOCK_DEADLOCK
+    "serialization": {1020},  # ER_CHECKREAD
+    "locked": {1205, 3572},  # ER_LOCK_WAIT_TIMEOUT, ER_LOCK_NOWAIT
+    "unavailable": {1040},  # ER_CON_COUNT_ERROR
+    "denied": {1044, 1045, 1698},  # ER_DBACCESS_DENIED_ERROR and its like
+    "disconnected": {1053, 1927, 2006, 2013},  # a shutdown, a KILL, a lost server
+    "unreachable": {2002, 2003},  # CR_CONNECTION_ERROR, CR_CONN_HOST_ERROR
+    "timeout": {1969, 3024},  # max_statement_time, max_execution_time
+    "missing": {1054, 1146},  # ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE
+    "nowhere": {1049},  # ER_BAD_DB_ERROR
+    "too_deep": {3008, 1296_193},  # ER_FK_DEPTH_EXCEEDED; 193 of the storage engine
+}
+SQLITE_NAMES: dict[str, Failure] = {
+    "SQLITE_CONSTRAINT_UNIQUE": "unique",
+    "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
+    "SQLITE_CONSTRAINT_ROWID": "unique",
+    "SQLITE_CONSTRAINT_FOREIGNKEY": "foreign_key",
+    "SQLITE_CONSTRAINT_TRIGGER": "foreign_key",
+    "SQLITE_CONSTRAINT_NOTNULL": "not_null",
+    "SQLITE_CONSTRAINT_CHECK": "check",
+    "SQLITE_MISMATCH": "data",
+    "SQLITE_TOOBIG": "data",
+    "SQLITE_BUSY": "locked",
+    "SQLITE_LOCKED": "locked",
+    "SQLITE_READONLY": "unopened",
+    "SQLITE_CANTOPEN": "unopened",
+    "SQLITE_IOERR": "unavailable",
+    "SQLITE_FULL": "unavailable",
+    "SQLITE_ERROR": "missing",
+}
+
+
+@pytest.mark.parametrize("name", POSTGRESQL_NAMES)
+def test_an_error_of_postgresql_means_what_its_name_says(name: str) -> None:
+    state = getattr(asyncpg.exceptions, name).sqlstate
+
+    assert failure_of(from_postgres(state)) == POSTGRESQL_NAMES[name]
+
+
+def test_the_numbers_of_mariadb_are_those_of_the_manual() -> None:
+    found: dict[Failure, set[int]] = {}
+    for number, failure in MYSQL_ERRORS.items():
+        found.setdefault(failure, set()).add(number)
+
+    assert found == MYSQL_NUMBERS
+
+
+@pytest.mark.parametrize("name", SQLITE_NAMES)
+def test_an_error_of_sqlite_means_what_its_name_says(name: str) -> None:
+    assert failure_of(from_sqlite(getattr(sqlite3, name))) == SQLITE_NAMES[name]
 
 
 @pytest.mark.defect("R33")
