@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, delete, event, inspect, select
+from sqlalchemy import REAL, ForeignKey, delete, event, inspect, select
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -21,7 +21,7 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
-from layerkit.repository import ALL, Inc, Repository, field
+from layerkit.repository import ALL, Inc, Repository, adapter_for, field
 from layerkit.sql import Database, SQLRepository
 from tests.support.databases import forget_tables
 from tests.support.library import (
@@ -871,3 +871,22 @@ async def test_who_listens_later_is_heard_by_repositories_made_then(
         event.remove(Author, "before_insert", note)
 
     assert heard == ["Bob", "Eve"]
+
+
+class NarrowBase(DeclarativeBase):
+    pass
+
+
+class Narrow(NarrowBase):
+    __tablename__ = "narrow"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    rate: Mapped[float] = mapped_column(REAL)
+
+
+async def test_only_a_sum_of_a_narrow_float_takes_more_than_one_statement() -> None:
+    async with Database("sqlite://") as database:
+        backend = database.backend(adapter_for(Narrow))
+
+        assert backend.at_once("update", {"rate": 1.5})
+        assert not backend.at_once("update", {"rate": Inc(1)})
