@@ -1,8 +1,7 @@
 """RedisDatabase: entities as JSON documents in Redis or Valkey."""
 
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, Final, Generic, Self
+from typing import Any, Final, Generic
 
 from redis.asyncio import Redis
 from typing_extensions import TypeVar, override
@@ -97,21 +96,6 @@ class RedisDatabase(Home):
         self._set_cursor_secret(cursor_secret)
         self._set_commit_timeout(commit_timeout_seconds)
         self._keyspace = Keyspace(Server(client), prefix, allow_scan)
-
-    async def __aenter__(self) -> Self:
-        """Return the database; the client connects on first use."""
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave the client open: it is the caller's."""
-
-    async def close(self) -> None:
-        """Leave the client open: it is the caller's."""
 
     async def ping(self) -> None:
         """Make sure that the server answers.

@@ -3,8 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from sqlalchemy import URL, Connection, Dialect, Engine, MetaData, text
@@ -185,19 +184,7 @@ class Database(SQLHome):
             if self._cursor_key is not None:
                 _cursor_keys[bind.dialect] = self._cursor_key
 
-    async def __aenter__(self) -> Self:
-        """Return the database; it connects when it is first used."""
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the connections."""
-        await self.close()
-
+    @override
     async def close(self) -> None:
         """Close the connections that the database has opened; it can't be reused."""
         self._closed = True
@@ -268,8 +255,8 @@ class Database(SQLHome):
         return found.refreshed()
 
     @override
-    async def alone(
-        self, verb: Callable[[Any], Awaitable[R]], *, writes: bool, single: bool = False
+    async def _once(
+        self, verb: Callable[[Any], Awaitable[R]], *, writes: bool, single: bool
     ) -> R:
         if writes:
             begin = partial(self._new, read_only=False, single=single)

@@ -7,7 +7,8 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
+from types import TracebackType
+from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
@@ -65,6 +66,22 @@ class Home(ABC):
     _cursor_key: bytes | None = None
     _commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
 
+    async def __aenter__(self) -> Self:
+        """Return the home; it connects when it is first used."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close what the home has opened itself."""
+        await self.close()
+
+    async def close(self) -> None:  # noqa: B027 - not every home has opened anything
+        """Close what the home has opened itself; what the caller gave it stays open."""
+
     @abstractmethod
     def unit_of_work(
         self, *, events: EventSink | None = None, read_only: bool = False
@@ -103,7 +120,7 @@ class Home(ABC):
             except ConflictError as error:
                 if error.kind != "serialization":
                     raise
-            await asyncio.sleep(random.uniform(0, _SHORT_SECONDS * min(attempt, 10)))  # noqa: S311 - no secret
+            await asyncio.sleep(_at_random(_SHORT_SECONDS * min(attempt, 10)))
         return await self._once(verb, writes=writes, single=single)
 
     async def _once(
@@ -111,7 +128,7 @@ class Home(ABC):
         verb: Callable[[Any], Awaitable[R]],
         *,
         writes: bool,
-        single: bool,  # noqa: ARG002 - for homes that can use it
+        single: bool,  # noqa: ARG002 - Database sends that without a transaction
     ) -> R:
         reading = None if writes else self._reading()
         if reading is not None:
@@ -204,10 +221,15 @@ class Home(ABC):
 
 
 def _pause_seconds(attempt: int, retry_after: timedelta | None) -> float:
-    """Return how long to wait after *attempt*: at random, so that rivals part."""
+    """Return how long to wait after *attempt*."""
     longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
     wanted = retry_after.total_seconds() if retry_after else 0.0
-    return max(wanted, random.uniform(0, longest))  # noqa: S311 - no secret
+    return max(wanted, _at_random(longest))
+
+
+def _at_random(longest: float) -> float:
+    """Return a pause of *longest* at most, so that rivals don't meet again."""
+    return random.uniform(0, longest)  # noqa: S311 - the length of a pause is no secret
 
 
 @runtime_checkable

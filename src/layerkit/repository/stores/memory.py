@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Generic
 
 from typing_extensions import TypeVar, override
 
@@ -92,21 +91,6 @@ class MemoryDatabase(Home):
         self._lock = WriteLock(lock_timeout_seconds)
         self._references = References()
         self._foreign_keys = foreign_keys
-
-    async def __aenter__(self) -> Self:
-        """Return the database; it has nothing to open."""
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Keep the data; it has nothing to close."""
-
-    async def close(self) -> None:
-        """Keep the data, as ``Database`` does."""
 
     async def ping(self) -> None:
         """Do nothing: what is in this process answers."""
