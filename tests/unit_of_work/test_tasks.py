@@ -131,7 +131,7 @@ async def test_entry_while_another_task_begins_is_refused(
     entering = asyncio.create_task(first.__aenter__())
     await session.home.reached.wait()
 
-    with pytest.raises(UnitOfWorkError, match="while begin runs"):
+    with pytest.raises(UnitOfWorkError, match="while unit_of_work\\(\\) runs"):
         await session.unit_of_work().__aenter__()
 
     session.home.stalled["begin"].set()

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -258,17 +257,19 @@ class Database(SQLHome):
     async def _once(
         self, verb: Callable[[Any], Awaitable[R]], *, writes: bool, single: bool
     ) -> R:
-        if writes:
-            begin = partial(self._new, read_only=False, single=single)
-            async with UnitOfWork(begin) as unit:
-                return await verb(unit.transaction)
+        engines = self._engines if single else None
+        sends_at_once = None if engines is None else engines.single(writes=writes)
+        if writes and sends_at_once is None:
+            return await super()._once(verb, writes=True, single=False)
         try:
-            return await self._new(read_only=True, single=single).alone(verb)
+            return await self._new(read_only=not writes, at_once=sends_at_once).alone(
+                verb
+            )
         except UnavailableError as error:
-            if error.kind != "disconnected":
+            if writes or error.kind != "disconnected":
                 raise
         # Of a read nothing is left to undo, and the pool has let go of what is cut.
-        return await self._new(read_only=True, single=single).alone(verb)
+        return await self._new(read_only=True, at_once=sends_at_once).alone(verb)
 
     @override
     def transaction(self) -> SQLTransaction | None:
@@ -282,27 +283,32 @@ class Database(SQLHome):
             self._dialects[mapper] = session.get_bind(mapper).dialect
         return self._dialects[mapper]
 
-    def _new(self, *, read_only: bool, single: bool = False) -> SQLTransaction:
+    def _new(
+        self, *, read_only: bool, at_once: AsyncEngine | None = None
+    ) -> SQLTransaction:
+        """Return a transaction that has yet to begin.
+
+        Args:
+            read_only: True refuses writing verbs.
+            at_once: What its one statement goes to, without BEGIN and COMMIT.
+        """
         self._check_open()
         engines = self._engines
-        alone = None
-        if single and engines:
-            alone = engines.single(writes=not read_only)
 
         def make_session() -> AsyncSession:
             options: dict[str, Any] = {"expire_on_commit": False}
             if engines is not None:
                 usual = engines.reading if read_only else engines.writing
-                options["bind"] = alone or usual
+                options["bind"] = at_once or usual
             made: AsyncSession | Session = self._sessions(**options)
             ensure_state(made).registries = self.registries
             return BlockingSession(made) if isinstance(made, Session) else made
 
-        kind = SingleRead if alone is not None and read_only else SQLTransaction
+        kind = SingleRead if at_once is not None and read_only else SQLTransaction
         transaction = kind(
             self, make_session, read_only=read_only, needs_loop=self.needs_loop
         )
-        transaction.commits_itself = alone is not None
+        transaction.commits_itself = at_once is not None
         transaction.commit_timeout_seconds = self._commit_timeout_seconds
         return transaction
 

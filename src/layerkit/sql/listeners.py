@@ -68,7 +68,7 @@ def _check_flush(session: Session, _: object, __: object) -> None:
     except AppException as error:
         unit.mark_rollback_only(error)
         raise
-    unit.note_flush()
+    unit.note_flush(session)
 
 
 def _note_flush(session: Session, _: object) -> None:

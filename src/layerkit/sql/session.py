@@ -59,6 +59,7 @@ class SessionUnit(SQLTransaction):
         self._weakly: Callable[[], AsyncSession | None] = lambda: None
         self._unstored: Counter[str] = Counter()
         self._joined = False
+        self._changes_before = 0
         self._known: Loaded = []
         self._waiting: list[_Waiting] = []
         self._marks: WeakKeyDictionary[SessionTransaction, _Mark] = WeakKeyDictionary()
@@ -102,6 +103,7 @@ class SessionUnit(SQLTransaction):
                 "itself; begin it yourself: `async with session.begin():`"
             )
         self._known = loaded_values(session)
+        self._changes_before = self.writes + self.unwritten()
 
     @override
     async def _commit(self) -> None:
@@ -110,7 +112,7 @@ class SessionUnit(SQLTransaction):
             self._check_read_only()
         expires, session.expire_on_commit = session.expire_on_commit, False
         try:
-            await (self._flush() if self._joined else self._send_commit())
+            await (self._flush(self.session) if self._joined else self._send_commit())
         finally:
             session.expire_on_commit = expires
 
@@ -118,7 +120,7 @@ class SessionUnit(SQLTransaction):
     async def _rollback(self) -> None:
         if self._joined:
             if (
-                self._has_changed_since(self.blocks[0])
+                self._has_changed_since(self._changes_before)
                 or self._rollback_cause is not None
             ):
                 self._forbid_commit(self.failure or UnitOfWorkError("it failed"))

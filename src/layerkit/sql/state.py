@@ -42,7 +42,7 @@ class Unit(Protocol):
     def mark_rollback_only(self, cause: BaseException) -> None:
         """Let nothing of the unit commit."""
 
-    def note_flush(self) -> None:
+    def note_flush(self, session: Session) -> None:
         """Count what is about to be flushed."""
 
     def note_end(self) -> None:
@@ -81,7 +81,10 @@ class SessionState:
     @property
     def unit(self) -> Unit | None:
         """The innermost open unit of work on the session."""
-        return next((unit for unit in reversed(self.units) if unit.blocks), None)
+        for unit in reversed(self.units):
+            if unit.blocks:
+                return unit
+        return None
 
     def take_kept(self) -> Loaded:
         """Return what was loaded when the last rollback began, and forget it."""

@@ -77,18 +77,14 @@ class SQLTransaction(Transaction):
 
     @override
     def unwritten(self) -> int:
-        notice_collections(self.session.sync_session)
-        return self._pending()
-
-    def _pending(self) -> int:
         session = self.session.sync_session
-        changed = sum(len(instance_state(e).committed_state) for e in session.dirty)
-        return changed + len(session.new) + len(session.deleted)
+        notice_collections(session)
+        return _pending(session)
 
     @override
     async def _begin(self) -> None:
         self._session = self._make_session()
-        self.state.units.append(self)
+        ensure_state(self._session).units.append(self)
 
     @override
     async def _commit(self) -> None:
@@ -101,26 +97,22 @@ class SQLTransaction(Transaction):
         Raises:
             AppException: It failed, and nothing is stored; see ``translate_commit``.
         """
-        await self._flush()
+        session = self.session
+        await self._flush(session)
         self.may_be_stored = not self.read_only
         try:
-            bind = self.session.sync_session.bind
+            bind = session.sync_session.bind
             if self._has_failed and bind and server_of(bind.dialect).hides_failure:
-                await self.session.execute(text("SELECT 1"))  # which is refused, too
+                await session.execute(text("SELECT 1"))  # which is refused, too
             with self._ending():
-                await self.session.commit()
+                await session.commit()
         except driver_errors() as error:
             told = translate if self.read_only else translate_commit
             raise told(error, registries=self.state.registries) from error
 
-    async def _write(self) -> None:
-        notice_collections(self.session.sync_session)
-        await self.session.flush()
-        await fill_expired(self.session)
-
-    async def _flush(self) -> None:
+    async def _flush(self, session: AsyncSession) -> None:
         try:
-            await self._write()
+            await _write(session)
         except driver_errors() as error:
             raise translate(error, registries=self.state.registries) from error
 
@@ -150,9 +142,9 @@ class SQLTransaction(Transaction):
         finally:
             self._ends = False
 
-    def note_flush(self) -> None:
+    def note_flush(self, session: Session) -> None:
         """Count what is about to be flushed, be it by a verb that only reads."""
-        self.writes += self._pending()
+        self.writes += _pending(session)
 
     def note_failure(self) -> None:
         """Remember that the database has refused a statement, be it a caught one."""
@@ -165,11 +157,12 @@ class SQLTransaction(Transaction):
 
     @override
     async def _release(self) -> None:
-        explain_unloaded(self.session.sync_session.identity_map.all_states())
+        session = self.session
+        explain_unloaded(session.sync_session.identity_map.all_states())
         try:
-            await self.session.close()
+            await session.close()
         finally:
-            self.state.units.remove(self)  # else they would refer to each other
+            ensure_state(session).units.remove(self)  # else each would hold the other
 
     @override
     def _savepoint(self) -> AbstractAsyncContextManager[None]:
@@ -181,7 +174,7 @@ class SQLTransaction(Transaction):
         with self.verb("savepoint", writes=False):
             try:
                 await session.run_sync(_begin_by_hand)
-                await self._write()
+                await _write(session)
                 nested = await session.begin_nested()
                 mark = Mark(session.sync_session)
             except driver_errors() as error:
@@ -207,7 +200,7 @@ class SQLTransaction(Transaction):
 
     async def _keep_savepoint(self, nested: AsyncSessionTransaction) -> None:
         try:
-            await self._write()
+            await _write(self.session)
             await self._whole(nested.commit())
         except driver_errors() as error:
             raise translate(error, registries=self.state.registries) from error
@@ -259,6 +252,20 @@ class SingleRead(SQLTransaction):
     @override
     async def _end_alone(self, error: BaseException | None) -> None:
         await self._give_back()
+
+
+async def _write(session: AsyncSession) -> None:
+    notice_collections(session.sync_session)
+    await session.flush()
+    await fill_expired(session)
+
+
+def _pending(session: Session) -> int:
+    """Return how many changes of objects wait to be flushed."""
+    changed = len(session.new) + len(session.deleted)
+    for entity in session.dirty:
+        changed += len(instance_state(entity).committed_state)
+    return changed
 
 
 def has_writes(session: Session) -> bool:

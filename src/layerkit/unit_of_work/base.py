@@ -124,11 +124,3 @@ class UnitOfWork(Block):
 def current_unit() -> UnitOfWork | None:
     """Return the innermost open unit of this context, of whichever home, or None."""
     return next((b for b in open_blocks() if isinstance(b, UnitOfWork)), None)
-
-
-def transaction_of(home: object) -> Transaction | None:
-    """Return the open transaction of *home* that this context is in, or None."""
-    for block in open_blocks():
-        if block.transaction is not None and block.transaction.home is home:
-            return block.transaction
-    return None

@@ -69,7 +69,9 @@ _entered: ContextVar[tuple[Block, ...]] = ContextVar("layerkit_blocks", default=
 
 def open_blocks() -> Iterator[Block]:
     """Yield the open blocks of this context, innermost first."""
-    return (block for block in reversed(_entered.get()) if block.is_open)
+    for block in reversed(_entered.get()):
+        if block.is_open:
+            yield block
 
 
 def carry(block: Block) -> None:
@@ -163,7 +165,8 @@ class Transaction(ABC):
         """Refuse a caller that is not inside the innermost open block.
 
         Raises:
-            UnitOfWorkError: It does not, or a verb is running.
+            UnitOfWorkError: It is not, a verb is running, or an earlier error has made
+                the transaction rollback-only.
         """
         carried = _entered.get()
         if self.blocks and self.blocks[-1] not in carried:
@@ -179,6 +182,8 @@ class Transaction(ABC):
                 )
         if self._running is not None:
             raise UnitOfWorkError(f"{action} while {self._running} runs: {_ONE_TASK}")
+        if self._rollback_cause is not None:
+            self.check_rollback_only()
 
     def _is_outlived(self, block: Block) -> bool:
         """Tell whether the present task began inside *block*, which has ended."""
@@ -196,8 +201,8 @@ class Transaction(ABC):
             UsageError: ``layerkit.sync`` drives the caller, and the driver is async.
         """
         self.check_caller(name)
-        self.check_rollback_only()
-        self._check_driver()
+        if self.needs_loop and is_driving():
+            raise UsageError(_ASYNC_DRIVER)
         if writes and self.read_only:
             raise UnitOfWorkError(
                 f"{name} writes, and this unit of work is read-only: "
@@ -220,10 +225,6 @@ class Transaction(ABC):
             if self._idle is not None:
                 self._idle.set()
 
-    def _check_driver(self) -> None:
-        if self.needs_loop and is_driving():
-            raise UsageError(_ASYNC_DRIVER)
-
     async def enter(self, block: Block, sink: EventSink | None) -> None:
         """Open *block*; the outermost one begins the transaction.
 
@@ -231,21 +232,21 @@ class Transaction(ABC):
             UnitOfWorkError: The caller may not, or the unit is rollback-only.
             UsageError: The unit has another sink.
         """
-        self.check_caller("unit_of_work()")
-        self.check_rollback_only()
-        if sink is not None and self.sink is not None and sink is not self.sink:
+        if not self.blocks:
+            with self.verb("unit_of_work()", writes=False):
+                await self._begin()
+        else:
+            self.check_caller("unit_of_work()")
+            block.changes_before = self.writes + self.unwritten()
+        if self.sink is None:
+            self.sink = sink
+        elif sink is not None and sink is not self.sink:
             raise UsageError(
                 f"the open unit of work sends its events to {self.sink!r}, "
                 f"this one names {sink!r}: one unit has one sink"
             )
-        if not self.blocks:
-            with self.verb("begin", writes=False):
-                await self._begin()
-        if self.sink is None:
-            self.sink = sink
         block.transaction, block.is_open = self, True
         block.entered_by, block.thread = asyncio.current_task(), threading.get_ident()
-        block.changes_before = self.writes + self.unwritten()
         self.blocks.append(block)
         carry(block)
 
@@ -259,14 +260,14 @@ class Transaction(ABC):
         if self.blocks[0] is block:
             await self._conclude(error)
         else:
-            if error is not None and self._has_changed_since(block):
+            if error is not None and self._has_changed_since(block.changes_before):
                 self.mark_rollback_only(error)
             block.is_open = False
             self.blocks.remove(block)
 
-    def _has_changed_since(self, block: Block) -> bool:
-        # What is written while the block is open may have been changed before it.
-        return self.writes + self.unwritten() > block.changes_before
+    def _has_changed_since(self, changes: int) -> bool:
+        # What is written while a block is open may have been changed before it.
+        return self.writes + self.unwritten() > changes
 
     def mark_rollback_only(self, cause: BaseException) -> None:
         """Mark the transaction rollback-only; the first cause is kept."""
@@ -327,7 +328,6 @@ class Transaction(ABC):
     async def savepoint(self) -> AsyncIterator[None]:
         """Undo what is done inside when an error leaves the block, hooks included."""
         self.check_caller("savepoint()")
-        self.check_rollback_only()
         hooks, events = len(self._hooks), len(self._events)
         failure: BaseException | None = None
         is_open, writes = False, 0
@@ -359,7 +359,8 @@ class Transaction(ABC):
             UsageError: ``layerkit.sync`` drives the caller, and the driver is async.
             AppException: What *work* raises.
         """
-        self._check_driver()
+        if self.needs_loop and is_driving():
+            raise UsageError(_ASYNC_DRIVER)
         self.is_alone = True
         await self._begin()
         try:
@@ -462,6 +463,15 @@ class Transaction(ABC):
         self.writes, self._rollback_cause, self.sink, self.failure = 0, None, None, None
         self._unrecoverable, self.may_be_stored = None, False
         forget_closed_blocks()
+
+
+def transaction_of(home: object) -> Transaction | None:
+    """Return the open transaction of *home* that this context is in, or None."""
+    for block in reversed(_entered.get()):
+        found = block.transaction
+        if block.is_open and found is not None and found.home is home:
+            return found
+    return None
 
 
 async def run_hooks(
