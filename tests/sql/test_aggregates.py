@@ -15,8 +15,10 @@ from layerkit.repository.entities.checks import checked_aggregation
 from layerkit.repository.filters.aggregates import asked
 from layerkit.sql import Database, statements
 from layerkit.sql.aggregates import AggregateQuery
+from layerkit.sql.dialects import Server
 from layerkit.sql.dialects.mysql import MYSQL
 from layerkit.sql.dialects.postgresql import POSTGRESQL
+from layerkit.sql.forms import Compared
 from tests.support.databases import new_tables
 
 Size = Literal["small", "big"]
@@ -179,10 +181,15 @@ async def test_more_groups_than_10_000_are_refused(things: Things) -> None:
     assert len(await things.aggregate(field("count") > 0, by="count")) == 10_000
 
 
+def columns_on(server: Server) -> dict[str, Compared]:
+    attributes = adapter_for(Thing).fields
+    return {name: Compared(getattr(Thing, name), server) for name in attributes}
+
+
 def test_postgresql_compares_texts_by_their_code_points() -> None:
     adapter = adapter_for(Thing)
     wanted = asked(by=(), count=True, sums=(), least="name", most="size", means=())
-    columns = {name: getattr(Thing, name) for name in adapter.fields}
+    columns = columns_on(POSTGRESQL)
 
     query = AggregateQuery(
         checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, POSTGRESQL
@@ -204,7 +211,7 @@ def test_mysql_compares_bytes_and_scales_floats() -> None:
     wanted = asked(
         by="name", count=False, sums=figures, least="long", most=empty, means=empty
     )
-    columns = {name: getattr(Thing, name) for name in adapter.fields}
+    columns = columns_on(MYSQL)
 
     query = AggregateQuery(
         checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, MYSQL

@@ -8,13 +8,11 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from layerkit.repository import ALL, Order, Specification, field
 from layerkit.sql.compile import condition, ordering
-from layerkit.sql.dialects import server_of
+from layerkit.sql.dialects import Server, server_of
 from layerkit.sql.dialects.sqlite import SQLITE
+from layerkit.sql.forms import Compared
 
-COLUMNS = {
-    "name": column("name", String),
-    "qty": column("qty", Integer),
-}
+COLUMNS = (column("name", String), column("qty", Integer))
 DIALECTS: dict[str, Any] = {
     "sqlite": sqlite,
     "postgresql": postgresql,
@@ -24,10 +22,14 @@ DIALECTS: dict[str, Any] = {
 NAME = field("name")
 
 
+def columns_on(server: Server) -> dict[str, Compared]:
+    return {column.name: Compared(column, server) for column in COLUMNS}
+
+
 def sql(where: Specification, dialect: str) -> str:
     speaks = DIALECTS[dialect].dialect()
     speaks.name = dialect
-    made = condition(where, COLUMNS, server_of(speaks)).compile(
+    made = condition(where, columns_on(server_of(speaks))).compile(
         dialect=speaks, compile_kwargs={"literal_binds": True}
     )
     return " ".join(str(made).split())
@@ -115,7 +117,7 @@ def test_nulls_are_ranked_where_there_can_be_any() -> None:
     orders = [Order("qty"), Order("qty", descending=True, nulls_first=True)]
     orders.append(Order("name", descending=True))
 
-    terms = ordering(orders, COLUMNS, {"qty": True, "name": False}, SQLITE)
+    terms = ordering(orders, columns_on(SQLITE), {"qty": True, "name": False})
 
     assert [str(term) for term in terms] == [
         "qty IS NULL ASC",
@@ -130,4 +132,4 @@ def test_what_is_no_specification_is_refused() -> None:
     where: Any = Table
 
     with pytest.raises(TypeError, match="not a specification"):
-        condition(where, COLUMNS, SQLITE)
+        condition(where, columns_on(SQLITE))

@@ -41,6 +41,7 @@ from layerkit.repository import ALL, Repository, adapter_for, field
 from layerkit.sql import Database, SQLRepository, UTCDateTime
 from layerkit.sql.compile import condition
 from layerkit.sql.dialects.sqlite import SQLITE
+from layerkit.sql.forms import Compared
 from tests.support.databases import new_tables
 
 
@@ -320,7 +321,7 @@ async def test_an_index_narrows_what_is_compared_as_a_time(sqlite: Database) -> 
 
     for where in (at == _NOON, at >= _NOON, at < _NOON, at <= _NOON):
         found = rows.select().where(
-            condition(where, {"value": rows.model_class.value}, SQLITE)
+            condition(where, {"value": Compared(rows.model_class.value, SQLITE)})
         )
         made = found.compile(
             sqlite.engine.sync_engine, compile_kwargs={"literal_binds": True}

@@ -27,7 +27,7 @@ from layerkit.repository import Aggregation
 from layerkit.repository.filters.aggregates import EXACT, MAX_GROUPS, How
 from layerkit.sql.compile import Columns
 from layerkit.sql.dialects import Server
-from layerkit.sql.forms import form_of
+from layerkit.sql.forms import Compared
 
 Part: TypeAlias = tuple[Sequence[ColumnElement[Any]], Callable[..., Any]]
 """What is selected, and what makes a figure of it."""
@@ -43,7 +43,7 @@ class AggregateQuery:
     Args:
         wanted: What is asked for.
         entity: The mapped class.
-        columns: Its attributes.
+        columns: Its columns, as the server compares them.
         condition: Which rows are added up (SQL ``WHERE``).
         server: What is known of the server.
 
@@ -63,11 +63,12 @@ class AggregateQuery:
         self._wanted, self._columns, self._server = wanted, columns, server
         self._parts = [self._part(how, name) for how, name in wanted.measures]
         keys = [self._key(columns[name]) for name in wanted.by]
-        spread = [columns[name] for name in wanted.numbers if self._spreads(name)]
+        spread = [n for n in wanted.numbers if self._spreads(n)]
         shown = [shown for shown, _ in keys]
         parts = [column for selected, _ in self._parts for column in selected]
         statement = select(*shown, *parts).select_from(entity).where(condition)
-        statement = statement.group_by(*(grouped for _, grouped in keys), *spread)
+        statement = statement.group_by(*(grouped for _, grouped in keys))
+        statement = statement.group_by(*(columns[name].column for name in spread))
         self.is_spread = bool(spread)
         limited = bool(keys) and not spread
         self.statement: Select[Any] = (
@@ -85,19 +86,19 @@ class AggregateQuery:
 
     def _spreads(self, name: str) -> bool:
         """Tell whether values are added up here, each as often as there are rows."""
-        is_float = isinstance(self._columns[name].type, Float)
+        is_float = isinstance(self._columns[name].column.type, Float)
         is_decimal = issubclass(self._wanted.numbers[name], Decimal)
         return is_decimal and (is_float or self._server.decimals_are_floats)
 
     def _part(self, how: How, name: str) -> Part:
         if how == "count":
             return [func.count()], int
-        column = self._columns[name]
+        compared = self._columns[name]
         if how == "filled":
-            return [func.count(column)], int
+            return [func.count(compared.column)], int
         if how == "sum":
-            return self._sum(name, column)
-        return [self._extreme(how, column)], _as_it_is
+            return self._sum(name, compared.column)
+        return [self._extreme(how, compared)], _as_it_is
 
     def _sum(self, name: str, column: Any) -> Part:
         kind = self._wanted.numbers[name]
@@ -112,24 +113,26 @@ class AggregateQuery:
             column = cast(column, Double)  # else PostgreSQL adds a REAL to a REAL
         return [func.sum(column)], lambda total: self._wanted.number(name, total)
 
-    def _read(self, column: Any) -> ColumnElement[Any]:
-        """Return *column* as what is read of it, which may be stored in many forms."""
-        form = form_of(column, self._server)
-        return type_coerce(column if form is None else form.read, column.type)
-
-    def _key(self, column: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    def _key(self, compared: Compared) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return what shows the value of a group, and what it is grouped by."""
-        if not _is_text(column):
-            return self._read(column), self._read(column)
-        return self._server.text_group(column)
+        if not _is_text(compared.column):
+            return _read(compared), _read(compared)
+        return self._server.text_group(compared.column)
 
-    def _extreme(self, how: How, column: Any) -> ColumnElement[Any]:
+    def _extreme(self, how: How, compared: Compared) -> ColumnElement[Any]:
         """Return the least or greatest value; of texts, by their code points."""
         find: Callable[..., Any] = getattr(func, how)
+        column = compared.column
         if not _is_text(column):
-            return type_coerce(find(self._read(column)), column.type)
+            return type_coerce(find(_read(compared)), column.type)
         found = self._server.text_extreme(find, column)
         return type_coerce(found, column.type)
+
+
+def _read(compared: Compared) -> ColumnElement[Any]:
+    """Return a column as what is read of it, which may be stored in many forms."""
+    form, column = compared.form, compared.column
+    return type_coerce(column if form is None else form.read, column.type)
 
 
 def _is_text(column: Any) -> bool:

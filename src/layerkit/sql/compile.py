@@ -12,19 +12,15 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     ColumnElement,
-    Enum,
     Float,
     Integer,
     LargeBinary,
     Numeric,
     String,
     Text,
-    TypeDecorator,
-    Uuid,
     and_,
     bindparam,
     cast,
@@ -48,11 +44,11 @@ from layerkit.repository.filters.specification import (
     Or,
 )
 from layerkit.sql.dialects import Form, Server
-from layerkit.sql.dialects.numbers import as_float, plain_type
-from layerkit.sql.forms import form_of
+from layerkit.sql.dialects.numbers import as_float
+from layerkit.sql.forms import Compared, is_json
 
-Columns: TypeAlias = Mapping[str, Any]
-"""The mapped attributes of an entity by field name."""
+Columns: TypeAlias = Mapping[str, Compared]
+"""The columns of an entity by field name."""
 
 _ENDS: Final[Mapping[Any, bool]] = {
     **{date.min: False, date.max: True},
@@ -76,31 +72,24 @@ _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def condition(
-    where: Specification, columns: Columns, server: Server
-) -> ColumnElement[bool]:
-    """Return *where* as an SQL condition for *server*.
+def condition(where: Specification, columns: Columns) -> ColumnElement[bool]:
+    """Return *where* as an SQL condition for the server of *columns*.
 
     Raises:
         TypeError: *where* is of a class that no operator of ours makes.
     """
     match where:
         case Comparison(name, operator, value):
-            return _comparison(columns[name], operator, value, server)
+            return _comparison(columns[name], operator, value)
         case And(parts):
-            return _joined(and_, [condition(p, columns, server) for p in parts])
+            return _joined(and_, [condition(p, columns) for p in parts])
         case Or(parts):
-            return _joined(or_, [condition(p, columns, server) for p in parts])
+            return _joined(or_, [condition(p, columns) for p in parts])
         case Not(part):
-            return not_(condition(part, columns, server))
+            return not_(condition(part, columns))
         case Everything():
             return true()
     raise TypeError(f"not a specification: {where!r}")
-
-
-def is_json(kind: TypeEngine[Any]) -> bool:
-    """Tell whether *kind*, or what it decorates, stores JSON."""
-    return isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, JSON)
 
 
 def _joined(
@@ -119,50 +108,52 @@ def _grouped(part: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def ordering(
-    orders: Sequence[Order],
-    columns: Columns,
-    nullable: Mapping[str, bool],
-    server: Server,
+    orders: Sequence[Order], columns: Columns, nullable: Mapping[str, bool]
 ) -> list[ColumnElement[Any]]:
     """Return *orders* as SQL; a rank places the nulls, NULLS LAST being rare."""
     terms: list[ColumnElement[Any]] = []
     for order in orders:
-        column = columns[order.field]
+        compared = columns[order.field]
         if nullable[order.field]:
-            rank = column.is_(None)
+            rank = compared.column.is_(None)
             terms.append(rank.desc() if order.nulls_first else rank.asc())
-        form = form_of(column, server)
-        term = _as_text(column, server) if form is None else form.read
+        term = compared.as_text if compared.form is None else compared.form.read
         terms.append(term.desc() if order.descending else term.asc())
     return terms
 
 
 def _comparison(
-    column: Any, operator: Operator, value: Any, server: Server
+    compared: Compared, operator: Operator, value: Any
 ) -> ColumnElement[bool]:
-    """Compare *column*; a text that its Enum does not have finds no row."""
+    column, server = compared.column, compared.server
+    if compared.texts is not None and operator in _EQUALITY:
+        return _among_texts(compared, operator, value, compared.texts)
+    if compared.form is not None and operator in _OF_VALUES:
+        return _as_read(column, compared.form, operator, value)
+    if server.has_infinite_times and (rest := _without_ends(value)) is not None:
+        return _with_ends(column, operator, value, rest)
+    return _compared(compared, operator, value)
+
+
+def _among_texts(
+    compared: Compared, operator: Operator, value: Any, texts: Sequence[str]
+) -> ColumnElement[bool]:
+    """Compare with those of *texts*; one that the Enum does not have finds no row."""
     result: ColumnElement[bool]
-    texts = _texts(column, server) if operator in _EQUALITY else None
-    if texts is not None:
-        given = value if operator == "in" else (value,)
-        known = tuple(text for text in given if text in texts)
-        if given and not known:  # which is no row; of a null it is unknown
-            result = column == column if operator == "ne" else column != column  # noqa: PLR0124 - true or false of a row, and unknown of a null
-            return result
-        value = known if operator == "in" else value
-    return _compared(column, operator, value, server)
+    column, given = compared.column, value if operator == "in" else (value,)
+    known = tuple(text for text in given if text in texts)
+    if given and not known:  # which is no row; of a null it is unknown
+        result = column == column if operator == "ne" else column != column  # noqa: PLR0124 - true or false of a row, and unknown of a null
+        return result
+    return _compared(compared, operator, known if operator == "in" else value)
 
 
 def _compared(
-    column: Any, operator: Operator, value: Any, server: Server
+    compared: Compared, operator: Operator, value: Any
 ) -> ColumnElement[bool]:
     result: ColumnElement[bool]
-    form = None if operator not in _OF_VALUES else form_of(column, server)
-    if form is not None:
-        return _as_read(column, form, operator, value)
-    if server.has_infinite_times and (rest := _without_ends(value)) is not None:
-        return _with_ends(column, operator, value, rest)
-    exact = _folds(column, value, server)
+    column, server = compared.column, compared.server
+    exact = compared.folds and _has_text(value)
     sent = None if value is None else _sent(column, value, server)
     match operator:
         case "null":
@@ -179,12 +170,12 @@ def _compared(
                 result &= cast(column, LargeBinary) == _bytes(value, column)
             result = result if operator == "eq" else not_(result)
         case "lt" | "le" | "gt" | "ge":
-            subject = _as_text(column, server)
+            subject = compared.as_text
             if subject is not column:  # the key, which a stream goes by
                 sent = cast(literal(value, column.type), Text)
             result = _OF_VALUES[operator](subject, sent)
         case _:
-            result = _search(column, operator, value, server)
+            result = _search(compared, operator, value)
     return result
 
 
@@ -224,30 +215,6 @@ def _with_ends(
         return not_(there)
     is_all = operator == ("le" if is_last else "ge")
     return or_(there, not_(there)) if is_all else and_(there, not_(there))
-
-
-def _texts(column: Any, server: Server) -> Sequence[str] | None:
-    """Return the only texts that an Enum without a class is compared with."""
-    if isinstance(column.type, TypeDecorator):
-        return None
-    kind = plain_type(column.type, server.name)
-    if not isinstance(kind, Enum) or kind.enum_class is not None:
-        return None
-    return kind.enums if kind.validate_strings or _is_native(kind, server) else None
-
-
-def _is_native(kind: TypeEngine[Any], server: Server) -> bool:
-    """Tell whether a server has a type of its own for *kind*, an Enum.
-
-    That type sorts by the place of a member, and PostgreSQL's is not searched.
-    """
-    return isinstance(kind, Enum) and kind.native_enum and server.has_enums
-
-
-def _as_text(column: Any, server: Server) -> Any:
-    """Return *column*, or the text of it where it is an Enum of the server's own."""
-    is_native = _is_native(plain_type(column.type, server.name), server)
-    return cast(column, Text) if is_native else column
 
 
 def _as_read(
@@ -296,13 +263,12 @@ def _sent(column: Any, value: Any, server: Server) -> Any:
     return sent if kind is None else bindparam(None, sent, kind, expanding=several)
 
 
-def is_sent_whole(column: Any, value: Any, server: Server) -> bool:
+def is_sent_whole(compared: Compared, value: Any) -> bool:
     """Tell whether ``column = value`` means just *value*, without more care."""
-    is_plain = form_of(column, server) is None
-    texts = _texts(column, server)
-    is_known = texts is None or value in texts
-    is_same = is_plain and is_known and not _folds(column, value, server)
-    return is_same and _sent(column, value, server) is value
+    if compared.form is not None or (compared.folds and _has_text(value)):
+        return False
+    is_known = compared.texts is None or value in compared.texts
+    return is_known and _sent(compared.column, value, compared.server) is value
 
 
 def _bounded(value: int) -> int | float:
@@ -312,15 +278,13 @@ def _bounded(value: int) -> int | float:
     return 2.0 * _BIG_INTEGER if value > 0 else -2.0 * _BIG_INTEGER
 
 
-def _search(
-    column: Any, operator: Operator, text: str, server: Server
-) -> ColumnElement[bool]:
+def _search(compared: Compared, operator: Operator, text: str) -> ColumnElement[bool]:
     # What is stored is searched: a type of the user's own knows no pieces of values.
-    column = type_coerce(_as_text(column, server), String)
+    column = type_coerce(compared.as_text, String)
     if not text:  # every text has an empty one; a null is unknown
         result: ColumnElement[bool] = column == column  # noqa: PLR0124 - in SQL that tells them apart
         return result
-    return server.search(
+    return compared.server.search(
         column, operator.removeprefix("i"), text, operator.startswith("i")
     )
 
@@ -332,14 +296,13 @@ def _is_null(column: Any) -> ColumnElement[bool]:
     return found
 
 
-def _folds(column: Any, value: object, server: Server) -> bool:
-    """Tell whether the column's collation takes other texts for *value*.
+def _has_text(value: object) -> bool:
+    """Tell whether *value* is a text, or several of which one is.
 
     A UUID may be given as a text and is not one: MariaDB keeps it in 16 bytes.
     """
     values = value if isinstance(value, tuple) else (value,)
-    is_text = server.folds_texts and any(isinstance(item, str) for item in values)
-    return is_text and not isinstance(plain_type(column.type, server.name), Uuid)
+    return any(isinstance(item, str) for item in values)
 
 
 def _bytes(value: str, column: Any) -> ColumnElement[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import time
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, NoReturn, TypeVar, get_args
 
 from sqlalchemy import Column, ColumnElement, Dialect, Numeric, Table
 from sqlalchemy import inspect as inspected
@@ -23,8 +23,8 @@ from layerkit.repository import (
     ForeignKeyRule,
     Operator,
 )
+from layerkit.repository.entities.adapter import EMPTY
 from layerkit.repository.entities.nesting import deep_copy
-from layerkit.sql.compile import is_json
 from layerkit.sql.copying import copied
 from layerkit.sql.defaults import (
     Context,
@@ -34,7 +34,7 @@ from layerkit.sql.defaults import (
     value_of,
 )
 from layerkit.sql.dialects import Server, server_of
-from layerkit.sql.forms import form_of
+from layerkit.sql.forms import Compared, is_json
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
 from layerkit.sql.references import cascade_rules, foreign_key_rules
@@ -142,7 +142,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
         for name in self.key:
             is_float = self.fields[name].kind is float
-            if is_float and form_of(self.columns[name], server()):
+            if is_float and Compared(self.columns[name], server()).form:
                 raise NotSupportedError(
                     f"{self.name}.{name} is a key of floats of four bytes, which are "
                     "read otherwise than they are compared: use Double()"
@@ -191,14 +191,12 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         return [name for name, column in self.columns.items() if mark in column.info]
 
     @override
-    def check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
-        kept = super().check_new(values)
-        if computed := [n for n in self._computed if values.get(n) is not None]:
-            raise ValidationError(
-                f"the database computes {', '.join(computed)} of a {self.name}: leave "
-                "it out",
-                fields=computed,
-            )
+    def check_new(
+        self, values: Mapping[str, object], known: Mapping[str, object] = EMPTY
+    ) -> dict[str, Any]:
+        kept = super().check_new(values, known)
+        if self._computed:
+            self._refuse_computed(values)
         if not self._to_fit:
             return kept
         context = self._context(values)
@@ -208,6 +206,15 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             if values.get(name) is None
         }
         return {**kept, **self.stored(made)}
+
+    def _refuse_computed(self, values: Mapping[str, object]) -> None:
+        computed = [n for n in self._computed if values.get(n) is not None]
+        if computed:
+            raise ValidationError(
+                f"the database computes {', '.join(computed)} of a {self.name}: leave "
+                "it out",
+                fields=computed,
+            )
 
     @cached_property
     def _to_fit(self) -> Mapping[str, Column[Any]]:
@@ -237,11 +244,13 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         Raises:
             ValidationError: A column does not hold its value.
         """
+        if not (changes and self._to_touch):
+            return {**changes}
         context = Context(self.name, None)
         made = {
             name: value_of(column, column.onupdate, context)
             for name, column in self._to_touch.items()
-            if changes and name not in changes
+            if name not in changes
         }
         return {**self.stored(made), **changes}
 
@@ -252,25 +261,25 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     @override
     def check_operator(self, name: str, operator: Operator) -> None:
         super().check_operator(name, operator)
-        if operator != "null":
-            self._check_comparable(name)
+        if operator != "null" and name in self._documents:
+            self._refuse_document(name)
 
     @override
     def check_order(self, name: str) -> None:
         super().check_order(name)
-        self._check_comparable(name)
+        if name in self._documents:
+            self._refuse_document(name)
 
-    def _check_comparable(self, name: str) -> None:
-        """Refuse to compare documents, which databases take for texts or for nothing.
+    @cached_property
+    def _documents(self) -> frozenset[str]:
+        """The fields that hold JSON, which databases take for texts or for nothing."""
+        return frozenset(n for n, c in self.columns.items() if is_json(c.type))
 
-        Raises:
-            UsageError: The column holds JSON.
-        """
-        if is_json(self.columns[name].type):
-            raise UsageError(
-                f"{self.name}.{name} holds JSON, which no two databases compare alike: "
-                "a filter knows is_null() of it; for more, write SQL of your own"
-            )
+    def _refuse_document(self, name: str) -> NoReturn:
+        raise UsageError(
+            f"{self.name}.{name} holds JSON, which no two databases compare alike: "
+            "a filter knows is_null() of it; for more, write SQL of your own"
+        )
 
     @override
     def foreign_keys(self) -> list[ForeignKeyRule]:

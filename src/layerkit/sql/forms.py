@@ -1,10 +1,21 @@
 """Columns that store one value in several forms, compared as what is read from them."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any, TypeGuard
 
-from sqlalchemy import DateTime, Dialect, Float, Numeric, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    Numeric,
+    Text,
+    TypeDecorator,
+    Uuid,
+    cast,
+)
 from sqlalchemy.types import TypeEngine
 
 from layerkit.sql.dialects import Form, Server, check_driver, keeps, server_of
@@ -18,13 +29,58 @@ from layerkit.sql.dialects.numbers import (
 )
 
 
-def form_of(column: Any, server: Server) -> Form | None:
-    """Return how *column* is compared; None where its values have one form."""
-    kind = plain_type(column.type, server.name)
-    form = server.form(column, kind)
-    if form is None and server.widens_singles and is_single(kind):
-        return single_form(column)
-    return form
+class Compared:
+    """A column as it is compared on a server; what that takes is worked out once.
+
+    Args:
+        column: The column, or the mapped attribute of it.
+        server: What is known of the server.
+    """
+
+    def __init__(self, column: Any, server: Server) -> None:
+        self.column, self.server = column, server
+        self._kind = plain_type(column.type, server.name)
+
+    @cached_property
+    def form(self) -> Form | None:
+        """How its values are compared; None where each has one form."""
+        form = self.server.form(self.column, self._kind)
+        if form is None and self.server.widens_singles and is_single(self._kind):
+            return single_form(self.column)
+        return form
+
+    @cached_property
+    def texts(self) -> Sequence[str] | None:
+        """The only texts that an Enum without a class is compared with."""
+        kind = self._kind
+        if isinstance(self.column.type, TypeDecorator) or not isinstance(kind, Enum):
+            return None
+        is_known = kind.validate_strings or self._is_native
+        return kind.enums if kind.enum_class is None and is_known else None
+
+    @cached_property
+    def as_text(self) -> Any:
+        """The column, or the text of it where it is an Enum of the server's own."""
+        return cast(self.column, Text) if self._is_native else self.column
+
+    @cached_property
+    def folds(self) -> bool:
+        """True where the collation may take a text for another."""
+        return self.server.folds_texts and not isinstance(self._kind, Uuid)
+
+    @property
+    def _is_native(self) -> bool:
+        """True for an Enum that the server has a type of its own for.
+
+        That type sorts by the place of a member, and PostgreSQL's is not searched.
+        """
+        kind = self._kind
+        return isinstance(kind, Enum) and kind.native_enum and self.server.has_enums
+
+
+def is_json(kind: TypeEngine[Any]) -> bool:
+    """Tell whether *kind*, or what it decorates, stores JSON."""
+    return isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, JSON)
 
 
 def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] | None:

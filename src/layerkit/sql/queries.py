@@ -37,7 +37,7 @@ from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.dialects import Server, server_of
 from layerkit.sql.dialects.numbers import as_single
 from layerkit.sql.entities import MappedAdapter
-from layerkit.sql.forms import rounding
+from layerkit.sql.forms import Compared, rounding
 
 T = TypeVar("T")
 
@@ -97,6 +97,11 @@ class Queries(Generic[T]):
         return server_of(self.dialect())
 
     @cached_property
+    def _compared(self) -> dict[str, Compared]:
+        attributes = self.attributes.items()
+        return {name: Compared(column, self.server) for name, column in attributes}
+
+    @cached_property
     def rounded(self) -> dict[str, Callable[[Any], bool]]:
         """What tells of each field whether another value may be read of it."""
         columns, dialect = self.adapter.columns.items(), self.dialect()
@@ -152,8 +157,7 @@ class Queries(Generic[T]):
         if len(self._by_orders) == _MOST_ORDERS:
             self._by_orders.clear()
         statement = self.undeferred(self._reading, [o.field for o in orders])
-        nullable, server = self.adapter.nullable, self.server
-        terms = ordering(orders, self.attributes, nullable, server)
+        terms = ordering(orders, self._compared, self.adapter.nullable)
         return self._by_orders.setdefault(orders, statement.order_by(*terms))
 
     def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
@@ -174,7 +178,7 @@ class Queries(Generic[T]):
     def aggregate(self, where: Specification, wanted: Aggregation) -> AggregateQuery:
         """Return the query for what is *wanted* of what matches *where*."""
         condition = self.condition(where)
-        entity, columns = self.adapter.entity, self.attributes
+        entity, columns = self.adapter.entity, self._compared
         return AggregateQuery(wanted, entity, columns, condition, self.server)
 
     def exists(self, where: Specification, *, now: bool = False) -> Select[int]:
@@ -228,7 +232,7 @@ class Queries(Generic[T]):
 
     def condition(self, where: Specification) -> ColumnElement[bool]:
         """Return *where* in SQL."""
-        return condition(where, self.attributes, self.server)
+        return condition(where, self._compared)
 
     def has_key(self, key: KeyTuple) -> ColumnElement[bool]:
         """Return the condition that a row has *key*."""
@@ -245,8 +249,8 @@ class Queries(Generic[T]):
         return self._sends_whole((0,))
 
     def _sends_whole(self, key: KeyTuple) -> bool:
-        pairs = zip(self.adapter.mapper.primary_key, key, strict=True)
-        return all(is_sent_whole(c, v, self.server) for c, v in pairs)
+        pairs = zip(self.adapter.key, key, strict=True)
+        return all(is_sent_whole(self._compared[name], v) for name, v in pairs)
 
     def holds(self, values: Mapping[str, Any], rule: UniqueRule) -> ColumnElement[bool]:
         """Return the condition that a row takes *values* by a unique rule."""

@@ -109,14 +109,23 @@ class EntityAdapter(EntityClass[T], Generic[T]):
     def _required(self) -> tuple[str, ...]:
         return tuple(name for name, info in self.fields.items() if info.required)
 
-    def check_new(self, values: Mapping[str, object]) -> dict[str, Any]:
+    def check_new(
+        self, values: Mapping[str, object], known: Mapping[str, object] = EMPTY
+    ) -> dict[str, Any]:
         """Return what of *values* a new entity holds otherwise than it is given.
+
+        Args:
+            values: By field name.
+            known: Values that have been checked already.
 
         Raises:
             ValidationError: An unknown field, a value that a field does not hold, or a
                 field that is missing.
         """
-        kept = self.check_data(values, increments=False)
+        fresh = values
+        if known:
+            fresh = {n: v for n, v in values.items() if known.get(n) is not v}
+        kept = self.check_data(fresh, increments=False) if fresh else {}
         missing = [name for name in self._required if values.get(name) is None]
         if missing:
             raise ValidationError(
@@ -199,17 +208,15 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         if isinstance(data, self.entity):
             entity: T = data
             self.check_whole(entity)
-            held = self.held(entity)
+            held, known = self.held(entity), EMPTY
             for name, value in defaults.items():
                 if held.get(name) is None:
                     setattr(entity, name, value)
         else:
-            values = self._given(data, "made")
-            blank = {n: v for n, v in defaults.items() if values.get(n) is None}
-            values |= blank
-            kept = self.check_data(values, increments=False)
-            entity = self.build(values | kept)
-        if kept := self.check_new(self.held(entity)):
+            known = self._given(data, "made", defaults=defaults)
+            known |= self.check_data(known, increments=False)
+            entity = self.build(known)
+        if kept := self.check_new(self.held(entity), known):
             self.replace(entity, kept)
         return entity
 
@@ -222,10 +229,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             ValidationError: As for ``new``.
             UsageError: *data* is neither a schema nor a mapping.
         """
-        values = self._given(data, "made")
-        for name, value in defaults.items():
-            if values.get(name) is None:
-                values[name] = value
+        values = self._given(data, "made", defaults=defaults)
         values.update(self.check_new(values))
         return values
 
@@ -273,19 +277,29 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         return values, added
 
     def _given(
-        self, data: object, purpose: str, *, only_set: bool = False
+        self,
+        data: object,
+        purpose: str,
+        *,
+        only_set: bool = False,
+        defaults: Mapping[str, object] = EMPTY,
     ) -> dict[str, Any]:
         if isinstance(data, BaseModel):
             fields = data.model_fields_set if only_set else type(data).model_fields
             names = [name for name in type(data).model_fields if name in fields]
-            return {name: getattr(data, name) for name in names}
-        if isinstance(data, dict | Mapping):  # a dict is told apart much faster
-            return dict(data)
-        entity = f"a {self.name}, " if purpose == "made" else ""
-        raise UsageError(
-            f"a {self.name} is {purpose} from {entity}a schema or a mapping, "
-            f"got a {type(data).__name__}"
-        )
+            values = {name: getattr(data, name) for name in names}
+        elif isinstance(data, dict | Mapping):  # a dict is told apart much faster
+            values = dict(data)
+        else:
+            entity = f"a {self.name}, " if purpose == "made" else ""
+            raise UsageError(
+                f"a {self.name} is {purpose} from {entity}a schema or a mapping, "
+                f"got a {type(data).__name__}"
+            )
+        for name, value in defaults.items():
+            if values.get(name) is None:
+                values[name] = value
+        return values
 
     def changes(self, data: Data) -> dict[str, Any]:
         """Return what *data* changes; only fields that were set, where it is a schema.
