@@ -162,7 +162,8 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
             whole: True where its error is to undo just what it has done.
             lock: What it locks.
         """
-        self._check_scoped()
+        if self.scoped_by:
+            self._check_scoped()
         backend, unit = self._backend, self._home.transaction()
         if lock is not None:
             check_lock(lock, unit)
@@ -217,8 +218,6 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
         return view
 
     def _check_scoped(self) -> None:
-        if not self.scoped_by:
-            return
         missing = set(self.scoped_by) - pinned(self._scope.where).keys()
         if missing:
             name = type(self).__name__

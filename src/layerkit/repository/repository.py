@@ -95,7 +95,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             AlreadyExistsError: The key or a unique rule is taken.
             ConflictError: It refers to something that is not there.
         """
-        self._check_scoped()
+        if self.scoped_by:
+            self._check_scoped()
         new = self._scope.new(entity)
         insert = partial(self._backend.insert, entities=[new], returning=True)
         stored = await self._verb(
@@ -252,7 +253,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                 by an entity outside of the scope or soft-deleted.
             NotSupportedError: The mapping has rules that no single statement keeps.
         """
-        self._check_scoped()
+        if self.scoped_by:
+            self._check_scoped()
         rule = self._adapter.rule_of(names_of(key))
         new = self._scope.upserts([entity], rule, takes_values=False)
 
@@ -365,9 +367,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             asked(by=by, count=count, sums=sum, least=min, most=max, means=avg),
         )
         scoped = self._scope.inside(where)
-        return await self._verb(
-            "aggregate", lambda unit: self._backend.aggregate(unit, scoped, wanted)
-        )
+        aggregate = partial(self._backend.aggregate, where=scoped, wanted=wanted)
+        return await self._verb("aggregate", aggregate)
 
     @override
     async def _page(
@@ -557,7 +558,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             ValidationError: As for ``upsert``, or two items with the same *key*.
             AlreadyExistsError: As for ``upsert``; nothing is stored.
         """
-        self._check_scoped()
+        if self.scoped_by:
+            self._check_scoped()
         rule = self._adapter.rule_of(names_of(key))
         takes_values = self._backend.takes_values
         new = self._scope.upserts(given_list(items), rule, takes_values=takes_values)
@@ -582,19 +584,19 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         lock: Lock | None = None,
         skip: int = 0,
     ) -> list[T]:
-        find = self._backend.find
-        return await self._verb(
-            name,
-            lambda unit: find(unit, where, orders, skip, limit, lock=lock),
-            single="read",
+        find = partial(
+            self._backend.find,
+            where=where,
+            orders=orders,
+            skip=skip,
+            limit=limit,
             lock=lock,
         )
+        return await self._verb(name, find, single="read", lock=lock)
 
     async def _counted(self, name: str, where: Specification, cap: int | None) -> int:
-        count = self._backend.count
-        return await self._verb(
-            name, lambda unit: count(unit, where, cap), single="read"
-        )
+        count = partial(self._backend.count, where=where, cap=cap)
+        return await self._verb(name, count, single="read")
 
     async def _follow(
         self, paged: PagedList, start: Position | None, limit: int, unit: Transaction

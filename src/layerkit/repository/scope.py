@@ -226,7 +226,8 @@ class Scope(Generic[T]):
             ValidationError: A field of the scope, or as ``EntityAdapter.changes``.
         """
         changes = self.adapter.changes(data)
-        check_confined(self.adapter.name, changes, self.fields)
+        if self.fields:
+            check_confined(self.adapter.name, changes, self.fields)
         return changes
 
 

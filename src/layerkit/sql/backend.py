@@ -29,7 +29,7 @@ from layerkit.repository import (
     Upsert,
 )
 from layerkit.repository.filters.aggregates import Groups
-from layerkit.repository.filters.specification import key_in, parts_of, spelled_out
+from layerkit.repository.filters.specification import key_in
 from layerkit.sql.batches import insert_counted
 from layerkit.sql.deletes import (
     follow_delete,
@@ -71,33 +71,14 @@ class SQLBackend(SessionBackend[T], Generic[T]):
         *,
         returning: bool,
     ) -> list[T]:
-        objects, new = self._objects(unit), [*entities]
+        objects = Objects(unit.session, self._queries)
         if not returning:
-            await self._insert(objects, new)
+            await self._insert(objects, entities)
             return []
-        return await self._create_all(objects, cast("list[T]", new))
-
-    async def _create(self, objects: Objects[T], entity: T) -> T:
-        session, state = objects.session, instance_state(entity)
-        if state.detached or state.deleted:
-            make_transient(entity)  # else it would count as stored, and nothing be sent
-        key = tuple(getattr(entity, name) for name in self.adapter.key)
-        held = objects.held(key)
-        if held is not None and self._plainly("insert", session):
-            # The session warns of two objects with one key; the database refuses.
-            await session.flush()
-            row = self._mapped.inserted(entity)
-            await session.execute(insert(self._mapped.entity).values(row))
-            await session.refresh(held)
-            await load_along(session, [held], self._queries.options)
-            return held
-        if state.persistent:
-            raise AlreadyExistsError(fields=self.adapter.key)
-        session.add(entity)
-        await self._flush_whole(session, [entity])
-        await objects.read_key(entity)
-        objects.expire_rounded(entity)
-        return entity
+        new = cast("list[T]", [*entities])
+        if len(new) > 1 and self._are_new(objects, new):
+            return await self._create_new(objects, new)
+        return [await self._create(objects, entity) for entity in new]
 
     async def _insert(
         self, objects: Objects[T], entities: Sequence[T | Mapping[str, Any]]
@@ -120,17 +101,17 @@ class SQLBackend(SessionBackend[T], Generic[T]):
                 statement, alike, execution_options=options, bind_arguments=self._bound
             )
 
-    async def _create_all(self, objects: Objects[T], entities: list[T]) -> list[T]:
-        session, key = objects.session, self.adapter.key
-        is_known = any(
-            instance_state(e).has_identity
-            or objects.held(tuple(getattr(e, name) for name in key)) is not None
-            for e in entities
-        )
-        is_one = len(set(map(id, entities))) < max(2, len(entities))
-        if is_known or is_one:
-            return [await self._create(objects, entity) for entity in entities]
-        counted = self.adapter.integer_key
+    def _are_new(self, objects: Objects[T], entities: list[T]) -> bool:
+        """Tell whether each is there once, and the session knows none of them."""
+        if len(set(map(id, entities))) < len(entities):
+            return False
+        names = self.adapter.key
+        keys = (tuple(getattr(e, name) for name in names) for e in entities)
+        is_stored = any(instance_state(e).has_identity for e in entities)
+        return not is_stored and all(objects.held(key) is None for key in keys)
+
+    async def _create_new(self, objects: Objects[T], entities: list[T]) -> list[T]:
+        session, counted = objects.session, self.adapter.integer_key
         is_counted = counted and all(getattr(e, counted) is None for e in entities)
         is_alone = self._plainly("insert", session) and not self._brings_others(
             entities
@@ -146,6 +127,28 @@ class SQLBackend(SessionBackend[T], Generic[T]):
             objects.expire_rounded(entity)
         return entities
 
+    async def _create(self, objects: Objects[T], entity: T) -> T:
+        session, state = objects.session, instance_state(entity)
+        if state.detached or state.deleted:
+            make_transient(entity)  # else it would count as stored, and nothing be sent
+        key = tuple(getattr(entity, name) for name in self.adapter.key)
+        held = None if None in key else objects.held(key)
+        if held is not None and self._plainly("insert", session):
+            # The session warns of two objects with one key; the database refuses.
+            await session.flush()
+            row = self._mapped.inserted(entity)
+            await session.execute(insert(self._mapped.entity).values(row))
+            await session.refresh(held)
+            await load_along(session, [held], self._queries.options)
+            return held
+        if state.persistent:
+            raise AlreadyExistsError(fields=self.adapter.key)
+        session.add(entity)
+        await self._flush_whole(session, [entity])
+        await objects.read_key(entity)
+        objects.expire_rounded(entity)
+        return entity
+
     @override
     async def find(
         self,
@@ -157,7 +160,8 @@ class SQLBackend(SessionBackend[T], Generic[T]):
         *,
         lock: Lock | None = None,
     ) -> list[T]:
-        queries, objects = self._queries, self._objects(unit)
+        queries = self._queries
+        objects = Objects(unit.session, queries)
         if skip or (found := key_in(where, self.adapter.key)) is None:
             statement = queries.page(where, orders, skip, limit)
             return list((await objects.read(statement, lock)).all())
@@ -213,13 +217,13 @@ class SQLBackend(SessionBackend[T], Generic[T]):
     async def change(
         self, unit: SQLTransaction, where: Specification, changes: dict[str, Any]
     ) -> T | None:
-        session, queries, objects = unit.session, self._queries, self._objects(unit)
-        mapper, spelled = self._mapped.mapper, spelled_out(parts_of(where))
-        key = tuple(spelled[name] for name in self.adapter.key)
+        session, queries = unit.session, self._queries
+        objects = Objects(session, queries)
+        mapper = self._mapped.mapper
+        key, _ = key_in(where, self.adapter.key) or ((), ALL)  # it is always there
         known = objects.held(key)
         loaded = {} if known is None else loaded_relations(mapper, known)
-        returns = self._returns(session) and not queries.adds_narrow(changes)
-        if returns and changes and queries.dialect().update_returning:
+        if self._changes_plainly(unit, changes):
             statement = queries.update(changes).where(queries.condition(where))
             options = {"populate_existing": True, "synchronize_session": False}
             with _sums(changes):
@@ -241,7 +245,8 @@ class SQLBackend(SessionBackend[T], Generic[T]):
     async def update(
         self, unit: SQLTransaction, where: Specification, changes: dict[str, Any]
     ) -> int:
-        session, queries, objects = unit.session, self._queries, self._objects(unit)
+        session, queries = unit.session, self._queries
+        objects = Objects(session, queries)
         if not self._plainly("update", session) or queries.adds_narrow(changes):
             return len(await objects.change(queries.select(where), changes))
         with _sums(changes):
@@ -252,7 +257,8 @@ class SQLBackend(SessionBackend[T], Generic[T]):
 
     @override
     async def delete(self, unit: SQLTransaction, where: Specification) -> int:
-        session, queries, objects = unit.session, self._queries, self._objects(unit)
+        session, queries = unit.session, self._queries
+        objects = Objects(session, queries)
         if not await self._deletes_plainly(session):
             return await objects.remove(queries.select(where))
         statement = delete(self._mapped.entity).where(queries.condition(where))
@@ -272,7 +278,8 @@ class SQLBackend(SessionBackend[T], Generic[T]):
         *,
         returning: bool,
     ) -> list[T] | None:
-        session, objects = unit.session, self._objects(unit)
+        session = unit.session
+        objects = Objects(session, self._queries)
         upserts = self._upserts(session, rule, where)
         await session.flush()
         if returning:

@@ -301,12 +301,15 @@ class Database(SQLHome):
                 usual = engines.reading if read_only else engines.writing
                 options["bind"] = at_once or usual
             made: AsyncSession | Session = self._sessions(**options)
-            ensure_state(made).registries = self.registries
             return BlockingSession(made) if isinstance(made, Session) else made
 
         kind = SingleRead if at_once is not None and read_only else SQLTransaction
         transaction = kind(
-            self, make_session, read_only=read_only, needs_loop=self.needs_loop
+            self,
+            make_session,
+            read_only=read_only,
+            needs_loop=self.needs_loop,
+            registries=self.registries,
         )
         transaction.commits_itself = at_once is not None
         transaction.commit_timeout_seconds = self._commit_timeout_seconds

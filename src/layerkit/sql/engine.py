@@ -24,8 +24,8 @@ from layerkit.sql.dialects import (
     SERVERS,
     Driver,
     Server,
-    binds_to_loop,
     check_driver,
+    driver_of,
     keep_kinds,
     known_server,
     server_of,
@@ -91,7 +91,8 @@ def check_engine(engine: Engine, owner: str, kind: str) -> None:
     Raises:
         UsageError: They do.
     """
-    if binds_to_loop(engine.dialect):
+    driver = driver_of(engine.dialect)
+    if driver is not None and driver.binds:
         pool = engine.pool
         check_loop(pool, lambda: _is_connected(pool), owner, kind)
 

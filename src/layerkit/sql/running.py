@@ -1,7 +1,7 @@
 """Running the verbs of a mapped class on the session of a unit of work."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Generic, Self
 
@@ -48,7 +48,6 @@ from layerkit.sql.loading import (
     loaded_relations,
 )
 from layerkit.sql.moves import follow_update
-from layerkit.sql.objects import Objects
 from layerkit.sql.queries import Queries
 from layerkit.sql.reading import failure_in
 from layerkit.sql.refresh import fill_expired, load_along
@@ -229,9 +228,6 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
     def confine(self, unit: SQLTransaction, entity: T, fields: frozenset[str]) -> None:
         confine(entity, fields)
 
-    def _objects(self, unit: SQLTransaction) -> Objects[T]:
-        return Objects(unit.session, self._queries)
-
     def _follow(
         self, session: AsyncSession, changes: Iterable[str]
     ) -> set[ColumnElement[Any]]:
@@ -257,6 +253,16 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
     def _returns(self, session: AsyncSession) -> bool:
         """Tell whether a statement that changes a row returns all a reader gets."""
         return self._plainly("update", session) and not self._loads_more
+
+    def _changes_plainly(
+        self, unit: SQLTransaction, changes: Mapping[str, Any]
+    ) -> bool:
+        """Tell whether one statement changes a row and returns it."""
+        if unit.commits_itself:
+            return True  # it is on its way because of that
+        returns = bool(changes) and self._queries.dialect().update_returning
+        is_narrow = self._queries.adds_narrow(changes)
+        return returns and not is_narrow and self._returns(unit.session)
 
     def _brings_others(self, entities: Sequence[T]) -> bool:
         """Tell whether related objects would be inserted with *entities*."""

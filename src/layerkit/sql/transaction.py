@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, registry
 from sqlalchemy.orm.attributes import instance_state
 from typing_extensions import override
 
@@ -45,6 +45,7 @@ class SQLTransaction(Transaction):
         make_session: Makes the session; called when the unit begins.
         read_only: True where writing verbs are refused.
         needs_loop: False where the session's driver blocks.
+        registries: Where the classes of its repositories are mapped.
 
     Attributes:
         commits_itself: True where its one statement is stored as it is sent.
@@ -57,11 +58,13 @@ class SQLTransaction(Transaction):
         *,
         read_only: bool = False,
         needs_loop: bool = True,
+        registries: set[registry] | None = None,
     ) -> None:
         super().__init__(home, read_only=read_only)
         self.needs_loop = needs_loop
         self.commits_itself = False
         self._make_session = make_session
+        self._registries = registries
         self._ends = self._has_failed = False
         self._session: AsyncSession
 
@@ -84,7 +87,10 @@ class SQLTransaction(Transaction):
     @override
     async def _begin(self) -> None:
         self._session = self._make_session()
-        ensure_state(self._session).units.append(self)
+        state = ensure_state(self._session)
+        state.units.append(self)
+        if self._registries is not None:
+            state.registries = self._registries
 
     @override
     async def _commit(self) -> None:

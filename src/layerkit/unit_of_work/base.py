@@ -37,7 +37,6 @@ class UnitOfWork(Block):
     def __init__(
         self, choose: Callable[[], Transaction], *, events: EventSink | None = None
     ) -> None:
-        super().__init__()
         given: object = events
         if given is not None and not isinstance(given, EventSink):
             raise UsageError(

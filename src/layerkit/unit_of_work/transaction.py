@@ -48,12 +48,11 @@ _ASYNC_DRIVER = (
 class Block:
     """One ``async with`` around work on a transaction; blocks nest."""
 
-    def __init__(self) -> None:
-        self.transaction: Transaction | None = None
-        self.is_open = False
-        self.entered_by: asyncio.Task[object] | None = None
-        self.thread = 0
-        self.changes_before = 0
+    transaction: "Transaction | None" = None
+    is_open: bool = False
+    entered_by: asyncio.Task[object] | None = None
+    thread: int = 0
+    changes_before: int = 0
 
     def told_apart(self) -> str:
         """Return what a caller that is not inside comes from another one of."""

@@ -41,7 +41,8 @@ class Specification:
         Raises:
             UsageError: *other* is no Specification.
         """
-        _check_side(other, "&")
+        if not isinstance(other, Specification):
+            raise UsageError(_mismatch("&", other))
         if self == ALL:
             return other
         if other == ALL:
@@ -58,7 +59,8 @@ class Specification:
         Raises:
             UsageError: *other* is no Specification.
         """
-        _check_side(other, "|")
+        if not isinstance(other, Specification):
+            raise UsageError(_mismatch("|", other))
         sides = (
             side.parts if isinstance(side, Or) else (side,) for side in (self, other)
         )
@@ -305,12 +307,11 @@ def _shallow(where: Specification) -> Specification:
     return where
 
 
-def _check_side(other: object, operator: str) -> None:
-    if not isinstance(other, Specification):
-        raise UsageError(
-            f"{operator} combines two filters such as field(...) == ..., and met a "
-            f"{type(other).__name__}: put a comparison in parentheses"
-        )
+def _mismatch(operator: str, other: object) -> str:
+    return (
+        f"{operator} combines two filters such as field(...) == ..., and met a "
+        f"{type(other).__name__}: put a comparison in parentheses"
+    )
 
 
 def _hashable(subject: Field, value: object) -> object:
