@@ -51,7 +51,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _AT_ONCE: Final = 1_000
-_UNSYNCHRONIZED: Final = {"synchronize_session": False}
 
 
 class SQLBackend(SessionBackend[T], Generic[T]):

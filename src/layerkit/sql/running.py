@@ -61,9 +61,6 @@ R = TypeVar("R")
 
 _SAFE: Final = (Boolean, Float, Integer, LargeBinary, String)
 
-_AT_ONCE: Final = 1_000
-_UNSYNCHRONIZED: Final = {"synchronize_session": False}
-
 
 class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
     """Know a mapped class in its home, and run the verbs that a subclass writes.
