@@ -140,22 +140,22 @@ class References:
 
     def __init__(self) -> None:
         self._known: dict[type, Adapter] = {}
-        self._ties: dict[type, Ties] | None = None
+        self._ties: defaultdict[type, Ties] | None = None
 
     def add(self, adapter: Adapter) -> None:
         """Let a class be known."""
         if adapter.entity not in self._known:
             self._known[adapter.entity], self._ties = adapter, None
 
-    def of(self, entity: type) -> Ties | None:
-        """Return what ties a class to others, or None."""
+    def of(self, entity: type) -> Ties:
+        """Return what ties a class to others."""
         if self._ties is None:  # looked for late: a class may be defined after another
             self._ties = _ties_of(list(self._known.values()))
-        return self._ties.get(entity)
+        return self._ties[entity]
 
     def are_moved(self, entity: type, old: Row, new: Row | None) -> bool:
         """Tell whether a row loses values that others may refer to."""
-        ties = self.of(entity) or Ties()
+        ties = self.of(entity)
         return any(
             new is None or _value(old, spread.fields) != _value(new, spread.fields)
             for spread in (*ties.mapped, *ties.referring)
@@ -174,8 +174,6 @@ class References:
             ConflictError: It refers to nothing.
         """
         ties = self.of(entity)
-        if ties is None:
-            return
         for link in ties.links if new is not None else ():
             value = _value(new, link.rule.fields)
             if value is None or value == _value(old, link.rule.fields):
@@ -197,13 +195,17 @@ class References:
             ValidationError: A null goes where none may be.
         """
         lost = every = _taken(transaction)
-        is_mapped = any(self._deletes_singly(*change) for change in lost)
+        is_by_row = any(
+            new is None and spread.by_row
+            for entity, _, new in lost
+            for spread in self.of(entity).mapped
+        )
         while lost:  # what the mapping does cascades, and comes first
             for spread, moves in self._spreads(lost, by_mapping=True):
                 await _follow(transaction, spread, moves)
             lost = _taken(transaction)
             every = [*every, *lost]
-        if is_mapped:
+        if is_by_row:
             self._check_order(every)
         kept: list[tuple[Spread, Moves]] = []
         while every:
@@ -229,11 +231,6 @@ class References:
                 error = mismatch(link.rule.name, link.rule.fields)
                 raise error
 
-    def _deletes_singly(self, entity: type, _: Row, new: Row | None) -> bool:
-        """Tell whether the mapping deletes a row itself, and what goes along."""
-        ties = self.of(entity) or Ties()
-        return new is None and any(spread.by_row for spread in ties.mapped)
-
     def _check_order(self, changes: Sequence[Lost]) -> None:
         """Refuse rows that no order of statements, one for each row, can delete.
 
@@ -242,11 +239,10 @@ class References:
             UsageError: Relationships ask for an order that leads round in a circle.
         """
         gone = self._gone(changes)
-        ties = [held for entity in gone if (held := self.of(entity))]
-        mapped = [spread for held in ties for spread in held.mapped]
+        mapped = [spread for entity in gone for spread in self.of(entity).mapped]
         earlier: dict[Node, set[Node]] = defaultdict(set)
         for spread in mapped:
-            for own, other in _tied(spread, gone) if spread.first else ():
+            for own, other in _tied(spread, gone):
                 if spread.first == "own":
                     earlier[other].add(own)
                 elif spread.first == "other":
@@ -255,7 +251,7 @@ class References:
             error = circular()
             raise error
         nulled = {spread.ends for spread in mapped if spread.first == "either"}
-        keys = [spread for held in ties for spread in held.referring]
+        keys = [spread for entity in gone for spread in self.of(entity).referring]
         _check_keys([s for s in keys if s.ends not in nulled], gone, earlier)
 
     def _gone(self, changes: Sequence[Lost]) -> Rows:
@@ -277,7 +273,7 @@ class References:
         for change in lost:
             by_class[change[0]].append(change)
         for entity, changes in by_class.items():
-            ties = self.of(entity) or Ties()
+            ties = self.of(entity)
             for spread in ties.mapped if by_mapping else ties.referring:
                 moves: Moves = {}
                 for _, old, new in changes:
@@ -298,15 +294,12 @@ async def _follow(
         AlreadyExistsError: A key that follows is another row's.
         ValidationError: A null goes where none may be.
     """
-    refused: Moves = {}
-    followed: Moves = {}
-    for value, now in moves.items():
-        is_refused = spread.action(now) in _REFUSING
-        (refused if is_refused else followed)[value] = now
+    refused = {v: now for v, now in moves.items() if spread.action(now) in _REFUSING}
+    followed = {v: now for v, now in moves.items() if v not in refused}
     other, written = spread.other, []
     for key, row in await transaction.rows(other, ALL) if followed else ():
         held = _value(row, spread.others)
-        if held is not None and held in followed:
+        if held in followed:
             becomes = followed[held]
             if spread.action(becomes) != "CASCADE":
                 becomes = (None,) * len(held)  # no table here has defaults of its own
@@ -399,17 +392,13 @@ def _circle(earlier: Mapping[Node, Set[Node]]) -> list[Node]:
 
 
 def _kept(spread: Spread, link: Link) -> ConflictError:
-    place = _place(spread, link)
-    return still_referred(spread.owner.name, place, link.rule.name)
-
-
-def _place(spread: Spread, link: Link) -> str:
-    """Name a foreign key by where it is, and the relationship that goes by it."""
+    """Return what to say of a row that *link* keeps, and the relationship by it."""
     place, fields = link.rule.place, set(spread.others)
     for rule in spread.owner.cascades():
         if set(spread.other.named(rule.target) or ()) == fields:
-            return f"{rule.name} ({place})"
-    return place
+            place = f"{rule.name} ({place})"
+            break
+    return still_referred(spread.owner.name, place, link.rule.name)
 
 
 def mismatch(constraint: str | None, fields: Sequence[str] = ()) -> ConflictError:
@@ -448,9 +437,9 @@ def still_referred(
     return error
 
 
-def _ties_of(known: Sequence[Adapter]) -> dict[type, Ties]:
+def _ties_of(known: Sequence[Adapter]) -> defaultdict[type, Ties]:
     """Return what ties each of the *known* classes to others of them."""
-    ties: dict[type, Ties] = defaultdict(Ties)
+    ties: defaultdict[type, Ties] = defaultdict(Ties)
     for child in known:
         for rule in child.foreign_keys():
             parents = [p for adapter in known if (p := _parent(adapter, rule))]
@@ -478,7 +467,7 @@ def _ties_of(known: Sequence[Adapter]) -> dict[type, Ties]:
                     )
                     ties[owner.entity].mapped.append(spread)
         ties[owner.entity].mapped.sort(key=lambda spread: spread.on_delete)
-    return {entity: held for entity, held in ties.items() if held != Ties()}
+    return ties
 
 
 def _parent(adapter: Adapter, rule: ForeignKeyRule) -> Parent | None:
