@@ -58,7 +58,8 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
     def __init__(self, entity: type[T], names: list[str]) -> None:
         self.entity = entity
         hints = get_type_hints(entity, include_extras=True)
-        marks = {name: _marks(hints[name]) for name in names}
+        marks: dict[str, list[object]] = {name: [] for name in names}
+        options = {name: _options(hints[name], marks[name]) for name in names}
         self.key = tuple(n for n in names if any(isinstance(m, Key) for m in marks[n]))
         if not self.key and "id" in names:
             self.key = ("id",)
@@ -67,9 +68,7 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
                 f"{entity.__name__} has no key: give it a field `id`, or mark one as "
                 "Annotated[..., Key()]"
             )
-        self.fields = {
-            name: _field_info(name, hints[name], marks[name]) for name in names
-        }
+        self.fields = {n: _field_info(n, options[n], marks[n]) for n in names}
         self.stamps = frozenset(
             name
             for name, kind in _STAMPS.items()
@@ -113,17 +112,18 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def check_whole(self, entity: T) -> None:
-        held = getattr(entity, "__dict__", {})
-        extra = [n for n in held if n not in self.fields and n[:1] != "_"]
-        self._refuse_extra([n for n in extra if not hasattr(self.entity, n)])
-
-    def _refuse_extra(self, names: Iterable[str]) -> None:
-        if extra := sorted(names):
+        if extra := sorted(self._extra(entity)):
             raise ValidationError(
                 f"{', '.join(extra)} of a {self.name} would not be stored: declare it "
                 "as a field, leave it out, or begin its name with _",
                 fields=extra,
             )
+
+    def _extra(self, entity: T) -> Iterable[str]:
+        """Return the names of what *entity* holds besides its fields."""
+        held = getattr(entity, "__dict__", {})
+        extra = [n for n in held if n not in self.fields and n[:1] != "_"]
+        return [n for n in extra if not hasattr(self.entity, n)]
 
     @override
     def annotations(self) -> Iterable[Any]:
@@ -132,7 +132,7 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
     @override
     def fill(self, entity: T, values: Mapping[str, object]) -> None:
         for name, value in deep_copy(dict(values)).items():
-            object.__setattr__(entity, name, value)
+            object.__setattr__(entity, name, value)  # also where it is frozen
 
     @override
     def load(self, values: Mapping[str, object]) -> T:
@@ -204,14 +204,14 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
         return {name: getattr(made, name) for name in changes}
 
     @override
-    def check_whole(self, entity: T) -> None:
-        kind = cast("type[BaseModel]", type(entity))  # the class, or one below it
-        more = kind.model_fields.keys() - self.fields.keys()
-        self._refuse_extra({*_extra(entity), *more})
+    def _extra(self, entity: T) -> Iterable[str]:
+        model = cast(BaseModel, entity)  # of the class, or of one below it
+        more = type(model).model_fields.keys() - self.fields.keys()
+        return more.union(model.__pydantic_extra__ or ())
 
     @override
     def holds_more(self, entity: T) -> bool:
-        return bool(_extra(entity))
+        return bool(self._extra(entity))
 
     @override
     def check_alone(self, entity: T) -> None:
@@ -221,10 +221,6 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
     def _named(self, place: str) -> str:
         fields = self._model.model_fields.items()
         return next((n for n, f in fields if f.validation_alias == place), place)
-
-    @override
-    def fill(self, entity: T, values: Mapping[str, object]) -> None:
-        entity.__dict__.update(deep_copy(dict(values)))  # also where it is frozen
 
     @property
     def _model(self) -> type[BaseModel]:
@@ -290,10 +286,6 @@ def _by_alias(model: type[BaseModel], values: Mapping[str, object]) -> dict[Any,
     return given
 
 
-def _extra(entity: Any) -> Mapping[str, object]:
-    return entity.__pydantic_extra__ or {}
-
-
 def make_adapter(entity: type) -> EntityAdapter[Any] | None:
     """Return the adapter of a pydantic model or dataclass; None for other classes."""
     if hasattr(entity, "__mapper__"):
@@ -305,30 +297,19 @@ def make_adapter(entity: type) -> EntityAdapter[Any] | None:
     return None
 
 
-def _marks(hint: Any) -> tuple[object, ...]:
-    """Return the marks of an annotation, those inside of a union among them."""
-    found = [m for option in (hint, *_options(hint)) for m in _metadata(option)]
-    bare = (Key, Unique, Indexed)
-    return tuple(mark() if mark in bare else mark for mark in found)
+def _options(hint: Any, marks: list[object]) -> list[Any]:
+    """Return what an annotation admits, and add what it is marked with to *marks*."""
+    if get_origin(hint) is Annotated:
+        hint, *found = get_args(hint)
+        marks += [m() if m in (Key, Unique, Indexed) else m for m in found]
+        return _options(hint, marks)
+    if get_origin(hint) in (Union, UnionType):
+        return [part for each in get_args(hint) for part in _options(each, marks)]
+    return [hint]
 
 
-def _metadata(hint: Any) -> tuple[object, ...]:
-    return hint.__metadata__ if get_origin(hint) is Annotated else ()
-
-
-def _plain(hint: Any) -> Any:
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union, and of any other annotation itself."""
-    hint = _plain(hint)
-    return get_args(hint) if get_origin(hint) in (Union, UnionType) else ()
-
-
-def _field_info(name: str, hint: Any, marks: tuple[object, ...]) -> FieldInfo:
+def _field_info(name: str, options: list[Any], marks: list[object]) -> FieldInfo:
     """Read type and nullability off an annotation; only one class is checked for."""
-    options = [_plain(option) for option in _options(hint)] or [_plain(hint)]
     nullable = NoneType in options or Any in options
     kinds = [option for option in options if option is not NoneType]
     is_class = len(kinds) == 1 and isinstance(kinds[0], type) and kinds[0] is not Any
@@ -338,7 +319,7 @@ def _field_info(name: str, hint: Any, marks: tuple[object, ...]) -> FieldInfo:
 
 
 def _unique_rules(
-    marks: Mapping[str, tuple[object, ...]], deleted: str | None
+    marks: Mapping[str, list[object]], deleted: str | None
 ) -> tuple[UniqueRule, ...]:
     groups: dict[tuple[str, bool], list[str]] = {}
     for name, found in marks.items():
