@@ -38,17 +38,15 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         """
         is_tuple = len(self.key) > 1 and isinstance(entity_id, tuple | list)
         parts = tuple(entity_id) if is_tuple else (entity_id,)  # type: ignore[arg-type] # checked by is_tuple
-        infos = [self.fields[name] for name in self.key]
-        if len(parts) != len(infos) or None in parts:
+        if len(parts) != len(self.key) or None in parts:
             unstored = ": an entity has no id before it is stored" * (None in parts)
             raise UsageError(
                 f"{self.name} is identified by {', '.join(self.key)}, "
                 f"got {entity_id!r}{unstored}",
                 value=entity_id,
-                expected=", ".join(map(type_name, infos)),
+                expected=", ".join(type_name(self.fields[name]) for name in self.key),
             )
-        pairs = zip(infos, parts, strict=True)
-        return tuple(self.sought(info.name, part) for info, part in pairs)
+        return tuple(map(self.sought, self.key, parts))
 
     def check_value(self, name: str, value: object) -> None:
         """Refuse a value in a filter that the field could never hold.
@@ -87,10 +85,8 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         """
         info = self.info(name)
         if operator in ORDERING and not (info.is_ordered and info.kind is not bool):
-            raise UsageError(
-                f"{self.name}.{name} holds {type_name(info)}, which is neither smaller "
-                "nor greater on every backend: use == or in_()"
-            )
+            why = "is neither smaller nor greater on every backend: use == or in_()"
+            raise self.unfit(name, why)
 
     def check_order(self, name: str) -> None:
         """Refuse to sort by a field that backends sort each in its own way.
@@ -98,12 +94,14 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         Raises:
             UsageError: Unknown field, or its values have no order.
         """
-        info = self.info(name)
-        if not info.is_ordered:
-            raise UsageError(
-                f"{self.name}.{name} holds {type_name(info)}, which is not in the same "
-                "order on every backend: sort by another field"
-            )
+        if not self.info(name).is_ordered:
+            why = "is not in the same order on every backend: sort by another field"
+            raise self.unfit(name, why)
+
+    def unfit(self, name: str, why: str) -> UsageError:
+        """Return what to say of a field that can't be used so, since it *why*."""
+        held = type_name(self.fields[name])
+        return UsageError(f"{self.name}.{name} holds {held}, which {why}")
 
     @cached_property
     def _required(self) -> tuple[str, ...]:
@@ -213,7 +211,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
                 if held.get(name) is None:
                     setattr(entity, name, value)
         else:
-            known = self._given(data, "made", defaults=defaults)
+            known = self._given(data, defaults=defaults)
             known |= self.check_data(known, increments=False)
             entity = self.build(known)
         if kept := self.check_new(self.held(entity), known):
@@ -229,8 +227,8 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             ValidationError: As for ``new``.
             UsageError: *data* is neither a schema nor a mapping.
         """
-        values = self._given(data, "made", defaults=defaults)
-        values.update(self.check_new(values))
+        values = self._given(data, defaults=defaults)
+        values |= self.check_new(values)
         return values
 
     def given(self, data: T | Data) -> dict[str, Any]:
@@ -245,7 +243,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         """
         if isinstance(data, self.entity):
             return self.values(data)
-        return self._given(data, "made", only_set=True)
+        return self._given(data, only_set=True)
 
     def started(
         self, data: T | Data, fixed: Collection[str | None]
@@ -262,7 +260,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         """
         if isinstance(data, self.entity):
             return data, {}
-        values = self._given(data, "made")
+        values = self._given(data)
         added = {n: v for n, v in values.items() if isinstance(v, Inc)}
         if not added:
             return values, added
@@ -279,22 +277,21 @@ class EntityAdapter(EntityClass[T], Generic[T]):
     def _given(
         self,
         data: object,
-        purpose: str,
         *,
         only_set: bool = False,
         defaults: Mapping[str, object] = EMPTY,
     ) -> dict[str, Any]:
         if isinstance(data, BaseModel):
-            fields = data.model_fields_set if only_set else type(data).model_fields
-            names = [name for name in type(data).model_fields if name in fields]
-            values = {name: getattr(data, name) for name in names}
+            fields = type(data).model_fields
+            chosen = data.model_fields_set if only_set else fields
+            values = {name: getattr(data, name) for name in fields if name in chosen}
         elif isinstance(data, dict | Mapping):  # a dict is told apart much faster
             values = dict(data)
         else:
-            entity = f"a {self.name}, " if purpose == "made" else ""
+            done = "changed by" if only_set else f"made from a {self.name},"
             raise UsageError(
-                f"a {self.name} is {purpose} from {entity}a schema or a mapping, "
-                f"got a {type(data).__name__}"
+                f"a {self.name} is {done} a schema or a mapping, got a "
+                f"{type(data).__name__}"
             )
         for name, value in defaults.items():
             if values.get(name) is None:
@@ -309,26 +306,23 @@ class EntityAdapter(EntityClass[T], Generic[T]):
                 null where the field has none.
             UsageError: *data* is neither a schema nor a mapping.
         """
-        values = self._given(data, "updated", only_set=True)
+        values = self._given(data, only_set=True)
         values |= self.check_data(values, increments=True)
-        for what, names in self._protected:
-            if not names.isdisjoint(values):
-                raise ValidationError(
-                    f"the {what} of a {self.name} can't be changed",
-                    fields=[name for name in values if name in names],
-                )
+        protected = self._protected
+        if refused := [name for name in values if name in protected]:
+            raise ValidationError(
+                f"the {protected[refused[0]]} of a {self.name} can't be changed",
+                fields=refused,
+            )
         self.check_nulls(values)
         return values
 
     @cached_property
-    def _protected(self) -> tuple[tuple[str, frozenset[str | None]], ...]:
-        """What no update changes, by what it is called."""
-        version = frozenset((self.version,))
-        return (
-            ("key", frozenset(self.key)),
-            ("version", version),
-            ("stamp", self.stamps),
-        )
+    def _protected(self) -> Mapping[str | None, str]:
+        """What no update changes: what each field is, by its name."""
+        protected: dict[str | None, str] = dict.fromkeys(self.stamps, "stamp")
+        protected[self.version] = "version"
+        return protected | dict.fromkeys(self.key, "key")
 
 
 def check_confined(

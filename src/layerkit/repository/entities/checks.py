@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.entities.adapter import EntityAdapter
-from layerkit.repository.entities.fields import FieldInfo, KeyTuple, type_name
+from layerkit.repository.entities.fields import FieldInfo, KeyTuple
 from layerkit.repository.filters.aggregates import NUMBERS, Aggregation
 from layerkit.repository.filters.bounds import OrderBy, check_where, orders_of
 from layerkit.repository.filters.specification import (
@@ -149,17 +149,17 @@ def checked_aggregation(
         if not issubclass(kind, Enum) and info.limits.choices is None:
             adapter.check_order(name)
         if issubclass(kind, float):
-            _refuse_field(adapter, name, "is rounded by databases: group by another")
+            raise adapter.unfit(name, "is rounded by databases: group by another")
     numbers: dict[str, type[Any]] = {}
     for name in (*wanted.sum, *wanted.avg):
         base = _base(adapter.info(name), NUMBERS)
         if base is None:
-            _refuse_field(adapter, name, "can't be added up: name a field of numbers")
+            raise adapter.unfit(name, "can't be added up: name a field of numbers")
         numbers[name] = base
     for name in (*wanted.min, *wanted.max):
         if _base(adapter.info(name), _RANKED) is None:
-            text = "has not the same minimum and maximum on every backend"
-            _refuse_field(adapter, name, text)
+            why = "has not the same minimum and maximum on every backend"
+            raise adapter.unfit(name, why)
     return replace(wanted, numbers=numbers)
 
 
@@ -169,8 +169,3 @@ def _base(info: FieldInfo, bases: tuple[type, ...]) -> type[Any] | None:
     if issubclass(kind, bool | Enum):
         return None
     return next((base for base in bases if issubclass(kind, base)), None)
-
-
-def _refuse_field(adapter: EntityAdapter[Any], name: str, why: str) -> NoReturn:
-    held = type_name(adapter.fields[name])
-    raise UsageError(f"{adapter.name}.{name} holds {held}, which {why}")

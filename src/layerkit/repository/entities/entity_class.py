@@ -5,10 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from types import MappingProxyType
-from typing import Any, Final, Generic, TypeAlias
+from typing import Any, Generic
 
-from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, ValidationError
@@ -20,14 +18,6 @@ from layerkit.repository.entities.fields import (
 )
 
 T = TypeVar("T")
-
-Data: TypeAlias = BaseModel | Mapping[str, object]
-"""What entities are made and changed from: a schema, or a mapping by field name."""
-
-_NAME, _NAMES = 64, 10  # how much is told of unknown names, and of how many
-
-EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
-"""No values."""
 
 
 class EntityClass(ABC, Generic[T]):
