@@ -1,7 +1,7 @@
 """BaseRepository: the six verbs that a backend writes, and the ones built on them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final, Generic, Literal, overload
 
 from typing_extensions import TypeVar, override
@@ -24,7 +24,6 @@ from layerkit.repository.filters.bounds import (
 from layerkit.repository.filters.evaluate import sorted_by, truth_of
 from layerkit.repository.filters.specification import (
     ALL,
-    Order,
     Specification,
     comparisons,
 )
@@ -181,7 +180,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         wanted = asked(by=by, count=count, sums=sum, least=min, most=max, means=avg)
         groups = Groups(wanted, type(self).__name__)
         async for entity in self._scan(where):
-            groups.add_row({name: _attribute(entity, name) for name in wanted.fields})
+            groups.add_row(_values(entity, wanted.fields))
         return groups.rows()
 
     @overload
@@ -373,6 +372,8 @@ class BaseRepository(ABC, Generic[T, ID]):
     # What the verbs are built on
 
     async def _expected(self, where: Specification, expect: int | None) -> list[T]:
+        if expect is not None:
+            check_number("expect", expect, 0)
         found = [entity async for entity in self._scan(where)]
         check_expected(len(found), expect)
         return found
@@ -380,7 +381,8 @@ class BaseRepository(ABC, Generic[T, ID]):
     async def _sorted(self, where: Specification, order_by: OrderBy) -> list[T]:
         orders = orders_of(order_by)
         found = [entity async for entity in self._scan(where)]
-        rows = sorted_by(({**_attributes(e, orders), "": e} for e in found), orders)
+        names = [order.field for order in orders]
+        rows = sorted_by(({**_values(e, names), "": e} for e in found), orders)
         return [row[""] for row in rows]
 
     async def _scan(self, where: Specification) -> AsyncIterator[T]:
@@ -391,7 +393,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         while batch := await self.get_all(seen, _BATCH):
             seen += len(batch)
             for entity in batch:
-                if is_meant({name: _attribute(entity, name) for name in names}):
+                if is_meant(_values(entity, names)):
                     yield entity
 
     def _lacks(self, what: str) -> NotSupportedError:
@@ -415,12 +417,9 @@ def only_one(found: list[T], name: str) -> T | None:
     return found[0] if found else None
 
 
-def _attribute(entity: object, name: str) -> Any:
+def _values(entity: object, names: Iterable[str]) -> dict[str, Any]:
     try:
-        return getattr(entity, name)
+        return {name: getattr(entity, name) for name in names}
     except AttributeError as error:
-        raise UsageError(f"{type(entity).__name__} has no field {name!r}") from error
-
-
-def _attributes(entity: object, orders: Iterable[Order]) -> Mapping[str, Any]:
-    return {order.field: _attribute(entity, order.field) for order in orders}
+        name = type(entity).__name__
+        raise UsageError(f"{name} has no field {error.name!r}") from error

@@ -1,6 +1,6 @@
 """Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Set
 from datetime import UTC, datetime
 from typing import Any, Final, Generic
 
@@ -11,7 +11,7 @@ from layerkit.repository.entities.adapter import EMPTY, EntityAdapter, check_con
 from layerkit.repository.entities.checks import checked
 from layerkit.repository.entities.fields import UniqueRule
 from layerkit.repository.entities.nesting import deep_copy
-from layerkit.repository.filters.evaluate import matches
+from layerkit.repository.filters.evaluate import Values, matches
 from layerkit.repository.filters.specification import (
     ALL,
     And,
@@ -44,7 +44,7 @@ class Scope(Generic[T]):
         self,
         adapter: EntityAdapter[T],
         where: Specification = ALL,
-        defaults: Mapping[str, object] = EMPTY,
+        defaults: Values = EMPTY,
         *,
         sees_deleted: bool = False,
     ) -> None:
@@ -64,9 +64,7 @@ class Scope(Generic[T]):
         """The field that hides an entity once it is set, or None."""
         return None if self.sees_deleted else self.adapter.deleted
 
-    def narrowed(
-        self, where: Specification, defaults: Mapping[str, object] | None
-    ) -> "Scope[T]":
+    def narrowed(self, where: Specification, defaults: Values | None) -> "Scope[T]":
         """Return the scope inside this one, of what matches *where*.
 
         What *where* sets equal to a value is a default as well.
@@ -153,7 +151,7 @@ class Scope(Generic[T]):
             self._check(self.adapter.held(entity))
         return entity
 
-    def new_values(self, data: Any) -> Mapping[str, Any]:
+    def new_values(self, data: Any) -> Values:
         """Return what an entity of this scope would be built from.
 
         Raises:
@@ -189,7 +187,7 @@ class Scope(Generic[T]):
         adapter = self.adapter
         started, added = adapter.started(data, fixed)
         named = adapter.given(data).keys()  # before defaults join them
-        entity: T | Mapping[str, Any]
+        entity: T | Values
         if takes_values and not isinstance(data, adapter.entity):
             entity = held = self.new_values(started)
         else:
@@ -208,7 +206,7 @@ class Scope(Generic[T]):
         }
         return Upsert(entity, changes | added, holds)
 
-    def _check(self, given: Mapping[str, Any]) -> None:
+    def _check(self, given: Values) -> None:
         row = dict.fromkeys(self.adapter.fields) | dict(given)
         tested = {test.field for test in comparisons(self.seen)}
         if not tested <= given.keys():

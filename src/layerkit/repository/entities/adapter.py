@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository.entities.entity_class import EntityClass
 from layerkit.repository.entities.fields import fits, type_name
+from layerkit.repository.filters.evaluate import Values
 from layerkit.repository.filters.specification import ORDERING, Inc, Operator
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ Data: TypeAlias = BaseModel | Mapping[str, object]
 
 _NAME, _NAMES = 64, 10  # how much is told of unknown names, and of how many
 
-EMPTY: Final[Mapping[str, object]] = MappingProxyType({})
+EMPTY: Final[Values] = MappingProxyType({})
 """No values."""
 
 
@@ -107,9 +108,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
     def _required(self) -> tuple[str, ...]:
         return tuple(name for name, info in self.fields.items() if info.required)
 
-    def check_new(
-        self, values: Mapping[str, object], known: Mapping[str, object] = EMPTY
-    ) -> dict[str, Any]:
+    def check_new(self, values: Values, known: Values = EMPTY) -> dict[str, Any]:
         """Return what of *values* a new entity holds otherwise than it is given.
 
         Args:
@@ -131,7 +130,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             )
         return kept
 
-    def check_nulls(self, values: Mapping[str, object]) -> None:
+    def check_nulls(self, values: Values) -> None:
         """Refuse a null in a field that has none.
 
         Raises:
@@ -145,9 +144,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         if empty:
             raise ValidationError(f"{', '.join(empty)} must not be null", fields=empty)
 
-    def check_data(
-        self, values: Mapping[str, object], *, increments: bool
-    ) -> dict[str, Any]:
+    def check_data(self, values: Values, *, increments: bool) -> dict[str, Any]:
         """Return what of *values* the fields hold otherwise than it is given.
 
         Raises:
@@ -161,9 +158,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         }
         return self._check_doubtful(doubtful, increments) if doubtful else {}
 
-    def _check_doubtful(
-        self, values: Mapping[str, object], increments: bool
-    ) -> dict[str, Any]:
+    def _check_doubtful(self, values: Values, increments: bool) -> dict[str, Any]:
         unknown, wrong = [], []
         for name, value in values.items():
             info = self.fields.get(name)
@@ -192,7 +187,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         error.logged = f"{self.name} has no such field ({len(names)} unknown)"
         return error
 
-    def new(self, data: T | Data, defaults: Mapping[str, object] = EMPTY) -> T:
+    def new(self, data: T | Data, defaults: Values = EMPTY) -> T:
         """Return *data* as an entity: itself, or built from a schema or mapping.
 
         Args:
@@ -218,9 +213,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             self.replace(entity, kept)
         return entity
 
-    def new_values(
-        self, data: Data, defaults: Mapping[str, object] = EMPTY
-    ) -> dict[str, Any]:
+    def new_values(self, data: Data, defaults: Values = EMPTY) -> dict[str, Any]:
         """Return what an entity would be built from; for ``new``, without building it.
 
         Raises:
@@ -279,7 +272,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         data: object,
         *,
         only_set: bool = False,
-        defaults: Mapping[str, object] = EMPTY,
+        defaults: Values = EMPTY,
     ) -> dict[str, Any]:
         if isinstance(data, BaseModel):
             fields = type(data).model_fields

@@ -16,6 +16,7 @@ from layerkit.repository.entities.fields import (
     ForeignKeyRule,
     UniqueRule,
 )
+from layerkit.repository.filters.evaluate import Values
 
 T = TypeVar("T")
 
@@ -49,22 +50,22 @@ class EntityClass(ABC, Generic[T]):
     weak_references: int = 0
 
     @abstractmethod
-    def build(self, values: Mapping[str, object]) -> T:
+    def build(self, values: Values) -> T:
         """Return a new entity by the class's own constructor."""
 
     @abstractmethod
     def values(self, entity: T) -> dict[str, Any]:
         """Return the stored fields of *entity* by name; what is not set is left out."""
 
-    def held(self, entity: T) -> Mapping[str, Any]:
+    def held(self, entity: T) -> Values:
         """Return the stored fields of *entity* by name, to look at and not to keep."""
         return self.values(entity)
 
     @abstractmethod
-    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+    def fill(self, entity: T, values: Values) -> None:
         """Set stored values on *entity*, past the class's own checks."""
 
-    def replace(self, entity: T, values: Mapping[str, object]) -> None:
+    def replace(self, entity: T, values: Values) -> None:
         """Set *values* on a new *entity*, in place of what it was given."""
         self.fill(entity, values)
 
@@ -103,24 +104,22 @@ class EntityClass(ABC, Generic[T]):
         return None
 
     @abstractmethod
-    def load(self, values: Mapping[str, object]) -> T:
+    def load(self, values: Values) -> T:
         """Return an entity that holds *values*, past the class's constructor."""
 
     @abstractmethod
-    def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
+    def defaults(self, values: Values) -> dict[str, Any]:
         """Return what an insert of *values* adds: defaults of the mapping, stamps."""
 
     def start(self, name: str) -> Any:  # noqa: ARG002 - for subclasses
         """Return the number that a new entity has in a field that nobody sets, or 0."""
         return 0
 
-    def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+    def on_update(self, values: Values) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
         """Return what every update adds that makes *values* of an entity."""
         return {}
 
-    def rewritten(
-        self, row: Mapping[str, object], changes: Mapping[str, object]
-    ) -> dict[str, Any]:
+    def rewritten(self, row: Values, changes: Values) -> dict[str, Any]:
         """Return the whole *row* with *changes*, and with what these add.
 
         Raises:
@@ -131,7 +130,7 @@ class EntityClass(ABC, Generic[T]):
 
     def validated(
         self,
-        values: Mapping[str, object],  # noqa: ARG002 - for subclasses
+        values: Values,  # noqa: ARG002 - for subclasses
         changes: dict[str, Any],
         *,
         are_set: bool,  # noqa: ARG002 - for subclasses
@@ -216,7 +215,7 @@ class EntityClass(ABC, Generic[T]):
             )
         return info
 
-    def stored(self, values: Mapping[str, object]) -> dict[str, Any]:
+    def stored(self, values: Values) -> dict[str, Any]:
         """Return *values* as the fields hold them; Decimals are rounded, say.
 
         Raises:
@@ -233,7 +232,7 @@ class EntityClass(ABC, Generic[T]):
             raise ValidationError("; ".join(texts), fields=sorted(refused))
         return kept
 
-    def construct(self, values: Mapping[str, object]) -> T:
+    def construct(self, values: Values) -> T:
         """Return ``entity(**values)``; what the constructor itself raises passes.
 
         Raises:
@@ -249,9 +248,7 @@ class EntityClass(ABC, Generic[T]):
                 raise self._misfit(taken, values) from error
             raise
 
-    def _misfit(
-        self, taken: inspect.Signature, values: Mapping[str, object]
-    ) -> ValidationError:
+    def _misfit(self, taken: inspect.Signature, values: Values) -> ValidationError:
         missing = [
             name
             for name, parameter in taken.parameters.items()

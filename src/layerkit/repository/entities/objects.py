@@ -38,6 +38,7 @@ from layerkit.repository.entities.fields import (
 )
 from layerkit.repository.entities.limits import Limits
 from layerkit.repository.entities.nesting import deep_copy
+from layerkit.repository.filters.evaluate import Values
 from layerkit.repository.filters.specification import field
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
             self.fields[counted] = dataclasses.replace(info, limits=limits)
 
     @override
-    def build(self, values: Mapping[str, object]) -> T:
+    def build(self, values: Values) -> T:
         try:
             return self.construct(values)
         except pydantic.ValidationError as error:
@@ -130,16 +131,16 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         return [*super().annotations(), *get_type_hints(self.entity).values()]
 
     @override
-    def fill(self, entity: T, values: Mapping[str, object]) -> None:
+    def fill(self, entity: T, values: Values) -> None:
         for name, value in deep_copy(dict(values)).items():
             object.__setattr__(entity, name, value)  # also where it is frozen
 
     @override
-    def load(self, values: Mapping[str, object]) -> T:
+    def load(self, values: Values) -> T:
         return loaded(self.entity, deep_copy(dict(values)))
 
     @override
-    def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
+    def defaults(self, values: Values) -> dict[str, Any]:
         now = datetime.now(UTC)  # the class's constructor has filled its own fields
         made: dict[str, Any] = {
             name: now
@@ -154,11 +155,11 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         return class_defaults(self.entity, without=others).get(name) or 0
 
     @override
-    def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
+    def on_update(self, values: Values) -> dict[str, Any]:
         touched = self.stamps & {"updated_at"}
         return dict.fromkeys(touched, datetime.now(UTC)) | self._next_version(values)
 
-    def _next_version(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _next_version(self, values: Values) -> dict[str, Any]:
         return (
             {self.version: (values.get(self.version) or 0) + 1} if self.version else {}
         )
@@ -172,7 +173,7 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
         self.takes_more = self._model.model_config.get("extra") == "allow"
 
     @override
-    def construct(self, values: Mapping[str, object]) -> T:
+    def construct(self, values: Values) -> T:
         # By name: data come from code, while aliases are for what comes from outside.
         model = self._model
         if _HAS_BY_NAME:
@@ -184,11 +185,7 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
 
     @override
     def validated(
-        self,
-        values: Mapping[str, object],
-        changes: dict[str, Any],
-        *,
-        are_set: bool,
+        self, values: Values, changes: dict[str, Any], *, are_set: bool
     ) -> dict[str, Any]:
         made: Any = self.load({**values, **changes})
         assign = self._model.__pydantic_validator__.validate_assignment
@@ -228,7 +225,7 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
         return model
 
 
-def loaded(kind: type[T], values: Mapping[str, Any]) -> T:
+def loaded(kind: type[T], values: Values) -> T:
     """Return an object that holds *values*, past the constructor of its class.
 
     Args:
@@ -270,7 +267,7 @@ def class_defaults(kind: type, *, without: Collection[str]) -> dict[str, Any]:
     return made | called
 
 
-def _by_alias(model: type[BaseModel], values: Mapping[str, object]) -> dict[Any, Any]:
+def _by_alias(model: type[BaseModel], values: Values) -> dict[Any, Any]:
     """Return *values* where the validation aliases of *model* look for them."""
     given: dict[Any, Any] = {}
     for name, value in values.items():

@@ -31,6 +31,7 @@ EXACT: Final = Context(prec=10_000)
 
 _DIGITS: Final = 28
 _NOTHING: Final[Mapping[How, int]] = {"count": 0, "filled": 0}
+_EXTREMES: Final[Mapping[How, Callable[..., Any]]] = {"min": min, "max": max}
 NUMBERS: Final = (int, float, Decimal)
 
 
@@ -217,19 +218,18 @@ class Groups:
         def figures(how: How, names: tuple[str, ...]) -> Figures:
             return Figures((name, found[Measure(how, name)]) for name in names)
 
-        sums = figures("sum", tuple(dict.fromkeys((*wanted.sum, *wanted.avg))))
-        for name, total in sums.items():
-            if isinstance(total, float) and not isfinite(total):
+        for (how, name), figure in found.items():
+            if how == "sum" and isinstance(figure, float) and not isfinite(figure):
                 raise _too_great(name)
         return AggregateRow(
             by=Figures(zip(wanted.by, by, strict=True)),
             count=found.get(Measure("count")),
-            sum=Figures((name, sums[name]) for name in wanted.sum),
+            sum=figures("sum", wanted.sum),
             min=figures("min", wanted.min),
             max=figures("max", wanted.max),
             avg=Figures(
-                (name, _average(name, sums[name], found[Measure("filled", name)]))
-                for name in wanted.avg
+                (n, _average(n, found[Measure("sum", n)], found[Measure("filled", n)]))
+                for n in wanted.avg
             ),
         )
 
@@ -256,20 +256,12 @@ def _sum(one: Any, other: Any) -> Any:
     return EXACT.add(one, other) if is_exact else one + other
 
 
-_JOIN: Final[Mapping[How, Callable[[Any, Any], Any]]] = {
-    "count": _sum,
-    "filled": _sum,
-    "sum": _sum,
-    "min": min,
-    "max": max,
-}
-
-
 def _joined(how: How, one: Any, other: Any) -> Any:
     """Return two partial figures as one; nulls count for nothing."""
     if one is None or other is None:
         return one if other is None else other
-    return _JOIN[how](one, other)
+    extreme = _EXTREMES.get(how)
+    return _sum(one, other) if extreme is None else extreme(one, other)
 
 
 def _average(name: str, total: Any, count: int) -> Any:

@@ -13,9 +13,8 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
-
-from typing_extensions import override
 
 from layerkit.core.errors import ValidationError
 from layerkit.core.logging import get_logger
@@ -33,7 +32,6 @@ from layerkit.repository.filters.values import decode_value, encode_value
 logger = get_logger("layerkit.repository")
 
 _SIGNATURE_BYTES: Final = 16
-_process_keys: list[bytes] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +63,15 @@ class PagedList:
     where: Specification
     orders: Sequence[Order]
 
-    @override
-    def __str__(self) -> str:
-        return f"{self.entity} {describe(self.where)} {self.orders!r}"
 
-
+@cache
 def process_key() -> bytes:
     """Return the key for cursors that is made for this process alone."""
-    if not _process_keys:
-        _process_keys.append(secrets.token_bytes(32))
-        logger.info(
-            "cursors are signed with a key of this process: another process, or the "
-            "next start, refuses them; give the home a cursor_secret="
-        )
-    return _process_keys[0]
+    logger.info(
+        "cursors are signed with a key of this process: another process, or the "
+        "next start, refuses them; give the home a cursor_secret="
+    )
+    return secrets.token_bytes(32)
 
 
 def write_cursor(key: bytes, position: Position, paged: PagedList) -> str:
@@ -149,7 +142,8 @@ def _after(order: Order, value: object, *, tied: bool = False) -> Comparison:
 
 
 def _sign(key: bytes, payload: bytes, paged: PagedList) -> bytes:
-    query = str(paged).encode("utf-8", "backslashreplace")
+    text = f"{paged.entity} {describe(paged.where)} {paged.orders!r}"
+    query = text.encode("utf-8", "backslashreplace")
     message = len(query).to_bytes(8) + query + payload
     return hmac.digest(key, message, hashlib.sha256)[:_SIGNATURE_BYTES]
 

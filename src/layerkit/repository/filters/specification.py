@@ -47,11 +47,7 @@ class Specification:
             return other
         if other == ALL:
             return self
-        # Flat, so that a loop may add a thousand parts.
-        sides = (
-            side.parts if isinstance(side, And) else (side,) for side in (self, other)
-        )
-        return _shallow(And(tuple(chain.from_iterable(sides))))
+        return _joined(And, self, other)
 
     def __or__(self, other: "Specification") -> "Specification":
         """Return what either side accepts.
@@ -61,10 +57,7 @@ class Specification:
         """
         if not isinstance(other, Specification):
             raise UsageError(_mismatch("|", other))
-        sides = (
-            side.parts if isinstance(side, Or) else (side,) for side in (self, other)
-        )
-        return _shallow(Or(tuple(chain.from_iterable(sides))))
+        return _joined(Or, self, other)
 
     def __invert__(self) -> "Specification":
         """Return what this refuses; what is unknown because of a null stays out."""
@@ -298,6 +291,14 @@ def depth_of(where: Specification) -> int:
     return getattr(where, "depth", 0)
 
 
+def _joined(
+    kind: type[And | Or], one: Specification, other: Specification
+) -> Specification:
+    """Return both in one of the *kind*, flat, so that a loop may add a thousand."""
+    sides = (each.parts if isinstance(each, kind) else (each,) for each in (one, other))
+    return _shallow(kind(tuple(chain(*sides))))
+
+
 def _shallow(where: Specification) -> Specification:
     if depth_of(where) > _MOST_LEVELS:
         raise UsageError(
@@ -382,13 +383,9 @@ def key_in(
         The values of *names* in their order, and ALL where nothing else is asked for;
         None where *where* leaves one of them open.
     """
-    if isinstance(where, Comparison) and where.operator == "eq":
-        return ((where.value,), ALL) if (where.field,) == tuple(names) else None
-    if not isinstance(where, And):
-        return None
     found: dict[str, Any] = {}
     others: list[Specification] = []
-    for part in where.parts:
+    for part in where.parts if isinstance(where, And) else (where,):
         if (
             isinstance(part, Comparison)
             and part.operator == "eq"
