@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Set
 from datetime import UTC, datetime
-from typing import Any, Final, Generic
+from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
@@ -22,8 +22,6 @@ from layerkit.repository.filters.specification import (
 from layerkit.repository.stores.backend import Upsert
 
 T = TypeVar("T")
-
-_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class Scope(Generic[T]):
@@ -52,10 +50,8 @@ class Scope(Generic[T]):
         self.where = where
         self.defaults = defaults
         self.sees_deleted = sees_deleted
-        self.fields = _NOTHING
-        if where is not ALL or defaults:
-            named = {test.field for test in comparisons(where)}
-            self.fields = frozenset(named | defaults.keys())
+        named = (test.field for test in comparisons(where))
+        self.fields = frozenset(named).union(defaults)
         hidden = self.hides
         self.seen = where & Comparison(hidden, "null") if hidden else where
 

@@ -255,8 +255,6 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             return data, {}
         values = self._given(data)
         added = {n: v for n, v in values.items() if isinstance(v, Inc)}
-        if not added:
-            return values, added
         self.check_data(added, increments=True)
         if refused := sorted(added.keys() & set(fixed)):
             raise ValidationError(

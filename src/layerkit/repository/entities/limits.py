@@ -112,13 +112,20 @@ class Limits:
             return number.quantize(Decimal(1).scaleb(-self.scale), ROUND_FLOOR)
 
 
-def _any_text(limits: Limits, value: str) -> str:
-    return _text(_UUID if limits.uuid else _ANY, value)
-
-
 def _text(limits: Limits, value: str) -> str:
-    if limits.uuid:
-        return _uuid(value)
+    value = _sought_text(limits, value)
+    if limits.length is not None and len(value) > limits.length:
+        raise ValueError(f"must have at most {limits.length} characters")
+    if limits.choices is not None and value not in limits.choices:
+        raise ValueError(f"must be one of {', '.join(sorted(limits.choices))}")
+    return value
+
+
+def _sought_text(limits: Limits, value: str) -> str:
+    return _uuid(value) if limits.uuid else _plain_text(value)
+
+
+def _plain_text(value: str) -> str:
     value = str.__str__(value)  # of a class of its own, a StrEnum say, plain
     if "\0" in value:
         raise ValueError("must not hold the character NUL")
@@ -127,10 +134,6 @@ def _text(limits: Limits, value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError("must be Unicode, without lone surrogates") from None
-    if limits.length is not None and len(value) > limits.length:
-        raise ValueError(f"must have at most {limits.length} characters")
-    if limits.choices is not None and value not in limits.choices:
-        raise ValueError(f"must be one of {', '.join(sorted(limits.choices))}")
     return value
 
 
@@ -261,18 +264,16 @@ def _is_plain(value: Any) -> bool:
 
 def _check_texts(value: Any) -> None:
     if isinstance(value, str):
-        _text(_ANY, value)
+        _plain_text(value)
     elif isinstance(value, list):
         for item in value:
             _check_texts(item)
     elif isinstance(value, dict):
         for name, item in value.items():
-            _text(_ANY, name)
+            _plain_text(name)
             _check_texts(item)
 
 
-_ANY: Final = Limits()
-_UUID: Final = Limits(uuid=True)
 _DIGITS: Final = 2_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAIN: Final = (str, int, float, bool, type(None))
@@ -289,6 +290,6 @@ _KEEPERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
 }
 _SEEKERS: Final[Mapping[type | None, Callable[[Limits, Any], Any]]] = {
     **{kind: _KEEPERS[kind] for kind in (bytes, datetime, time, timedelta)},
-    str: _any_text,
+    str: _sought_text,
     float: _sought_float,
 }

@@ -141,13 +141,10 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def defaults(self, values: Values) -> dict[str, Any]:
-        now = datetime.now(UTC)  # the class's constructor has filled its own fields
-        made: dict[str, Any] = {
-            name: now
-            for name in ("created_at", "updated_at")
-            if name in self.stamps and values.get(name) is None
-        }
-        return made | self._next_version({})
+        # The class's constructor has filled all others.
+        stamps = self.stamps & {"created_at", "updated_at"}
+        blank = [name for name in stamps if values.get(name) is None]
+        return dict.fromkeys(blank, datetime.now(UTC)) | self._next_version({})
 
     @override
     def start(self, name: str) -> Any:
