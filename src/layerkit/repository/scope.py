@@ -14,10 +14,11 @@ from layerkit.repository.entities.nesting import deep_copy
 from layerkit.repository.filters.evaluate import Values, matches
 from layerkit.repository.filters.specification import (
     ALL,
-    And,
     Comparison,
     Specification,
     comparisons,
+    parts_of,
+    spelled_out,
 )
 from layerkit.repository.stores.backend import Upsert
 
@@ -227,9 +228,4 @@ class Scope(Generic[T]):
 
 def pinned(where: Specification) -> dict[str, object]:
     """Return the values that *where* demands of fields, in so many words."""
-    match where:
-        case Comparison(name, "eq", value):
-            return {name: value}
-        case And(parts):
-            return {n: v for part in parts for n, v in pinned(part).items()}
-    return {}
+    return spelled_out(parts_of(where))

@@ -51,13 +51,12 @@ def checked(adapter: EntityAdapter[Any], where: Specification) -> Specification:
     for test in comparisons(where):
         adapter.check_operator(test.field, test.operator)
         held += len(test.value) if isinstance(test.value, tuple) else 1
-    where = _sought(adapter, where)
     if held > _MOST_VALUES:
         raise UsageError(
             f"a filter with {held:,} values is more than a database takes: split "
             f"it into several of at most {_MOST_VALUES:,}"
         )
-    return where
+    return _sought(adapter, where)
 
 
 def _sought(adapter: EntityAdapter[Any], where: Specification) -> Specification:

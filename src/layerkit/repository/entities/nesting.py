@@ -5,9 +5,10 @@ another program has stored can always be handed out.
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,40 +25,28 @@ UNCHANGING: Final = frozenset(
 """Classes whose instances never change, so that no copy of one is needed."""
 
 
-def check_depth(value: object) -> None:
-    """Refuse a value with more levels than ``DEEPEST``, or one that holds itself.
+def check_depth(container: Any) -> None:
+    """Refuse a container with more levels than ``DEEPEST``, or one that holds itself.
 
     Raises:
         ValueError: It has.
     """
-    level: Iterable[Any] = _containers((value,))
+    level: Iterable[Any] = [container]
     for _ in range(DEEPEST):
+        items = (each.values() if isinstance(each, dict) else each for each in level)
         # By identity: what is held in many places needs one look.
-        held = {id(item): item for one in level for item in _containers(_items(one))}
+        held = {id(i): i for i in chain(*items) if isinstance(i, CONTAINERS)}
         if not held:
             return
         level = held.values()
     raise ValueError(f"must not nest deeper than {DEEPEST} levels")
 
 
-def _containers(items: Iterable[Any]) -> Iterator[Any]:
-    return (item for item in items if isinstance(item, CONTAINERS))
-
-
-def _items(container: Any) -> Iterable[Any]:
-    return container.values() if isinstance(container, dict) else container
-
-
-def deep_copy(value: Any, known: dict[int, Any] | None = None) -> Any:
-    """Return what ``copy.deepcopy`` does, of lists and dicts however deep they are.
-
-    Args:
-        value: What is copied.
-        known: What has been copied already; ``deepcopy`` calls it its memo.
-    """
+def deep_copy(value: Any) -> Any:
+    """Return what ``copy.deepcopy`` does, of lists and dicts however deep they are."""
     if type(value) in UNCHANGING:
         return value
-    known = {} if known is None else known
+    known: dict[int, Any] = {}  # what ``deepcopy`` calls its memo
     waiting: list[tuple[Any, Any]] = []
 
     def twin(item: Any) -> Any:

@@ -201,7 +201,7 @@ class References:
             for spread in self.of(entity).mapped
         )
         while lost:  # what the mapping does cascades, and comes first
-            for spread, moves in self._spreads(lost, by_mapping=True):
+            for spread, moves in self._spreads(lost, by_mapping=True).items():
                 await _follow(transaction, spread, moves)
             lost = _taken(transaction)
             every = [*every, *lost]
@@ -209,7 +209,7 @@ class References:
             self._check_order(every)
         kept: list[tuple[Spread, Moves]] = []
         while every:
-            for spread, moves in self._spreads(every, by_mapping=False):
+            for spread, moves in self._spreads(every, by_mapping=False).items():
                 kept.append((spread, await _follow(transaction, spread, moves)))
             every = _taken(transaction)
         for spread, moves in kept:
@@ -267,22 +267,18 @@ class References:
 
     def _spreads(
         self, lost: Sequence[Lost], *, by_mapping: bool
-    ) -> Iterator[tuple[Spread, Moves]]:
-        """Yield what goes by *lost* rows, and what has become of their values."""
-        by_class: dict[type, list[Lost]] = defaultdict(list)
-        for change in lost:
-            by_class[change[0]].append(change)
-        for entity, changes in by_class.items():
+    ) -> Mapping[Spread, Moves]:
+        """Return what goes by *lost* rows, and what has become of their values."""
+        found: dict[Spread, Moves] = defaultdict(dict)
+        for entity, old, new in lost:
             ties = self.of(entity)
             for spread in ties.mapped if by_mapping else ties.referring:
-                moves: Moves = {}
-                for _, old, new in changes:
-                    value, names = _value(old, spread.fields), spread.fields
-                    now = None if new is None else tuple(new[name] for name in names)
-                    if value is not None and value != now:
-                        moves[value] = now
-                if moves:
-                    yield spread, moves
+                moves, names = found[spread], spread.fields
+                value = _value(old, names)
+                now = None if new is None else tuple(new[name] for name in names)
+                if value is not None and value != now:
+                    moves[value] = now
+        return found
 
 
 async def _follow(
@@ -327,7 +323,7 @@ async def _check_kept(
         ConflictError: It does.
     """
     link = spread.link
-    if link is None or not lost:
+    if link is None:
         return
     if link.rule.deferred:
         allowed = {v for v, now in lost.items() if spread.action(now) == "NO ACTION"}
