@@ -1,13 +1,15 @@
 """Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
 
 from collections.abc import Iterable, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError, ValidationError
-from layerkit.repository.entities.adapter import EMPTY, EntityAdapter, check_confined
+from layerkit.repository.entities.adapter import EntityAdapter, check_confined
 from layerkit.repository.entities.checks import checked
 from layerkit.repository.entities.fields import UniqueRule
 from layerkit.repository.entities.nesting import deep_copy
@@ -25,6 +27,7 @@ from layerkit.repository.stores.backend import Upsert
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
 class Scope(Generic[T]):
     """Say what every verb of a repository is confined to; it never changes.
 
@@ -33,28 +36,24 @@ class Scope(Generic[T]):
         where: What can be seen; soft deletion comes on top.
         defaults: What new entities get that leave a field out.
         sees_deleted: True where soft-deleted entities are like all others.
-
-    Attributes:
-        seen: What every statement is restricted to.
-        fields: What the scope itself decides, so that no update may write it.
     """
 
-    def __init__(
-        self,
-        adapter: EntityAdapter[T],
-        where: Specification = ALL,
-        defaults: Values = EMPTY,
-        *,
-        sees_deleted: bool = False,
-    ) -> None:
-        self.adapter = adapter
-        self.where = where
-        self.defaults = defaults
-        self.sees_deleted = sees_deleted
-        named = (test.field for test in comparisons(where))
-        self.fields = frozenset(named).union(defaults)
+    adapter: EntityAdapter[T]
+    where: Specification = ALL
+    defaults: Values = field(default_factory=dict)
+    sees_deleted: bool = False
+
+    @cached_property
+    def seen(self) -> Specification:
+        """What every statement is restricted to."""
         hidden = self.hides
-        self.seen = where & Comparison(hidden, "null") if hidden else where
+        return self.where & Comparison(hidden, "null") if hidden else self.where
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """What the scope itself decides, so that no update may write it."""
+        named = (test.field for test in comparisons(self.where))
+        return frozenset(named).union(self.defaults)
 
     @property
     def hides(self) -> str | None:
@@ -92,12 +91,8 @@ class Scope(Generic[T]):
                     f"the scope has {name}={self.defaults[name]!r} already, "
                     f"got {value!r}"
                 )
-        return Scope(
-            self.adapter,
-            self.where & where,
-            {**self.defaults, **stamped},
-            sees_deleted=self.sees_deleted,
-        )
+        defaults = {**self.defaults, **stamped}
+        return replace(self, where=self.where & where, defaults=defaults)
 
     def with_deleted(self, verb: str) -> "Scope[T]":
         """Return the scope in which soft-deleted entities are like all others.
@@ -123,7 +118,7 @@ class Scope(Generic[T]):
                 "layerkit.sql where it is mapped, or else a field "
                 "`deleted_at: datetime | None`"
             )
-        return Scope(self.adapter, self.where, self.defaults, sees_deleted=True)
+        return replace(self, sees_deleted=True)
 
     def inside(self, where: Specification) -> Specification:
         """Return what matches *where* of what can be seen.

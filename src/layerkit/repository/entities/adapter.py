@@ -266,11 +266,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         return values, added
 
     def _given(
-        self,
-        data: object,
-        *,
-        only_set: bool = False,
-        defaults: Values = EMPTY,
+        self, data: object, *, only_set: bool = False, defaults: Values = EMPTY
     ) -> dict[str, Any]:
         if isinstance(data, BaseModel):
             fields = type(data).model_fields

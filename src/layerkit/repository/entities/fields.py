@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -56,7 +56,7 @@ class Key:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldInfo:
     """Describe one field.
 
@@ -68,7 +68,6 @@ class FieldInfo:
         indexed: True where it is marked for look-ups by equality.
         aware: True where a datetime needs a time zone.
         limits: What its column holds.
-        as_is: Tells, at once, that a value is stored as it is; False tells nothing.
     """
 
     name: str
@@ -78,11 +77,21 @@ class FieldInfo:
     indexed: bool = False
     aware: bool = False
     limits: Limits = field(default_factory=Limits)
-    as_is: Callable[[object], bool] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Choose how to tell what is stored as it is."""
-        object.__setattr__(self, "as_is", _telling(self))
+    @cached_property
+    def as_is(self) -> Callable[[object], bool]:
+        """Tells, at once, that a value is stored as it is; False tells nothing."""
+        kind, limits = self.kind, self.limits
+        if limits.json:
+            return lambda _: False
+        if kind is str and not limits.uuid and limits.choices is None:
+            most = sys.maxsize if limits.length is None else limits.length
+            return partial(_is_short, most)
+        if kind is int and limits.least is not None and limits.greatest is not None:
+            return partial(_is_between, limits.least, limits.greatest)
+        if kind in _UNLIMITED:
+            return partial(_is_of, kind)
+        return lambda value: value is None
 
     @property
     def is_partial(self) -> bool:
@@ -216,22 +225,6 @@ def is_same(old: object, new: object) -> bool:
     if old is new or old == new:
         return True
     return old != old and new != new  # noqa: PLR0124 - what NaN alone is
-
-
-def _telling(info: FieldInfo) -> Callable[[object], bool]:
-    """Return what ``FieldInfo.as_is`` is."""
-    kind, limits = info.kind, info.limits
-    if limits.json:
-        return lambda _: False
-    if kind is str and not limits.uuid and limits.choices is None:
-        return partial(
-            _is_short, sys.maxsize if limits.length is None else limits.length
-        )
-    if kind is int and limits.least is not None and limits.greatest is not None:
-        return partial(_is_between, limits.least, limits.greatest)
-    if kind in _UNLIMITED:
-        return partial(_is_of, kind)
-    return lambda value: value is None
 
 
 def _is_short(most: int, value: Any) -> bool:
