@@ -8,7 +8,7 @@ production refuses.
 import json
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import MAX_EMAX, ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
@@ -235,10 +235,26 @@ def _document(value: Any) -> Any:
     """
     try:
         made = json.loads(json.dumps(value, allow_nan=False))
-        _check_texts(made)
+        for leaf in _leaves(made):
+            if isinstance(leaf, str):
+                _plain_text(leaf)
     except (TypeError, ValueError) as error:
         raise ValueError("must be what JSON holds") from error
-    return value if made == value and _is_plain(value) else made
+    is_plain = all(type(leaf) in _PLAIN for leaf in _leaves(value))  # no StrEnum, say
+    return value if made == value and is_plain else made
+
+
+def _leaves(document: Any) -> Iterator[Any]:
+    """Yield the names in *document*, and what is neither list nor dict."""
+    if isinstance(document, dict):
+        for name, item in document.items():
+            yield name
+            yield from _leaves(item)
+    elif isinstance(document, list):
+        for item in document:
+            yield from _leaves(item)
+    else:
+        yield document
 
 
 def _span(limits: Limits, value: timedelta) -> timedelta:
@@ -250,28 +266,6 @@ def _span(limits: Limits, value: timedelta) -> timedelta:
                 "must lead from 1970 to a moment in the years 1 to 9999"
             ) from None
     return value
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell whether nothing in *value*, which may track changes, is a StrEnum, say."""
-    if isinstance(value, dict):
-        names = all(type(name) is str for name in value)
-        return names and all(map(_is_plain, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return type(value) in _PLAIN
-
-
-def _check_texts(value: Any) -> None:
-    if isinstance(value, str):
-        _plain_text(value)
-    elif isinstance(value, list):
-        for item in value:
-            _check_texts(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _plain_text(name)
-            _check_texts(item)
 
 
 _DIGITS: Final = 2_000

@@ -5,7 +5,6 @@ Pydantic models and dataclasses are handled in this package, mapped classes by
 """
 
 import copy
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -22,7 +21,6 @@ AdapterMaker: TypeAlias = Callable[[type], EntityAdapter[Any] | None]
 
 _adapter_makers: list[AdapterMaker] = []
 
-_SQLALCHEMY = "layerkit.sql"
 _ADAPTER = "__layerkit_adapter__"
 """Where a class keeps its adapter: they refer to each other, and go together."""
 
@@ -103,5 +101,4 @@ def fields(entity: type) -> Fields:
 
 def load_sql() -> None:
     """Load the package of mapped classes and sessions; it registers its makers."""
-    if _SQLALCHEMY not in sys.modules:
-        import_module(_SQLALCHEMY)
+    import_module("layerkit.sql")
