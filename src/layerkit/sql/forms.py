@@ -96,7 +96,7 @@ def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] |
         return bool
     if _is_noisy(plain, dialect):
         return partial(has_noise, scale_of(plain))
-    return server.rounds(kind, plain, check_driver(dialect))
+    return server.rounds(plain, check_driver(dialect))
 
 
 def _changes_what_it_sends(kind: TypeEngine[Any]) -> TypeGuard[TypeDecorator[Any]]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect
+from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from typing_extensions import override
 
@@ -29,17 +30,8 @@ class UTCDateTime(TypeDecorator[datetime]):
             reports it as ValidationError.
     """
 
-    impl = DateTime(timezone=True)
+    impl = DateTime(timezone=True).with_variant(DATETIME(fsp=6), "mysql", "mariadb")
     cache_ok = True
-    fsp = 6
-    """The digits of a second that MySQL keeps."""
-
-    @override
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        server = known_server(dialect.name)
-        if server is None or server.moment_type is None:
-            return super().load_dialect_impl(dialect)
-        return dialect.type_descriptor(server.moment_type(self.fsp))
 
     @override
     def coerce_compared_value(self, op: Any, value: object) -> TypeEngine[Any]:

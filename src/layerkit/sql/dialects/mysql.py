@@ -153,40 +153,37 @@ def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
     return Form(type_coerce(read, Double), _six_digits)
 
 
-def _is_rounded(kind: TypeEngine[Any], plain: TypeEngine[Any], value: object) -> bool:
+def _is_rounded(kind: TypeEngine[Any], value: object) -> bool:
     """Tell whether a value is rounded, cut off or padded.
 
     Times have no microseconds unless they are asked for, and NUMERIC no decimals.
     """
     if isinstance(value, float):
-        return _is_short(plain) and _six_digits(value) != value
+        return _is_short(kind) and _six_digits(value) != value
     if isinstance(value, str):
-        return isinstance(plain, CHAR) and value.endswith(" ")
+        return isinstance(kind, CHAR) and value.endswith(" ")
     if isinstance(value, bytes):
-        return isinstance(plain, BINARY) and len(value) != plain.length
+        return isinstance(kind, BINARY) and len(value) != kind.length
     if isinstance(value, Decimal):
-        scale = getattr(plain, "scale", None) or 0
-        return type(plain) is Numeric and round(value, scale) != value
+        return type(kind) is Numeric and round(value, kind.scale or 0) != value
     part = getattr(value, "microsecond", getattr(value, "microseconds", 0))
-    digits = getattr(kind, "fsp", None) or getattr(plain, "fsp", None)
-    return bool(part) and digits is None
+    return bool(part) and getattr(kind, "fsp", None) is None
 
 
 MYSQL: Final = Server(
     name="mysql",
     drivers={
         "asyncmy": Driver(
-            ("asyncmy.",), is_async=True, extra="mysql", binds=True, connects=_connects
+            ("asyncmy.",), extra="mysql", binds=True, connects=_connects
         ),
         "aiomysql": Driver(
             ("aiomysql.", "pymysql."),
-            is_async=True,
             binds=True,
             connects=_connects,
             sets_up=lambda engine: event.listen(engine, "connect", _escape_bytes),
         ),
-        "pymysql": Driver(("pymysql.",), is_async=False),
-        "mysqldb": Driver(("MySQLdb.",), is_async=False),
+        "pymysql": Driver(("pymysql.",)),
+        "mysqldb": Driver(("MySQLdb.",)),
     },
     codes={
         1062: "unique", 1586: "unique", 1451: "foreign_key", 1452: "foreign_key",
@@ -211,10 +208,9 @@ MYSQL: Final = Server(
     has_partial_indexes=False,
     folds_texts=True,
     loses_great_sums=True,
-    moment_type=lambda digits: mysql.DATETIME(fsp=digits),
     kinds={DateTime: _DateTime},
     form=_form,
-    rounds=lambda kind, plain, _: partial(_is_rounded, kind, plain),
+    rounds=lambda kind, _: partial(_is_rounded, kind),
 )  # fmt: skip
 """MySQL, by number."""
 

@@ -35,8 +35,8 @@ _STEP: Final = 2.0**-23
 def plain_type(kind: TypeEngine[Any], dialect: str) -> TypeEngine[Any]:
     """Return what *kind* decorates on the dialect of that name, or itself."""
     kind = kind._variant_mapping.get(dialect, kind)  # noqa: SLF001 - SQLAlchemy has no public name for it
-    while isinstance(kind, TypeDecorator):
-        kind = kind.impl_instance
+    if isinstance(kind, TypeDecorator):
+        return plain_type(kind.impl_instance, dialect)
     return kind
 
 

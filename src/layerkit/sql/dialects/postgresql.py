@@ -113,13 +113,11 @@ def _to_real(value: float) -> Any:
     return cast(number, REAL) if abs(number) < SINGLE_END else cast(number, Double)
 
 
-def _rounds(
-    _: TypeEngine[Any], plain: TypeEngine[Any], driver: Driver
-) -> Callable[[Any], bool] | None:
+def _rounds(kind: TypeEngine[Any], driver: Driver) -> Callable[[Any], bool] | None:
     """Return what tells whether a float is shown shorter, or a CHAR filled up."""
-    if is_single(plain) and driver.shows_singles:
+    if is_single(kind) and driver.shows_singles:
         return lambda value: _shown(value) != value
-    return bool if isinstance(plain, CHAR) else None
+    return bool if isinstance(kind, CHAR) else None
 
 
 def _shown(value: float) -> float:
@@ -134,7 +132,6 @@ POSTGRESQL: Final = Server(
     drivers={
         "asyncpg": Driver(
             ("asyncpg.", "sqlalchemy.dialects.postgresql.asyncpg."),
-            is_async=True,
             extra="postgres",
             binds=True,
             unwrapped=("PostgresError", "InterfaceError"),
@@ -143,11 +140,10 @@ POSTGRESQL: Final = Server(
         ),
         "psycopg": Driver(
             ("psycopg.",),
-            is_async=True,
             reader=r"psycopg\..*\.fetch\w*",
             shows_singles=True,
         ),
-        "psycopg2": Driver(("psycopg2.",), is_async=False, shows_singles=True),
+        "psycopg2": Driver(("psycopg2.",), shows_singles=True),
     },
     codes={
         "23505": "unique", "23P01": "unique", "23503": "foreign_key",

@@ -49,7 +49,6 @@ class Driver:
 
     Attributes:
         errors: What the modules of its exceptions begin with.
-        is_async: True where it needs an event loop.
         extra: The extra that installs it, for what an address gets by default.
         binds: True where a connection works only in the loop that has opened it.
         unwrapped: Its own classes that SQLAlchemy lets pass before 2.1.
@@ -63,7 +62,6 @@ class Driver:
     """
 
     errors: tuple[str, ...]
-    is_async: bool
     extra: str | None = None
     binds: bool = False
     unwrapped: tuple[str, ...] = ()
@@ -120,13 +118,11 @@ class Server:
         decimals_are_floats: True where decimals are stored so.
         loses_great_sums: True where a sum beyond all floats is 0.
         widens_singles: True where floats of four bytes are added up in eight.
-        moment_type: Makes the type of a moment with so many digits of a second; None
-            where DateTime is one.
         kinds: Column types of ours that keep what SQLAlchemy's would lose.
         limits: Narrows what columns of decimals hold; None where it does not.
         form: Returns how a column of a plain type is compared; None for as it is.
         rounds: Returns what tells whether another value is read of a column than was
-            stored; takes its type, the plain one, and the driver. None for never.
+            stored; takes its plain type, and the driver. None for never.
         sum: Returns a sum as it is stored; takes the column, the sum, and the least and
             the greatest number that the column holds, or None.
     """
@@ -166,13 +162,12 @@ class Server:
     decimals_are_floats: bool = False
     loses_great_sums: bool = False
     widens_singles: bool = True
-    moment_type: Callable[[int], TypeEngine[Any]] | None = None
     kinds: Mapping[Kind, Kind] = field(default_factory=dict)
     limits: Callable[[Numeric[Any], Limits], Limits] | None = None
     form: Callable[[Any, TypeEngine[Any]], Form | None] = lambda *_: None
-    rounds: Callable[
-        [TypeEngine[Any], TypeEngine[Any], Driver], Callable[[Any], bool] | None
-    ] = lambda *_: None
+    rounds: Callable[[TypeEngine[Any], Driver], Callable[[Any], bool] | None] = (
+        lambda *_: None
+    )
     sum: Callable[
         [Any, ColumnElement[Any], tuple[Any, Any] | None], ColumnElement[Any]
     ] = lambda _, total, __: total

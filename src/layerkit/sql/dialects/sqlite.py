@@ -283,13 +283,12 @@ SQLITE: Final = Server(
     drivers={
         "aiosqlite": Driver(
             ("sqlite3.",),
-            is_async=True,
             extra="sql",
             connects=_connects,
             sets_up=_sets_up,
             tames=_tames,
         ),
-        "pysqlite": Driver(("sqlite3.",), is_async=False),
+        "pysqlite": Driver(("sqlite3.",)),
     },
     codes={
         2067: "unique", 1555: "unique", 2579: "unique", 787: "foreign_key",
