@@ -7,10 +7,10 @@ names only, never for their words, which a server may translate.
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeGuard, cast
 
-from sqlalchemy import URL, Column, Constraint, Index, PrimaryKeyConstraint, Table
+from sqlalchemy import URL, PrimaryKeyConstraint
 from sqlalchemy.exc import (
     CircularDependencyError,
     DBAPIError,
@@ -43,8 +43,10 @@ from layerkit.repository import adapter_for
 from layerkit.repository.stores.references import circular, mismatch, still_referred
 from layerkit.sql.deletes import SPREADING, on_delete, tables_of
 from layerkit.sql.dialects import SERVERS, Failure, server_behind
+from layerkit.sql.dialects.records import Subject
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.loading import forbidden
+from layerkit.sql.table_rules import name_of
 
 DRIVER_ERRORS: Final = (OSError, OverflowError, UnicodeError)
 """What drivers raise past SQLAlchemy: the network, and values that can't be sent."""
@@ -236,19 +238,10 @@ def in_doubt(failure: AppException) -> AppException:
 def _translate_driver(
     error: DBAPIError, adapter: MappedAdapter[Any] | None, url: URL | None
 ) -> AppException:
-    failure = failure_of(error)
-    server = server_behind(error.orig)
-    constraint, columns = (
-        server.subject_of(error.orig, failure) if server else (None, ())
-    )
-    is_delete = (error.statement or "").lstrip().upper().startswith("DELETE")
-    if failure in {"unique", "foreign_key", "not_null", "check", "too_deep"}:
-        is_kept = failure == "foreign_key" and is_delete
-        return (
-            _still_referred(adapter, constraint)
-            if is_kept and adapter is not None
-            else _refusal(failure, *_fields(adapter, constraint, columns))
-        )
+    failure, server = failure_of(error), server_behind(error.orig)
+    if server is not None and failure in _OF_CONSTRAINTS:
+        subject = server.subject_of(error.orig, failure)
+        return _refusal(error, failure, adapter, subject)
     if failure in _OUT_OF_REACH:
         return _unavailable(failure, url)
     match failure:
@@ -274,6 +267,8 @@ def _translate_driver(
                 "is missing: await database.create_all(Base.metadata), or migrate"
             )
 
+
+_OF_CONSTRAINTS: Final = {"unique", "foreign_key", "not_null", "check", "too_deep"}
 
 _CUT_OFF: Final = frozenset({"disconnected", "unreachable"})
 
@@ -331,8 +326,17 @@ def failure_of(error: DBAPIError) -> Failure:
 
 
 def _refusal(
-    failure: Failure, constraint: str | None, fields: tuple[str, ...]
+    error: DBAPIError,
+    failure: Failure,
+    adapter: MappedAdapter[Any] | None,
+    subject: Subject,
 ) -> AppException:
+    """Return what to say of a statement that would have broken a constraint."""
+    is_delete = (error.statement or "").lstrip().upper().startswith("DELETE")
+    if failure == "foreign_key" and is_delete and adapter is not None:
+        found = ", ".join(_referring(adapter.mapper, subject[0])) or subject[0]
+        return still_referred(adapter.name, found, subject[0])
+    constraint, fields = _fields(adapter, *subject)
     named = ", ".join(fields)
     if failure == "unique":
         return AlreadyExistsError(constraint=constraint, fields=fields)
@@ -359,14 +363,6 @@ def _too_deep(constraint: str | None) -> ConflictError:
     return error
 
 
-def _still_referred(
-    adapter: MappedAdapter[Any], constraint: str | None
-) -> ConflictError:
-    """Return what a DELETE was refused for, with the relationships that may be it."""
-    named = ", ".join(_referring(adapter.mapper, constraint)) or constraint
-    return still_referred(adapter.name, named, constraint)
-
-
 def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:
     """Name the foreign keys that keep a row of *mapper*, by their relationships.
 
@@ -384,13 +380,13 @@ def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:
     found: dict[str, bool] = {}
     for table in {t for own in tables for t in own.metadata.tables.values()}:
         for key in table.foreign_key_constraints:
-            first, columns = key.elements[0], list(key.columns)
+            first = key.elements[0]
             is_ours = first.target_fullname.rpartition(".")[0] in names
             if is_ours and on_delete(first) not in SPREADING:
-                where = ", ".join(f"{table.name}.{column.name}" for column in columns)
-                relationship = by_columns.get(frozenset(columns))
+                where = ", ".join(f"{table.name}.{c.name}" for c in key.columns)
+                relationship = by_columns.get(frozenset(key.columns))
                 name = f"{relationship} ({where})" if relationship else where
-                found[name] = constraint in _names(table, key, columns)
+                found[name] = constraint == name_of(key, "fkey")
     exact = [name for name, is_named in found.items() if is_named]
     return exact or sorted(found)
 
@@ -409,7 +405,7 @@ def _owner(
     own: tuple[Mapper[Any], ...] = () if adapter is None else (adapter.mapper,)
     known = {*registries, *(mapper.registry for mapper in own)}
     for mapper in (*own, *(m for found in known for m in found.mappers)):
-        if table in {t.name for t in mapper.tables if isinstance(t, Table)}:
+        if table in {t.name for t in tables_of(mapper)}:
             return cast(MappedAdapter[Any], adapter_for(mapper.class_))
     return adapter
 
@@ -435,26 +431,20 @@ def _fields(
 
 def _covered(adapter: MappedAdapter[Any], constraint: str) -> tuple[str, ...]:
     """Return the fields of a constraint by its name, given or made by the server."""
-    tables = (t for t in adapter.mapper.tables if isinstance(t, Table))
-    for table in tables:
-        rules: list[Constraint | Index] = [*table.constraints, *table.indexes]
-        for candidate in rules:
-            columns = list(getattr(candidate, "columns", ()))
-            if constraint in _names(table, candidate, columns):
-                return tuple(adapter.names[c] for c in columns if c in adapter.names)
+    names = adapter.names
+    for table in tables_of(adapter.mapper):
+        rules: list[Any] = [*table.constraints, *table.indexes]
+        for rule in rules:
+            if constraint in _names(rule):
+                return tuple(names[c] for c in rule.columns if c in names)
     # MySQL names a unique key after its (first) column.
     return tuple(
         name for name, column in adapter.columns.items() if column.name == constraint
     )
 
 
-def _names(
-    table: Table, constraint: Constraint | Index, columns: Sequence[Column[Any]]
-) -> set[str]:
-    """Return the names that *constraint* goes by; unnamed ones are named by servers."""
-    if constraint.name:
-        return {str(constraint.name)}
-    if isinstance(constraint, PrimaryKeyConstraint):
-        return {"PRIMARY", f"{table.name}_pkey"}
-    stem = "_".join((table.name, *(column.name for column in columns)))
-    return {f"{stem}_fkey", f"{stem}_check"}
+def _names(rule: Any) -> set[str]:
+    """Return the names that a constraint or an index goes by at servers."""
+    if isinstance(rule, PrimaryKeyConstraint):
+        return {"PRIMARY", str(rule.name or f"{rule.table.name}_pkey")}
+    return {name_of(rule, "fkey"), name_of(rule, "check")}

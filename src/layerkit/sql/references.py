@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import BooleanClauseList
 from layerkit.repository import CascadeRule, ForeignKeyRule
 from layerkit.repository.entities.fields import Action
 from layerkit.sql.deletes import UNREADABLE, cascades, hands_over, on_delete
+from layerkit.sql.table_rules import name_of
 
 First: TypeAlias = Literal["own", "other", "either"] | None
 """Which row goes first where both are deleted; see ``CascadeRule``."""
@@ -26,20 +27,17 @@ def foreign_key_rules(
     rules: list[ForeignKeyRule] = []
     for table in (table for table in mapper.tables if isinstance(table, Table)):
         for key in table.foreign_key_constraints:
-            columns = list(key.columns)
             try:
                 target = tuple(element.column for element in key.elements)
             except NoReferenceError:
                 continue
-            if all(column in names for column in columns):
-                stem = "_".join((table.name, *(column.name for column in columns)))
-                places = (f"{table.name}.{column.name}" for column in columns)
+            if all(column in names for column in key.columns):
                 rules.append(
                     ForeignKeyRule(
-                        str(key.name or f"{stem}_fkey"),  # as PostgreSQL names it
-                        tuple(names[column] for column in columns),
+                        name_of(key, "fkey"),
+                        tuple(names[column] for column in key.columns),
                         target,
-                        ", ".join(places),
+                        ", ".join(f"{table.name}.{c.name}" for c in key.columns),
                         on_delete=cast(Action, on_delete(key.elements[0])),
                         on_update=cast(Action, (key.onupdate or "NO ACTION").upper()),
                         deferred=(key.initially or "").upper() == "DEFERRED",

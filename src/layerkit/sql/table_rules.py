@@ -121,27 +121,27 @@ def unique_rules(
     """Return the unique rules of a class, whose columns have *names* in it."""
     rules: list[UniqueRule] = []
     for table in (table for table in mapper.tables if isinstance(table, Table)):
+        unique: list[UniqueConstraint | Index] = [
+            *(one for one in table.constraints if isinstance(one, UniqueConstraint)),
+            *(one for one in table.indexes if one.unique and _is_rule(one)),
+        ]
         found = [
             UniqueRule(
-                str(name or "_".join((table.name, *(c.name for c in columns), "key"))),
-                tuple(names[column] for column in columns),
-                Comparison(deleted, "null") if live and deleted else None,
+                name_of(one, "key"),
+                tuple(names[column] for column in one.columns),
+                Comparison(deleted, "null") if deleted and LIVE in one.info else None,
             )
-            for name, columns, live in _unique_columns(table)
-            if all(column in names for column in columns)
+            for one in unique
+            if all(column in names for column in one.columns)
         ]
         rules += sorted(found, key=lambda rule: rule.name)  # a set has no order
     return tuple(rules)
 
 
-def _unique_columns(table: Table) -> Iterator[tuple[object, list[Column[Any]], bool]]:
-    """Yield name and columns of each rule, and whether it is for living rows only."""
-    for constraint in table.constraints:
-        if isinstance(constraint, UniqueConstraint):
-            yield constraint.name, list(constraint.columns), False
-    for index in table.indexes:
-        if index.unique and _is_rule(index):
-            yield index.name, list(index.columns), LIVE in index.info
+def name_of(rule: Any, suffix: str) -> str:
+    """Return the name of a constraint or index, or that which PostgreSQL gives it."""
+    columns = (column.name for column in rule.columns)
+    return str(rule.name or "_".join((rule.table.name, *columns, suffix)))
 
 
 def only_in_sql(
