@@ -5,9 +5,9 @@ from layerkit.core.extras import require_extra
 require_extra("sqlalchemy", package=__name__, extra="sql")
 
 from layerkit.repository import register_adapter, register_home
+from layerkit.sql import listeners  # noqa: F401 - which listen once they are imported
 from layerkit.sql.database import Database, SessionHome, SQLHome, make_home
 from layerkit.sql.entities import MappedAdapter, make_adapter
-from layerkit.sql.listeners import listen
 from layerkit.sql.mixins import (
     SoftDeleteMixin,
     TimestampMixin,
@@ -21,7 +21,6 @@ from layerkit.sql.types import UTCDateTime
 
 register_adapter(make_adapter)
 register_home(make_home)
-listen()
 
 __all__ = [
     "Database",

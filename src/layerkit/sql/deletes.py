@@ -150,8 +150,7 @@ async def follow_delete(session: AsyncSession, tables: Set[Table]) -> None:
     reached = _reached(tables)
     mappers = {state.mapper for state in held.all_states()}
     spread = {mapper for mapper in mappers if not reached.isdisjoint(mapper.tables)}
-    every = held.values() if spread else ()
-    known = [e for e in every if instance_state(e).mapper in spread]
+    known = [e for e in held.values() if instance_state(e).mapper in spread]
     await refresh_columns(session, known)
     referring = {
         mapper: [

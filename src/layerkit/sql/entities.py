@@ -17,12 +17,7 @@ from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
 
 from layerkit.core.errors import NotSupportedError, UsageError, ValidationError
-from layerkit.repository import (
-    CascadeRule,
-    EntityAdapter,
-    ForeignKeyRule,
-    Operator,
-)
+from layerkit.repository import CascadeRule, EntityAdapter, ForeignKeyRule, Operator
 from layerkit.repository.entities.adapter import EMPTY
 from layerkit.repository.entities.nesting import deep_copy
 from layerkit.sql.copying import copied
@@ -38,12 +33,7 @@ from layerkit.sql.forms import Compared, is_json
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.mixins import DELETED, STAMP, VersionMixin
 from layerkit.sql.references import cascade_rules, foreign_key_rules
-from layerkit.sql.table_rules import (
-    field_info,
-    item_type,
-    only_in_sql,
-    unique_rules,
-)
+from layerkit.sql.table_rules import field_info, item_type, only_in_sql, unique_rules
 
 T = TypeVar("T")
 

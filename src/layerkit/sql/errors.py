@@ -10,21 +10,9 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeGuard, cast
 
-from sqlalchemy import URL, PrimaryKeyConstraint
-from sqlalchemy.exc import (
-    CircularDependencyError,
-    DBAPIError,
-    InvalidRequestError,
-    MissingGreenlet,
-    MultipleResultsFound,
-    NoResultFound,
-    PendingRollbackError,
-    SQLAlchemyError,
-    StatementError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import URL, PrimaryKeyConstraint, exc
 from sqlalchemy.orm import Mapper, RelationshipDirection, registry
-from sqlalchemy.orm.exc import StaleDataError as ORMStaleDataError
+from sqlalchemy.orm import exc as orm_exc
 
 from layerkit.core.errors import (
     AlreadyExistsError,
@@ -60,7 +48,7 @@ def driver_errors() -> tuple[type[Exception], ...]:
 
     Before SQLAlchemy 2.1 that is also what asyncpg raises while it connects.
     """
-    return (SQLAlchemyError, *DRIVER_ERRORS, *_unwrapped_errors())
+    return (exc.SQLAlchemyError, *DRIVER_ERRORS, *_unwrapped_errors())
 
 
 def _unwrapped_errors() -> tuple[type[Exception], ...]:
@@ -112,7 +100,7 @@ class KeptError(OverflowError):
 def _misfit(error: Exception) -> AppException:
     """Return what to say of parameters that were refused before they were sent."""
     cause = getattr(error, "orig", None)
-    if isinstance(cause, InvalidRequestError):
+    if isinstance(cause, exc.InvalidRequestError):
         return _wrong(cause)  # a parameter is missing: the statement is wrong
     return ValidationError(_MISFIT)
 
@@ -130,21 +118,21 @@ _MEANINGS: Final[
     tuple[tuple[type[Exception], Callable[[Exception], AppException]], ...]
 ] = (
     (
-        PoolTimeoutError,
+        exc.TimeoutError,
         lambda _: UnavailableError("all connections to the database are in use"),
     ),
-    (ORMStaleDataError, lambda _: StaleDataError(kind="serialization")),
+    (orm_exc.StaleDataError, lambda _: StaleDataError(kind="serialization")),
     (
-        MissingGreenlet,
+        exc.MissingGreenlet,
         lambda _: UsageError(
             "something was loaded outside of an awaited call: name what you need in "
             "`load`, or read it inside the unit of work"
         ),
     ),
-    (CircularDependencyError, lambda _: circular()),
-    (PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
-    (InvalidRequestError, _wrong),
-    (StatementError, _misfit),
+    (exc.CircularDependencyError, lambda _: circular()),
+    (exc.PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
+    (exc.InvalidRequestError, _wrong),
+    (exc.StatementError, _misfit),
     (OverflowError, lambda _: ValidationError(_MISFIT)),
     (UnicodeError, lambda _: ValidationError(_MISFIT)),
 )
@@ -155,8 +143,8 @@ def is_of_database(error: BaseException) -> TypeGuard[Exception]:
 
     That a statement has found no row, or several, is an answer: not an error of these.
     """
-    if isinstance(error, SQLAlchemyError):
-        return not isinstance(error, NoResultFound | MultipleResultsFound)
+    if isinstance(error, exc.SQLAlchemyError):
+        return not isinstance(error, exc.NoResultFound | exc.MultipleResultsFound)
     frames = traceback.walk_tb(error.__traceback__)
     return isinstance(error, DRIVER_ERRORS) and any(
         frame.f_globals.get("__name__", "").startswith(_SENDERS) for frame, _ in frames
@@ -179,10 +167,10 @@ def translate(
             about; the adapter's own is looked in as well.
     """
     if isinstance(error, _unwrapped_errors()):
-        error = DBAPIError(None, None, error)  # see driver_errors
-    if isinstance(error, StatementError):
+        error = exc.DBAPIError(None, None, error)  # see driver_errors
+    if isinstance(error, exc.StatementError):
         error.hide_parameters = True  # a traceback with them would show what users sent
-    if isinstance(error, DBAPIError):
+    if isinstance(error, exc.DBAPIError):
         error = _first_failure(error)
         owner = _owner(error, adapter, registries)
         return _translate_driver(error, owner, url)
@@ -198,7 +186,7 @@ def translate(
     return UsageError(redacted_text(f"{type(error).__name__}: {error}"))
 
 
-def _first_failure(error: DBAPIError) -> DBAPIError:
+def _first_failure(error: exc.DBAPIError) -> exc.DBAPIError:
     """Return what failed in a flush, where undoing its savepoint has failed as well.
 
     MariaDB ends the whole transaction at a deadlock, savepoints and all.
@@ -206,7 +194,7 @@ def _first_failure(error: DBAPIError) -> DBAPIError:
     if not (error.statement or "").startswith("ROLLBACK TO SAVEPOINT"):
         return error
     before = error.__context__
-    return before if isinstance(before, DBAPIError) else error
+    return before if isinstance(before, exc.DBAPIError) else error
 
 
 def translate_commit(
@@ -236,7 +224,7 @@ def in_doubt(failure: AppException) -> AppException:
 
 
 def _translate_driver(
-    error: DBAPIError, adapter: MappedAdapter[Any] | None, url: URL | None
+    error: exc.DBAPIError, adapter: MappedAdapter[Any] | None, url: URL | None
 ) -> AppException:
     failure, server = failure_of(error), server_behind(error.orig)
     if server is not None and failure in _OF_CONSTRAINTS:
@@ -316,7 +304,7 @@ def _database(url: URL | None) -> str:
     return f"the database at {place_of(f'://@{host}{port}/{name}')}"
 
 
-def failure_of(error: DBAPIError) -> Failure:
+def failure_of(error: exc.DBAPIError) -> Failure:
     """Tell what went wrong by the driver's code; what is unknown counts as missing."""
     server = server_behind(error.orig)
     found = server.failure_of(error.orig) if server else None
@@ -326,7 +314,7 @@ def failure_of(error: DBAPIError) -> Failure:
 
 
 def _refusal(
-    error: DBAPIError,
+    error: exc.DBAPIError,
     failure: Failure,
     adapter: MappedAdapter[Any] | None,
     subject: Subject,
@@ -392,7 +380,7 @@ def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:
 
 
 def _owner(
-    error: DBAPIError,
+    error: exc.DBAPIError,
     adapter: MappedAdapter[Any] | None,
     registries: Iterable[registry],
 ) -> MappedAdapter[Any] | None:

@@ -4,8 +4,6 @@ All sessions are listened to, so that writes from before the first repository of
 session are known; what else is done here is done to sessions that units of work run on.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
 from weakref import WeakSet
 
 from sqlalchemy import Connection, Dialect, Engine, event
@@ -26,6 +24,7 @@ from layerkit.unit_of_work.transaction import open_blocks
 _set_up_already: WeakSet[Dialect] = WeakSet()
 
 
+@event.listens_for(Session, "after_begin")
 def _set_up(session: Session, _: object, connection: Connection) -> None:
     """Treat an engine of the caller's, once it is seen, as one of ours.
 
@@ -38,6 +37,7 @@ def _set_up(session: Session, _: object, connection: Connection) -> None:
         _set_up_already.add(dialect)
 
 
+@event.listens_for(Session, "do_orm_execute")
 def _note_statement(execution: ORMExecuteState) -> None:
     """Note a statement that writes; refuse one that an attribute access sends.
 
@@ -52,6 +52,7 @@ def _note_statement(execution: ORMExecuteState) -> None:
         refuse_hidden_load(execution)
 
 
+@event.listens_for(Session, "before_flush")
 def _check_flush(session: Session, _: object, __: object) -> None:
     """Refuse in a unit of work what a verb would have refused, and count the rest.
 
@@ -71,6 +72,7 @@ def _check_flush(session: Session, _: object, __: object) -> None:
     unit.note_flush(session)
 
 
+@event.listens_for(Session, "after_flush")
 def _note_flush(session: Session, _: object) -> None:
     """Note what was written: the database may have made up values of it."""
     state = ensure_state(session)
@@ -81,6 +83,7 @@ def _note_flush(session: Session, _: object) -> None:
         state.changed = changed_columns(session)
 
 
+@event.listens_for(Session, "after_flush_postexec")
 def _follow_flush(session: Session, _: object) -> None:
     """Follow what the flush has changed to the rows that go by it."""
     state = ensure_state(session)
@@ -88,12 +91,14 @@ def _follow_flush(session: Session, _: object) -> None:
     follow_update(session, changed)
 
 
+@event.listens_for(Session, "after_transaction_create")
 def _note_savepoint(session: Session, begun: SessionTransaction) -> None:
     unit = known_unit(session) if begun.nested else None
     if unit is not None:
         unit.mark(begun)
 
 
+@event.listens_for(Session, "before_commit")
 def _check_commit(session: Session) -> None:
     """Refuse the caller's commit of what a unit has left half done.
 
@@ -105,6 +110,7 @@ def _check_commit(session: Session) -> None:
         unit.check_veto()
 
 
+@event.listens_for(Session, "after_commit")
 def _note_commit(session: Session) -> None:
     state = state_of(session)
     if state is not None:
@@ -112,6 +118,7 @@ def _note_commit(session: Session) -> None:
         state.committed = ending
 
 
+@event.listens_for(Session, "after_rollback")
 def _note_rollback(session: Session) -> None:
     """Keep what is loaded before it expires; a failed flush rolls back, too."""
     state = state_of(session)
@@ -123,6 +130,7 @@ def _note_rollback(session: Session) -> None:
         unit.rolled_back()
 
 
+@event.listens_for(Session, "after_transaction_end")
 def _note_end(session: Session, ended: SessionTransaction) -> None:
     """Tell the units of the session that a transaction or a savepoint has ended.
 
@@ -143,6 +151,7 @@ def _note_end(session: Session, ended: SessionTransaction) -> None:
         caller.forget(ended)
 
 
+@event.listens_for(Engine, "handle_error")
 def _note_failure(_: object) -> None:
     """Let the units of this context know that a database has refused a statement."""
     for block in open_blocks():
@@ -154,25 +163,3 @@ def _is_watched(session: Session) -> bool:
     """Tell whether units of work run on *session*."""
     state = state_of(session)
     return state is not None and bool(state.units)
-
-
-_HEARD: Final[tuple[tuple[type[Any], str, Callable[..., None]], ...]] = (
-    (Session, "after_begin", _set_up),
-    (Session, "do_orm_execute", _note_statement),
-    (Session, "before_flush", _check_flush),
-    (Session, "after_flush", _note_flush),
-    (Session, "after_flush_postexec", _follow_flush),
-    (Session, "after_transaction_create", _note_savepoint),
-    (Session, "before_commit", _check_commit),
-    (Session, "after_commit", _note_commit),
-    (Session, "after_rollback", _note_rollback),
-    (Session, "after_transaction_end", _note_end),
-    (Engine, "handle_error", _note_failure),
-)
-"""What is listened to, in about the order in which it happens."""
-
-
-def listen() -> None:
-    """Listen to every session and engine there is or will be."""
-    for target, name, heard in _HEARD:
-        event.listen(target, name, heard)

@@ -5,10 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, PassiveFlag
-from sqlalchemy.orm.attributes import (
-    instance_state,
-    set_committed_value,
-)
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from sqlalchemy.orm.interfaces import ORMOption
 from sqlalchemy.util.concurrency import in_greenlet
 
@@ -50,9 +47,7 @@ class Unloaded:
         if state.detached and sends:
             raise UsageError(
                 f"{state.class_.__name__}.{self.key} was not loaded, and no session "
-                "holds the entity now: name it in `load` of the repository or in the "
-                "options of a statement, or read it in a unit of work, after `await "
-                f"session.refresh(entity, [{self.key!r}])`"
+                f"holds the entity now: {_remedy(self.key, 'in a unit of work, after')}"
             )
         attribute: Any = state.manager[self.key].impl
         return (self.loader or attribute.callable_)(state, passive)
@@ -88,9 +83,15 @@ def forbidden(error: Exception) -> UsageError | None:
     found = _FORBIDDEN.match(str(error))
     return found and UsageError(
         f"{found[1]} was not loaded, and raiseload, of the mapping or of a loader "
-        "option, forbids it at the reading of the attribute: name it in `load` of the "
-        "repository or in the options of a statement, or read it after `await "
-        f"session.refresh(entity, [{found[2]!r}])`"
+        f"option, forbids it at the reading of the attribute: {_remedy(found[2])}"
+    )
+
+
+def _remedy(name: str, when: str = "after") -> str:
+    """Return what to do for the attribute *name*, which was not loaded."""
+    return (
+        "name it in `load` of the repository or in the options of a statement, or read "
+        f"it {when} `await session.refresh(entity, [{name!r}])`"
     )
 
 
@@ -163,9 +164,8 @@ def refuse_hidden_load(state: ORMExecuteState) -> None:
         what = _meant(state)
         raise UsageError(
             f"{what} was not loaded, or has expired, and reading an attribute can't "
-            "wait for the database: name it in `load` of the repository or in the "
-            "options of a statement, or read it after `await session.refresh(entity, "
-            f"[{what.rpartition('.')[2]!r}])`, or by awaitable_attrs of AsyncAttrs"
+            f"wait for the database: {_remedy(what.rpartition('.')[2])}, or by "
+            "awaitable_attrs of AsyncAttrs"
         )
 
 
