@@ -103,9 +103,7 @@ def _escape_bytes(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
 
 
 def _search(column: Any, place: str, text: str, folds: bool) -> ColumnElement[bool]:
-    subject: Any = collate(column, "utf8mb4_bin")
-    found: ColumnElement[bool] = subject.regexp_match(_regex(place, text, folds))
-    return found
+    return collate(column, "utf8mb4_bin").regexp_match(_regex(place, text, folds))
 
 
 def _regex(place: str, text: str, folds: bool) -> str:

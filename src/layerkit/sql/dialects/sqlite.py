@@ -64,10 +64,6 @@ _TOO_BIG: Final = 2**40
 _DAY: Final = 10
 _OFFSET: Final = "*:*[+-][0-9][0-9]:[0-9][0-9]"
 _OFFSET_LENGTH: Final = 6
-_TEMPLATES: Final[dict[type, str]] = {
-    DateTime: "0000-00-00 00:00:00.000000",
-    Time: "00:00:00.000000",
-}
 
 
 def _codes_of(original: Any) -> Sequence[int]:
@@ -169,13 +165,10 @@ def _search(column: Any, place: str, text: str, folds: bool) -> ColumnElement[bo
     # LIKE folds ASCII case here; lower() folds just that, so these are exact.
     subject = func.lower(column) if folds else column
     wanted = fold_ascii(text) if folds else text
-    found: ColumnElement[bool]
     if place == "contains":
-        found = func.instr(subject, wanted) > 0
-    else:
-        start = 1 if place == "startswith" else -len(text)
-        found = func.substr(subject, start, len(text)) == wanted
-    return found
+        return func.instr(subject, wanted) > 0
+    start = 1 if place == "startswith" else -len(text)
+    return func.substr(subject, start, len(text)) == wanted
 
 
 # Times and decimals
@@ -186,14 +179,14 @@ class _DateTime(InUTC, sqlite.DATETIME):
 
 
 def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
-    template = next((t for k, t in _TEMPLATES.items() if isinstance(kind, k)), None)
-    if template is not None:
-        return _text_form(column, template)
+    if isinstance(kind, DateTime | Time):
+        return _text_form(column, has_day=isinstance(kind, DateTime))
     return _decimal_form(column, scale_of(kind)) if reads_decimals(kind) else None
 
 
-def _text_form(column: Any, template: str) -> Form:
+def _text_form(column: Any, *, has_day: bool) -> Form:
     """Return the form of times that are texts."""
+    template = "0000-00-00 00:00:00.000000" if has_day else "00:00:00.000000"
 
     def filled(stored: Any) -> Any:
         spaced = func.rtrim(func.replace(stored, "T", " "), "Z", type_=String)
@@ -213,10 +206,8 @@ def _text_form(column: Any, template: str) -> Form:
         return low, high + "~"
 
     stored = type_coerce(column, String)
-    has_day = len(template) > len(_TEMPLATES[Time])
-    if not has_day:
-        return Form(filled(stored), lambda value: filled(sent(value)))
-    return Form(filled(_in_utc(stored)), lambda value: filled(sent(value)), bounds)
+    read = filled(_in_utc(stored) if has_day else stored)
+    return Form(read, lambda value: filled(sent(value)), bounds if has_day else None)
 
 
 def _in_utc(stored: Any) -> ColumnElement[Any]:
