@@ -1,6 +1,5 @@
 """Handlers: functions called with a scope of their own."""
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from layerkit.factory.keys import describe
 from layerkit.factory.parameters import read_parameters
 from layerkit.factory.provider import Provider
 from layerkit.factory.scope import Scope
+from layerkit.factory.threads import call_without_blocking
 from layerkit.factory.wiring import Need, Unresolved, Wiring
 
 R_co = TypeVar("R_co", covariant=True)
@@ -50,16 +50,17 @@ class Call:
         has_name = hasattr(function, "__name__") or isinstance(function, partial)
         self.name = describe(function if has_name else type(function))
         self.parameters = read_parameters(function)[0]
-        self.names = tuple(inspect.signature(function).parameters)
+        self.signature = inspect.signature(function)
         self.is_async = inspect.iscoroutinefunction(function)
 
     @property
     def needs(self) -> list[Need]:
         """What a scope must provide: all but the first, which may be the caller's."""
+        first = next(iter(self.signature.parameters), None)
         return [
             Need(self.name, p.annotation, p.name)
             for p in self.parameters
-            if p.name != self.names[0] and not p.has_default
+            if p.name != first and not p.has_default
         ]
 
     def providers(self, wiring: Wiring) -> list[Provider]:
@@ -79,22 +80,15 @@ async def run_handler(
     Raises:
         WiringError: A parameter was neither given nor is provided.
     """
-    given = {*call.names[: len(args)], *kwargs}
-    positions, named = list(args), dict(kwargs)
+    bound = call.signature.bind_partial(*args, **kwargs)
     for parameter in call.parameters:
-        if parameter.name in given:
+        if parameter.name in bound.arguments:
             continue
         try:
             found = await scope.get(cast("type[object]", parameter.annotation))
         except WiringError:
             if not parameter.has_default:
                 raise
-            continue
-        if parameter.position == len(positions):
-            positions.append(found)
         else:
-            named[parameter.name] = found
-    if call.is_async:
-        return await call.function(*positions, **named)
-    result = await asyncio.to_thread(call.function, *positions, **named)
-    return await result if inspect.isawaitable(result) else result
+            bound.arguments[parameter.name] = found
+    return await call_without_blocking(call.function, *bound.args, **bound.kwargs)

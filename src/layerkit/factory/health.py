@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from layerkit.core.errors import AppException, TimeoutExceededError, UnavailableError
 from layerkit.core.logging import get_logger
 from layerkit.factory.keys import Key, describe
+from layerkit.factory.threads import call_without_blocking
 
 Ping: TypeAlias = Callable[[], object]
 
@@ -86,22 +87,18 @@ class Pulse:
             if tasks:
                 await asyncio.wait(tasks.values(), timeout=timeout_seconds)
         finally:
-            late = {task for task in tasks.values() if not task.done()}
-            for task in late:
-                task.cancel()
-        checks = tuple(
-            _late(name, timeout_seconds) if task in late else _outcome(name, task)
-            for name, task in tasks.items()
-        )
+            for task in tasks.values():
+                task.cancel()  # which those that are done don't hear
+        checks = tuple(_outcome(*each, timeout_seconds) for each in tasks.items())
         return HealthReport(all(check.ok for check in checks), checks)
 
 
-def _late(name: str, timeout_seconds: float) -> HealthCheck:
-    logger.warning("%s did not answer a ping in %s s", name, timeout_seconds)
-    return HealthCheck(name, False, timeout_seconds, TimeoutExceededError.code)
-
-
-def _outcome(name: str, task: asyncio.Task[HealthCheck]) -> HealthCheck:
+def _outcome(
+    name: str, task: asyncio.Task[HealthCheck], timeout_seconds: float
+) -> HealthCheck:
+    if not task.done():
+        logger.warning("%s did not answer a ping in %s s", name, timeout_seconds)
+        return HealthCheck(name, False, timeout_seconds, TimeoutExceededError.code)
     if task.cancelled():  # from inside, by what it waited for
         logger.warning("%s did not answer a ping: it was cancelled", name)
         return HealthCheck(name, False, 0.0, AppException.code)
@@ -138,19 +135,13 @@ async def _check(name: str, ping: Ping) -> HealthCheck:
     loop = asyncio.get_running_loop()
     start = loop.time()
     try:
-        code = None if await _answer(ping) is not False else UnavailableError.code
+        # A plain function may block, or be redis's, which returns an awaitable.
+        answer = await call_without_blocking(ping)
+        code = UnavailableError.code if answer is False else None
     except Exception as error:
         logger.warning("%s did not answer a ping", name, exc_info=True)
         code = _code_of(error)
     return HealthCheck(name, code is None, loop.time() - start, code)
-
-
-async def _answer(ping: Ping) -> object:
-    if inspect.iscoroutinefunction(ping):
-        return await ping()
-    # A plain function may block, or be redis's, which returns an awaitable.
-    answer = await asyncio.to_thread(ping)
-    return await answer if inspect.isawaitable(answer) else answer
 
 
 def _code_of(error: Exception) -> str:

@@ -1,6 +1,7 @@
-"""Context managers that block: entered and left in threads, not in the event loop."""
+"""What may block: functions and context managers that run in threads."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -68,6 +69,16 @@ class InThread(Generic[T]):
         for variable in before.keys() - after.keys():
             with suppress(ValueError):  # left in another task than it was entered in
                 variable.reset(self._set[variable])
+
+
+async def call_without_blocking(
+    function: Callable[..., object], *args: object, **kwargs: object
+) -> object:
+    """Return what *function* returns, awaited; a plain one runs in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return await function(*args, **kwargs)
+    result = await asyncio.to_thread(function, *args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
 
 
 async def _in_new_thread(work: Callable[[], R]) -> R:
