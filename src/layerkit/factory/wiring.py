@@ -77,7 +77,9 @@ class Wiring:
         self._read(registrations, replaced)
         for provider in self.providers.values():
             self._connect(provider)
-        self.order = tuple(self._sorted())
+        self.order: list[Provider] = []
+        for provider in self.providers.values():
+            self._put_in_order(provider, ())
         self.cleans_up = any(p.opens and not p.lifetime.is_shared for p in self.order)
         for provider in self.order:
             self._finish(provider)
@@ -135,7 +137,14 @@ class Wiring:
             if not hits:
                 raise Unresolved(PORTS[port].missing)
         if not hits:
-            hits = [p for o in options for p in self._parametrized(o)]
+            # An inherited constructor asks for ``BaseRepository[User, int]``; the one
+            # repository that is registered for users fits it.
+            hits = [
+                self.providers[key]
+                for option in options
+                if hasattr(option, "__args__")
+                for key in self._implementing(option)
+            ]
         if len(hits) == 1:
             return hits[0]
         if not hits:
@@ -146,23 +155,16 @@ class Wiring:
         key = describe(wanted if port is None else port)
         raise Ambiguous(f"{names} all fit; register the one to take with key={key}")
 
-    def _parametrized(self, option: object) -> Iterator[Provider]:
-        """Yield what derives from *option*, a parametrized class that nobody registers.
-
-        An inherited constructor asks for ``BaseRepository[User, int]``; the one
-        repository that is registered for users fits it.
-        """
-        if hasattr(option, "__args__"):
-            yield from (p for k, p in self.providers.items() if implements(k, option))
+    def _implementing(self, option: object) -> Iterator[Key]:
+        return (key for key in self.providers if implements(key, option))
 
     def _advice(self, options: tuple[object, ...]) -> str:
         for option in options:
-            for key in self.providers:
-                if implements(key, option):
-                    return (
-                        f"nothing provides it; {describe(key)} is one: register it "
-                        f"with key={describe(option)}"
-                    )
+            for key in self._implementing(option):
+                return (
+                    f"nothing provides it; {describe(key)} is one: register it "
+                    f"with key={describe(option)}"
+                )
         for option in filter(is_of_request, options):
             return f"it comes with each request; add factory.given({describe(option)})"
         add = "scoped" if any(map(is_per_request, options)) else "singleton"
@@ -181,14 +183,13 @@ class Wiring:
                     f"{provider.name} is registered twice: keep one, or give the other "
                     "a key= of its own"
                 )
-            elif provider.key in replaced:
-                value = replaced[provider.key]
-                stand_in = Registration(Lifetime.VALUE, key=provider.key, value=value)
-                self.providers[provider.key] = read_registration(stand_in)
             else:
                 self.providers[provider.key] = provider
-        for key in replaced:
-            if key not in self.providers:
+        for key, value in replaced.items():
+            if key in self.providers:
+                stand_in = Registration(Lifetime.VALUE, key=key, value=value)
+                self.providers[key] = read_registration(stand_in)
+            else:
                 self._problems.append(
                     f"{describe(key)} is overridden, and nothing provides it: "
                     "override what is registered"
@@ -203,27 +204,23 @@ class Wiring:
                 chosen.append((parameter, found))
         provider.connect(chosen)
 
-    def _sorted(self) -> Iterator[Provider]:
-        """Yield each provider after what it needs; cycles are noted and cut."""
-        done: set[Provider] = set()
+    def _put_in_order(self, provider: Provider, path: tuple[Provider, ...]) -> None:
+        """Put *provider* into ``order`` after what it needs; cycles are noted and cut.
 
-        def visit(provider: Provider, path: tuple[Provider, ...]) -> Iterator[Provider]:
-            if provider in path:
-                circle = (*path[path.index(provider) :], provider)
-                self._problems.append(
-                    f"{' needs '.join(p.name for p in circle)}: a circle; let one of "
-                    "them take what it needs when it is called"
-                )
-                return
-            if provider in done:
-                return
+        Args:
+            provider: Which.
+            path: Who needs it, from the one that was asked for.
+        """
+        if provider in path:
+            circle = (*path[path.index(provider) :], provider)
+            self._problems.append(
+                f"{' needs '.join(p.name for p in circle)}: a circle; let one of "
+                "them take what it needs when it is called"
+            )
+        elif provider not in self.order:
             for needed in provider.needed:
-                yield from visit(needed, (*path, provider))
-            done.add(provider)
-            yield provider
-
-        for provider in self.providers.values():
-            yield from visit(provider, ())
+                self._put_in_order(needed, (*path, provider))
+            self.order.append(provider)
 
     def _finish(self, provider: Provider) -> None:
         provider.immediate = provider.kind in {"plain", "context"} and all(
@@ -233,8 +230,13 @@ class Wiring:
             p.enters and not p.lifetime.is_shared for p in provider.needed
         )
         if provider.lifetime is Lifetime.SINGLETON:
-            for chain in _captives(provider):
-                self._problems.append(_captive_sentence(chain))
+            for chain in _captives((provider,)):
+                names = " needs ".join(f"{p.name} ({p.lifetime.value})" for p in chain)
+                self._problems.append(
+                    f"{names}: a singleton would keep one scope's object for ever; "
+                    f"make {provider.name} scoped, or let it open a scope when it is "
+                    "called"
+                )
 
 
 def wiring_error(problems: Iterable[str]) -> WiringError:
@@ -258,24 +260,10 @@ def dependents(wiring: Wiring, keys: Iterable[Key]) -> list[Provider]:
     return found
 
 
-def _captives(provider: Provider) -> Iterator[tuple[Provider, ...]]:
-    """Yield the ways from a singleton to what ends with a scope."""
-
-    def walk(
-        current: Provider, path: tuple[Provider, ...]
-    ) -> Iterator[tuple[Provider, ...]]:
-        for needed in current.needed:
-            if needed.lifetime in {Lifetime.SCOPED, Lifetime.GIVEN}:
-                yield (*path, needed)
-            elif needed.lifetime is Lifetime.TRANSIENT and needed not in path:
-                yield from walk(needed, (*path, needed))
-
-    return walk(provider, (provider,))
-
-
-def _captive_sentence(chain: tuple[Provider, ...]) -> str:
-    names = " needs ".join(f"{p.name} ({p.lifetime.value})" for p in chain)
-    return (
-        f"{names}: a singleton would keep one scope's object for ever; make "
-        f"{chain[0].name} scoped, or let it open a scope when it is called"
-    )
+def _captives(path: tuple[Provider, ...]) -> Iterator[tuple[Provider, ...]]:
+    """Yield the ways on from *path*, which begins with a singleton, into a scope."""
+    for needed in path[-1].needed:
+        if needed.lifetime in {Lifetime.SCOPED, Lifetime.GIVEN}:
+            yield (*path, needed)
+        elif needed.lifetime is Lifetime.TRANSIENT and needed not in path:
+            yield from _captives((*path, needed))
