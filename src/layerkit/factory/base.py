@@ -128,7 +128,8 @@ class ServiceFactory:
         if self._stores or self._is_opening:
             raise UsageError("the factory is open already: open it in one place")
         wiring = self._wire()
-        store = Store(wiring, _values(wiring))
+        values = [p for p in wiring.order if p.lifetime is Lifetime.VALUE]
+        store = Store(wiring, {provider.key: provider.value for provider in values})
         self._is_opening = True
         try:
             await store.start(self._start_timeout_seconds)
@@ -298,11 +299,3 @@ def _callable(make: Make) -> Make:
             "or an object that exists by factory.value(...)"
         )
     return make
-
-
-def _values(wiring: Wiring) -> dict[Key, Any]:
-    return {
-        key: provider.value
-        for key, provider in wiring.providers.items()
-        if provider.lifetime is Lifetime.VALUE
-    }

@@ -2,7 +2,6 @@
 
 import functools
 import types
-from collections.abc import Iterator
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args, get_origin
 
 Key: TypeAlias = object
@@ -20,7 +19,7 @@ _PER_REQUEST = ("Repository", "Service")  # what is called so, as a rule
 def describe(key: object) -> str:
     """Return *key* as a person would write it, without module names."""
     origin, arguments = get_origin(key), get_args(key)
-    if origin in {Union, types.UnionType}:
+    if is_union(key):
         return " | ".join(describe(member) for member in arguments)
     if origin is Annotated:
         return describe(arguments[0])
@@ -110,18 +109,16 @@ def is_of_request(key: object) -> bool:
 def implements(key: object, wanted: object) -> bool:
     """Tell whether the class *key* derives from the class or parametrized *wanted*."""
     cls, base = class_of(key), class_of(wanted)
-    if cls is None or base is None or key is wanted or not _derives(cls, base):
+    if cls is None or base is None or key is wanted:
+        return False
+    # Through the MRO: issubclass() raises for a Protocol that has attributes.
+    if base not in cls.__mro__:
         return False
     if get_origin(wanted) is None:
         return True
     known = type_arguments(key, base)
     parameters = getattr(base, "__parameters__", ())
     return get_args(wanted) == tuple(known.get(p, p) for p in parameters)
-
-
-def _derives(cls: type, *bases: type) -> bool:
-    # Through the MRO: issubclass() raises for a Protocol that has attributes.
-    return any(base in cls.__mro__ for base in bases)
 
 
 def type_arguments(key: object, base: type) -> dict[Any, Any]:
@@ -132,15 +129,11 @@ def type_arguments(key: object, base: type) -> dict[Any, Any]:
         return given
     if not isinstance(cls, type):  # NamedTuple is a function
         return {}
-    for parent in _original_bases(cls):
+    for parent in vars(cls).get("__orig_bases__", cls.__bases__):
         known = type_arguments(parent, base)
         if known:
             return {v: substitute(to, given) for v, to in known.items()}
     return {}
-
-
-def _original_bases(cls: Any) -> Iterator[object]:
-    yield from vars(cls).get("__orig_bases__", cls.__bases__)
 
 
 def substitute(annotation: Any, arguments: dict[Any, Any]) -> Any:

@@ -36,8 +36,7 @@ class Override:
         self._stores = stores
         self._wire = wire
         self._replacements = dict(replacements)
-        self._store: Store | None = None
-        self._was_open = False
+        self._store: Store | None = None  # made where the factory is open
 
     def __enter__(self) -> Self:
         """Replace, making singletons again without awaiting.
@@ -92,8 +91,7 @@ class Override:
         except BaseException:
             self._replaced.pop()
             raise
-        self._was_open = bool(self._stores)
-        if not self._was_open:
+        if not self._stores:
             return Store(wiring, {}), []  # the factory makes everything when it opens
         remade = dependents(wiring, self._replacements)
         remade_keys = {provider.key for provider in remade}
@@ -114,7 +112,7 @@ class Override:
             self._stores.remove(self._store)
         if self._store is not None:
             self._store.is_closed = True
-        elif self._stores and not self._was_open:
+        elif self._stores:
             raise UsageError(
                 "the factory was opened inside the override and is still open: "
                 "close it before the override's block ends"

@@ -1,17 +1,7 @@
 """Providers: how one kind of object is made, and what making it needs."""
 
 import inspect
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Collection,
-    Generator,
-    Iterable,
-    Iterator,
-    Sequence,
-)
+from collections.abc import AsyncIterable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,15 +16,6 @@ from layerkit.factory.parameters import (
     function_of,
     read_parameters,
 )
-
-_YIELDING = {
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Generator,
-    Iterable,
-    Iterator,
-}
 
 
 class Lifetime(Enum):
@@ -197,7 +178,8 @@ def _unfit_class(cls: type, key: Key) -> list[str]:
 
 def _yielded(returned: object) -> Key:
     """Return what a generator yields, by its annotation."""
-    if get_origin(returned) in _YIELDING:
+    origin = get_origin(returned)
+    if isinstance(origin, type) and issubclass(origin, Iterable | AsyncIterable):
         return get_args(returned)[0]
     return returned
 

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeAlias, overload
 
 from typing_extensions import TypeVar
@@ -160,7 +159,7 @@ class Store:
         while self.exits:
             leave = self.exits.pop()
             try:
-                left = leave(type(last) if last else None, last, _traceback(last))
+                left = leave(*_raised(last))
                 if inspect.isawaitable(left):
                     await left
             except BaseException as failure:  # noqa: BLE001 - raised below
@@ -183,8 +182,9 @@ def _note(error: BaseException, provider: Provider) -> None:
     error.add_note(f"while {provider.name} was made by {describe(provider.make)}")
 
 
-def _traceback(error: BaseException | None) -> TracebackType | None:
-    return None if error is None else error.__traceback__
+def _raised(error: BaseException | None) -> tuple[object, object, object]:
+    """Return *error* as ``__exit__`` takes it."""
+    return (None,) * 3 if error is None else (type(error), error, error.__traceback__)
 
 
 def _chained(failure: BaseException, last: BaseException | None) -> BaseException:
