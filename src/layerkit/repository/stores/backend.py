@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, override
 
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.aggregates import AggregateRow, Aggregation
 from layerkit.repository.filters.specification import Order, Specification
+from layerkit.repository.stores.overrides import refuse_accidents
 from layerkit.unit_of_work import Transaction
 
 T = TypeVar("T")
@@ -54,6 +55,12 @@ class Backend(ABC, Generic[T, U]):
     Args:
         adapter: What is known of the entity class.
     """
+
+    @override
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        steps = Backend.__abstractmethods__ | {"takes_values", "at_once", "lock"}
+        refuse_accidents(cls, steps)
 
     def __init__(self, adapter: EntityAdapter[T]) -> None:
         self.adapter = adapter

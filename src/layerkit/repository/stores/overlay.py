@@ -6,9 +6,9 @@ What lies under the overlay, tables in memory or documents elsewhere, is a subcl
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from itertools import chain
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
@@ -28,9 +28,16 @@ from layerkit.repository.filters.specification import (
     key_in,
     keys_in,
 )
+from layerkit.repository.stores.overrides import refuse_accidents
 from layerkit.repository.stores.tables import Layer, Row, Written, unique_value
 from layerkit.repository.stores.tracking import Tracked, Tracking
 from layerkit.unit_of_work import Transaction
+
+_STEPS: Final = (
+    *("stored", "stored_rows", "store", "stored_holder"),
+    *("next_id", "claim", "settle", "_release"),
+)
+"""What a subclass writes; all else of its own has names of its own."""
 
 
 class OverlayTransaction(Transaction):
@@ -47,6 +54,11 @@ class OverlayTransaction(Transaction):
     Attributes:
         objects: What it has handed out.
     """
+
+    @override
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_accidents(cls, _STEPS)
 
     def __init__(self, home: object, *, read_only: bool = False) -> None:
         super().__init__(home, read_only=read_only)
@@ -328,9 +340,8 @@ class OverlayTransaction(Transaction):
                     await self._write_changes(known, changes)
             await self.settle()
         except AppException as error:
-            self.mark_rollback_only(
-                error
-            )  # as a server does with a statement that failed
+            # As a server does with a statement that failed.
+            self.mark_rollback_only(error)
             raise
         finally:
             self._is_flushing = False
@@ -369,11 +380,8 @@ class OverlayTransaction(Transaction):
         self.objects = Tracking()
 
     @override
-    def _savepoint(self) -> AbstractAsyncContextManager[None]:
-        return self._layered()
-
     @asynccontextmanager
-    async def _layered(self) -> AsyncIterator[None]:
+    async def _savepoint(self) -> AsyncIterator[None]:
         with self.verb("savepoint", writes=False):
             await asyncio.sleep(0)
             await self.look()
