@@ -13,7 +13,6 @@ from layerkit.core.errors import MissingExtraError, UnavailableError, UsageError
 from layerkit.repository import Repository
 from layerkit.sql import Database
 from tests.support.library import Author, Base
-from tests.support.statements import sent
 
 SECRET = "s3cret"
 
@@ -175,32 +174,41 @@ async def test_sqlite_checks_references_and_lets_readers_beside_a_writer(
         assert await value_of(opened.engine, "busy_timeout") == 2000
 
 
-async def test_a_unit_that_may_write_begins_immediate_and_one_that_reads_deferred(
-    sqlite: Database,
-) -> None:
-    authors = Repository[Author, int](sqlite, Author)
+async def test_a_unit_that_may_write_begins_immediate_and_one_that_reads_deferred() -> (
+    None
+):
+    begun: list[str] = []
+
+    def note(statement: str) -> None:
+        if statement.startswith("BEGIN"):
+            begun.append(statement)
 
     async def begins(*, read_only: bool) -> list[str]:
-        with sent(sqlite.engine, control=True) as statements:
-            async with sqlite.unit_of_work(read_only=read_only) as unit:
+        begun.clear()
+        async with memory.unit_of_work(read_only=read_only) as unit:
+            await authors.count()
+            async with unit.savepoint():
                 await authors.count()
-                async with unit.savepoint():
-                    await authors.count()
-        return [s for s in statements if s.startswith("BEGIN")]
+        return [*begun]
 
-    assert await begins(read_only=False) == ["BEGIN IMMEDIATE"]
-    assert await begins(read_only=True) == ["BEGIN DEFERRED"]
-    with sent(sqlite.engine, control=True) as statements:
+    async with Database("sqlite://") as memory:  # one connection, which is listened to
+        await memory.create_all(Base.metadata)
+        authors = Repository[Author, int](memory, Author)
+        async with memory.engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.set_trace_callback(note)
+
+        assert await begins(read_only=False) == ["BEGIN IMMEDIATE"]
+        assert await begins(read_only=True) == ["BEGIN DEFERRED"]
+        begun.clear()
         await authors.create({"name": "Ada"})
         await authors.count()
         await authors.update(1, {"rank": 1})
         await authors.exists(1)
-    assert [s for s in statements if s.startswith("BEGIN")] == []
-    with sent(sqlite.engine, control=True) as statements:
+        assert begun == []
         await authors.create_many([{"name": "Bob"}, {"name": "Cy"}])
         await authors.paginate(size=1, total="exact")
-    begins_of_several = [s for s in statements if s.startswith("BEGIN")]
-    assert begins_of_several == ["BEGIN IMMEDIATE", "BEGIN DEFERRED"]
+        assert begun == ["BEGIN IMMEDIATE", "BEGIN DEFERRED"]
 
 
 @pytest.mark.parametrize(

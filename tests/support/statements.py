@@ -11,13 +11,13 @@ CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")
 
 
 @contextmanager
-def sent(engine: AsyncEngine, *, control: bool = False) -> Iterator[list[str]]:
-    """Yield a list that grows by each statement; transaction control only if asked."""
+def sent(engine: AsyncEngine) -> Iterator[list[str]]:
+    """Yield a list that grows by each statement, transaction control left out."""
     statements: list[str] = []
 
     def note(*args: Any) -> None:
         statement: str = args[2]
-        if control or not statement.upper().startswith(CONTROL):
+        if not statement.upper().startswith(CONTROL):
             statements.append(" ".join(statement.split()))
 
     event.listen(engine.sync_engine, "before_cursor_execute", note)

@@ -3,7 +3,7 @@
 import inspect
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Generic, Protocol, Self, cast, runtime_checkable
+from typing import Any, ClassVar, Generic, Self, cast
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -32,13 +32,6 @@ T = TypeVar("T", default=Any)
 ID = TypeVar("ID", default=Any)
 
 _UNEXPECTED = "The operation failed"
-
-
-@runtime_checkable
-class _HasUnitOfWork(Protocol):
-    def unit_of_work(
-        self, *, events: EventSink | None = None, read_only: bool = False
-    ) -> UnitOfWork: ...
 
 
 class _SetByInit:
@@ -155,6 +148,8 @@ class BaseService(Generic[T, ID]):
         """
         found = await self.repository.get_all(skip, limit)
         detached = self._detach("get_all")
+        if not self._has_business_rules():
+            return [detached(entity) for entity in found]
         return [await self._apply_business_rules(detached(entity)) for entity in found]
 
     async def update_entity(
@@ -245,9 +240,11 @@ class BaseService(Generic[T, ID]):
         Raises:
             NotSupportedError: *read_only*, and the repository has no home.
         """
-        if isinstance(self.repository, _HasUnitOfWork):
+        opened = getattr(self.repository, "unit_of_work", None)
+        if opened is not None:
             only = {"read_only": True} if read_only else {}
-            return self.repository.unit_of_work(events=self._events, **only)
+            unit: UnitOfWork = opened(events=self._events, **only)
+            return unit
         if read_only:
             raise NotSupportedError(
                 f"{type(self.repository).__name__} has no units of work, so that none "
@@ -301,6 +298,10 @@ class BaseService(Generic[T, ID]):
         return {"id": self.repository.id_of(entity)}
 
     # Helpers
+
+    def _has_business_rules(self) -> bool:
+        hook = getattr(self._apply_business_rules, "__func__", None)
+        return hook is not BaseService._apply_business_rules
 
     def _event(self, what: str, entity: T) -> Event[dict[str, Any]]:
         return Event(

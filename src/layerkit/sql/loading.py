@@ -57,7 +57,7 @@ def explain_unloaded(states: Iterable[InstanceState[Any]]) -> None:
     """Let objects without a session say what to do for what they have not loaded."""
     late: dict[Mapper[Any], list[str]] = {}
     for state in states:
-        mapper, given = state.mapper, state.callables
+        mapper, given = state.mapper, vars(state).get("callables") or {}
         if mapper not in late:
             deferred = [c.key for c in mapper.column_attrs if c.deferred]
             late[mapper] = [*(r.key for r in mapper.relationships), *deferred]

@@ -36,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
@@ -119,9 +120,17 @@ def _set_up(connection: DBAPIConnection, _: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    """Begin in one turn of aiosqlite's thread; a cursor of SQLAlchemy's takes three."""
     mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
-    if mode != "NOT":
-        connection.exec_driver_sql(f"BEGIN {mode}")
+    if mode == "NOT":
+        return
+    begin, base = f"BEGIN {mode}", connection.dialect.loaded_dbapi.Error
+    driver: Any = connection.connection.driver_connection
+    try:
+        await_only(driver.execute(begin))
+    except base as error:  # others have locked the database for too long
+        refused = DBAPIError.instance(begin, None, error, base)
+        raise refused from error
 
 
 def _begin_by_hand(connection: Connection) -> None:
