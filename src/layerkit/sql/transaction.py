@@ -261,8 +261,10 @@ class SingleRead(SQLTransaction):
 
 
 async def _write(session: AsyncSession) -> None:
-    notice_collections(session.sync_session)
-    await session.flush()
+    held = session.sync_session
+    notice_collections(held)
+    if held.new or held.dirty or held.deleted:  # else it would switch for nothing
+        await session.flush()
     await fill_expired(session)
 
 
