@@ -156,12 +156,11 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             for name, value in values.items()
             if (info := fields.get(name)) is None or not info.as_is(value)
         }
-        return self._check_doubtful(doubtful, increments) if doubtful else {}
-
-    def _check_doubtful(self, values: Values, increments: bool) -> dict[str, Any]:
+        if not doubtful:
+            return {}
         unknown, wrong = [], []
-        for name, value in values.items():
-            info = self.fields.get(name)
+        for name, value in doubtful.items():
+            info = fields.get(name)
             if info is None:
                 unknown.append(str(name))
             elif (type(value) is not info.kind or info.is_partial) and not fits(
@@ -171,9 +170,9 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         if unknown:
             raise self._unknown(unknown)
         if wrong:
-            expected = ", ".join(f"{n}: {type_name(self.fields[n])}" for n in wrong)
+            expected = ", ".join(f"{n}: {type_name(fields[n])}" for n in wrong)
             raise ValidationError(f"wrong type, expected {expected}", fields=wrong)
-        kept = self.stored(values)
+        kept = self.stored(doubtful)
         return {n: v for n, v in kept.items() if v is not values[n]}
 
     def _unknown(self, names: Sequence[str]) -> ValidationError:

@@ -128,7 +128,10 @@ class Documents:
             raise TypeError(_unnamed(value))  # no name, and more than its value
         if isinstance(value, _BASES):
             return self._encoded(next(b for b in _BASES if isinstance(value, b))(value))
-        return _scalar(value)
+        try:
+            return encode_value(bytes(value) if isinstance(value, bytearray) else value)
+        except UsageError as error:
+            raise TypeError(_unnamed(value)) from error
 
     def _mapping(self, value: dict[Any, Any]) -> Any:
         if all(type(name) is str for name in value):
@@ -178,19 +181,6 @@ class Documents:
         if tag == "other":
             return TypeAdapter(kind).validate_python(body)
         return kind(self._decoded(body))
-
-
-def _scalar(value: Any) -> Any:
-    """Return the form of a value of no class of the entity's.
-
-    Raises:
-        TypeError: It has none.
-    """
-    plain = bytes(value) if isinstance(value, bytearray) else value
-    try:
-        return encode_value(plain)
-    except UsageError as error:
-        raise TypeError(_unnamed(value)) from error
 
 
 def _unnamed(value: Any) -> str:
