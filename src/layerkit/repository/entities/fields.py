@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import cached_property, partial
 from math import isfinite
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 from uuid import UUID
 
 from layerkit.repository.entities.limits import Limits
@@ -218,6 +218,7 @@ class CascadeRule:
     on_delete: Action
     first: Literal["own", "other", "either"] | None = None
     by_row: bool = False
+    on_update: ClassVar[Action] = "NO ACTION"  # what moves is for foreign keys
 
 
 def is_same(old: object, new: object) -> bool:

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Generic, TypeAlias
+
+from typing_extensions import TypeVar
 
 from layerkit.core.errors import ConflictError, UsageError
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.fields import (
     Action,
+    CascadeRule,
     ForeignKeyRule,
     KeyTuple,
     UniqueRule,
@@ -33,6 +36,8 @@ Node: TypeAlias = tuple[type, KeyTuple]
 
 Rows: TypeAlias = dict[type, dict[KeyTuple, Row]]
 """Rows by their classes and keys."""
+
+Rule = TypeVar("Rule", bound=CascadeRule | ForeignKeyRule, default=Any)
 
 _REFUSING: Final = frozenset({"NO ACTION", "RESTRICT"})
 
@@ -77,7 +82,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spread:
+class Spread(Generic[Rule]):
     """Say what becomes of rows that have the values of a row that is lost.
 
     Attributes:
@@ -85,22 +90,16 @@ class Spread:
         fields: Its fields.
         other: The class whose rows go by it.
         others: The fields of that one.
-        on_delete: What becomes of them.
-        on_update: The same where the row is there, and has other values.
-        link: The foreign key that says so; None where the mapping does.
-        first: Whose row the mapping deletes first; see ``CascadeRule``.
-        by_row: True where it deletes the owner's rows in a statement each.
+        rule: What says so: the mapping, or a foreign key.
+        link: The foreign key; None where the mapping says it.
     """
 
     owner: Adapter
     fields: tuple[str, ...]
     other: Adapter
     others: tuple[str, ...]
-    on_delete: Action
-    on_update: Action = "NO ACTION"
+    rule: Rule
     link: Link | None = None
-    first: Literal["own", "other", "either"] | None = None
-    by_row: bool = False
 
     @property
     def ends(self) -> frozenset[frozenset[tuple[type, str]]]:
@@ -111,7 +110,7 @@ class Spread:
 
     def action(self, now: KeyTuple | None) -> Action:
         """Return what becomes of rows with values that are *now* others, or gone."""
-        return self.on_delete if now is None else self.on_update
+        return self.rule.on_delete if now is None else self.rule.on_update
 
     def rewritten(self, row: Row, values: KeyTuple) -> Row:
         """Return *row* of the other class with *values* of what it goes by.
@@ -131,8 +130,8 @@ class Ties:
     """Hold what ties a class to others: its foreign keys, and what goes by its rows."""
 
     links: list[Link] = field(default_factory=list)
-    mapped: list[Spread] = field(default_factory=list)
-    referring: list[Spread] = field(default_factory=list)
+    mapped: list[Spread[CascadeRule]] = field(default_factory=list)
+    referring: list[Spread[ForeignKeyRule]] = field(default_factory=list)
 
 
 class References:
@@ -156,9 +155,10 @@ class References:
     def are_moved(self, entity: type, old: Row, new: Row | None) -> bool:
         """Tell whether a row loses values that others may refer to."""
         ties = self.of(entity)
+        spreads: list[Spread] = [*ties.mapped, *ties.referring]
         return any(
             new is None or _value(old, spread.fields) != _value(new, spread.fields)
-            for spread in (*ties.mapped, *ties.referring)
+            for spread in spreads
         )
 
     async def note(
@@ -196,7 +196,7 @@ class References:
         """
         lost = every = _taken(transaction)
         is_by_row = any(
-            new is None and spread.by_row
+            new is None and spread.rule.by_row
             for entity, _, new in lost
             for spread in self.of(entity).mapped
         )
@@ -243,14 +243,14 @@ class References:
         earlier: dict[Node, set[Node]] = defaultdict(set)
         for spread in mapped:
             for own, other in _tied(spread, gone):
-                if spread.first == "own":
+                if spread.rule.first == "own":
                     earlier[other].add(own)
-                elif spread.first == "other":
+                elif spread.rule.first == "other":
                     earlier[own].add(other)
         if _circle(earlier):
             error = circular()
             raise error
-        nulled = {spread.ends for spread in mapped if spread.first == "either"}
+        nulled = {spread.ends for spread in mapped if spread.rule.first == "either"}
         keys = [spread for entity in gone for spread in self.of(entity).referring]
         _check_keys([s for s in keys if s.ends not in nulled], gone, earlier)
 
@@ -352,7 +352,7 @@ def _check_keys(
     keeping: dict[tuple[Node, Node], tuple[Spread, Link]] = {}
     for spread in keys:
         link = spread.link
-        if link is None or link.rule.deferred or spread.on_delete not in _REFUSING:
+        if link is None or link.rule.deferred or spread.action(None) not in _REFUSING:
             continue
         for own, other in _tied(spread, gone):
             if own != other and other not in earlier[own]:
@@ -367,13 +367,12 @@ def _check_keys(
 def _tied(spread: Spread, rows: Rows) -> Iterator[tuple[Node, Node]]:
     """Yield those of *rows* that go by each other, that of the owner first."""
     owner, other = spread.owner.entity, spread.other.entity
-    held: dict[KeyTuple, list[Node]] = defaultdict(list)
+    held: dict[KeyTuple | None, list[Node]] = defaultdict(list)
     for key, row in rows[owner].items():
-        if (value := _value(row, spread.fields)) is not None:
-            held[value].append((owner, key))
+        held[_value(row, spread.fields)].append((owner, key))
+    held.pop(None, None)  # a null goes by nothing
     for key, row in rows.get(other, {}).items():
-        value = _value(row, spread.others)
-        for own in held.get(value, ()) if value is not None else ():
+        for own in held.get(_value(row, spread.others), ()):
             yield own, (other, key)
 
 
@@ -445,24 +444,15 @@ def _ties_of(known: Sequence[Adapter]) -> defaultdict[type, Ties]:
             ties[child.entity].links.append(link)
             for parent in parents:
                 owner, fields = parent.adapter, parent.fields
-                actions = rule.on_delete, rule.on_update
-                spread = Spread(owner, fields, child, rule.fields, *actions, link)
-                ties[owner.entity].referring.append(spread)
+                by_key = Spread(owner, fields, child, rule.fields, rule, link)
+                ties[owner.entity].referring.append(by_key)
     for owner in known:
         for cascade in owner.cascades():
             for other in known:
                 if others := other.named(cascade.target):
-                    spread = Spread(
-                        owner,
-                        cascade.fields,
-                        other,
-                        others,
-                        cascade.on_delete,
-                        first=cascade.first,
-                        by_row=cascade.by_row,
-                    )
+                    spread = Spread(owner, cascade.fields, other, others, cascade)
                     ties[owner.entity].mapped.append(spread)
-        ties[owner.entity].mapped.sort(key=lambda spread: spread.on_delete)
+        ties[owner.entity].mapped.sort(key=lambda spread: spread.rule.on_delete)
     return ties
 
 
