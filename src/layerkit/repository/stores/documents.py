@@ -10,23 +10,21 @@ import json
 import math
 from collections.abc import Mapping
 from enum import Enum
-from types import MappingProxyType, NoneType
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
+from typing_extensions import is_typeddict
 
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository.entities.adapter import EntityAdapter
-from layerkit.repository.entities.annotations import classes_of
 from layerkit.repository.entities.objects import class_defaults, loaded
 from layerkit.repository.filters.values import decode_value, encode_value
 from layerkit.repository.stores.tables import Row
 
 _text: Final = json.JSONEncoder(separators=(",", ":")).encode
 _AS_IT_IS: Final = frozenset({str, int, bool, NoneType})
-_GROUPS: Final[Mapping[str, type]] = MappingProxyType(
-    {"tuple": tuple, "set": set, "frozenset": frozenset}
-)
+_GROUPS: Final = {kind.__name__: kind for kind in (tuple, set, frozenset)}
 _BASES: Final = (list, dict, set)
 """What values of their subclasses, such as MutableList, are stored as."""
 _UNREADABLE: Final = (
@@ -34,6 +32,12 @@ _UNREADABLE: Final = (
     *(ArithmeticError, RecursionError),
 )
 """What reading a document of another making may raise."""
+
+_OWN_FORM: Final = frozenset({"builtins", "datetime", "decimal", "uuid"})
+"""Modules of classes that need no name in a document."""
+
+_STANDS_FOR: Final = ("__value__", "__supertype__", "__bound__")
+"""What a type alias, a NewType and a TypeVar call what they stand for."""
 
 
 class Documents:
@@ -205,3 +209,42 @@ def _as_json(value: Any, kind: Any) -> Any:
     if not is_same:
         raise ValueError(f"the JSON of a {kind.__qualname__} loses a part of it")
     return made
+
+
+def classes_of(adapter: EntityAdapter[Any]) -> dict[str, type]:
+    """Return every class in the annotations of an entity, by its qualified name.
+
+    Those in the fields of each of these classes are among them.
+
+    Raises:
+        UsageError: Two of them have one name.
+    """
+    waiting: list[Any] = list(adapter.annotations())
+    found: dict[str, type] = {}
+    known: list[Any] = []
+    while waiting:
+        hint = waiting.pop()
+        if hint in known:  # classes and aliases may name themselves
+            continue
+        known.append(hint)
+        waiting += _parts(hint)
+        if not isinstance(hint, type) or hint.__module__ in _OWN_FORM:
+            continue
+        if found.setdefault(hint.__qualname__, hint) is not hint:
+            raise UsageError(
+                f"{adapter.name} holds two classes named {hint.__qualname__}, which "
+                "its documents could not tell apart"
+            )
+    return found
+
+
+def _parts(hint: Any) -> list[Any]:
+    """Return the annotations that *hint*, an annotation or a class, is made of."""
+    args = [type(p) if isinstance(p, Enum) else p for p in get_args(hint)]
+    parts = [get_origin(hint), *args]
+    parts += [getattr(hint, name, None) for name in _STANDS_FOR]
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        parts += [field.annotation for field in hint.model_fields.values()]
+    elif dataclasses.is_dataclass(hint) or is_typeddict(hint):
+        parts += get_type_hints(hint).values()
+    return parts

@@ -7,7 +7,7 @@ from sqlalchemy import PickleType
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from layerkit.repository import adapter_for
-from layerkit.repository.entities.annotations import classes_of
+from layerkit.repository.stores.documents import classes_of
 
 
 @dataclass
