@@ -76,10 +76,21 @@ def may_not_fit(field: FieldInfo, default: Any) -> bool:
         return True
 
 
-def value_of(column: Column[Any], default: Any, context: Context) -> Any:
-    """Return the value that a default of *column* gives, which ``is_made_here``."""
+def value_of(
+    column: Column[Any], default: Any, owner: str, values: dict[str, Any] | None
+) -> Any:
+    """Return the value that a default of *column* gives, which ``is_made_here``.
+
+    Args:
+        column: Whose default it is.
+        default: What makes the value.
+        owner: As for ``Context``.
+        values: As for ``Context``.
+    """
     if not is_python(default):
         now = datetime.now(UTC)
         is_aware = getattr(column.type, "timezone", False)
         return now if is_aware else now.replace(tzinfo=None)
-    return default.arg(context) if default.is_callable else copy.deepcopy(default.arg)
+    if default.is_callable:
+        return default.arg(Context(owner, values))
+    return copy.deepcopy(default.arg)

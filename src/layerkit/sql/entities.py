@@ -21,13 +21,7 @@ from layerkit.repository import CascadeRule, EntityAdapter, ForeignKeyRule, Oper
 from layerkit.repository.entities.adapter import EMPTY
 from layerkit.repository.entities.nesting import deep_copy
 from layerkit.sql.copying import copied
-from layerkit.sql.defaults import (
-    Context,
-    is_made_here,
-    is_python,
-    may_not_fit,
-    value_of,
-)
+from layerkit.sql.defaults import is_made_here, is_python, may_not_fit, value_of
 from layerkit.sql.dialects import Server, server_of
 from layerkit.sql.forms import Compared, is_json
 from layerkit.sql.loading import explain_unloaded
@@ -147,10 +141,8 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     @cached_property
     def _zoned(self) -> str | None:
         """A field of times of day that have a zone."""
-        held = ((n, info.kind, info.limits.zoned) for n, info in self.fields.items())
-        return next(
-            (name for name, kind, zoned in held if kind is time and zoned), None
-        )
+        fields = self.fields.items()
+        return next((n for n, f in fields if f.kind is time and f.limits.zoned), None)
 
     @cached_property
     def _decimals(self) -> Mapping[str, Numeric[Any]]:
@@ -189,13 +181,8 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             self._refuse_computed(values)
         if not self._to_fit:
             return kept
-        context = self._context(values)
-        made = {
-            name: value_of(column, column.default, context)
-            for name, column in self._to_fit.items()
-            if values.get(name) is None
-        }
-        return {**kept, **self.stored(made)}
+        blank = {n: d for n, d in self._to_fit.items() if values.get(n) is None}
+        return {**kept, **self.stored(self._made(blank, values))}
 
     def _refuse_computed(self, values: Mapping[str, object]) -> None:
         computed = [n for n in self._computed if values.get(n) is not None]
@@ -207,23 +194,32 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             )
 
     @cached_property
-    def _to_fit(self) -> Mapping[str, Column[Any]]:
-        """The columns whose own defaults they may hold otherwise, or not at all."""
-        fields = self.fields
-        return {
-            name: column
-            for name, column in self.columns.items()
-            if name != self.integer_key and may_not_fit(fields[name], column.default)
-        }
+    def _to_fit(self) -> Mapping[str, Any]:
+        """The defaults that columns may hold otherwise, or not at all."""
+        made = {n: c.default for n, c in self.columns.items() if n != self.integer_key}
+        return {n: d for n, d in made.items() if may_not_fit(self.fields[n], d)}
 
     @cached_property
-    def _to_touch(self) -> Mapping[str, Column[Any]]:
-        """The columns that may hold otherwise what an update sets them to."""
-        fields = self.fields
+    def _to_touch(self) -> Mapping[str, Any]:
+        """Those of updates that columns may hold otherwise, or not at all."""
+        made = {n: c.onupdate for n, c in self.columns.items()}
+        return {n: d for n, d in made.items() if may_not_fit(self.fields[n], d)}
+
+    def _made(
+        self, defaults: Mapping[str, Any], values: Mapping[str, object] | None
+    ) -> dict[str, Any]:
+        """Return what *defaults* give, by field, in a row of *values*.
+
+        Args:
+            defaults: Of columns, by field.
+            values: What else is in the row; None where a statement writes many.
+        """
+        columns, named = self.columns, None
+        if values is not None:
+            named = {columns[n].key: v for n, v in values.items() if n in columns}
         return {
-            name: column
-            for name, column in self.columns.items()
-            if may_not_fit(fields[name], column.onupdate)
+            name: value_of(columns[name], default, f"{self.name}.{name}", named)
+            for name, default in defaults.items()
         }
 
     def touching(self, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,13 +232,8 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         """
         if not (changes and self._to_touch):
             return {**changes}
-        context = Context(self.name, None)
-        made = {
-            name: value_of(column, column.onupdate, context)
-            for name, column in self._to_touch.items()
-            if name not in changes
-        }
-        return {**self.stored(made), **changes}
+        left = {n: d for n, d in self._to_touch.items() if n not in changes}
+        return {**self.stored(self._made(left, None)), **changes}
 
     @override
     def build(self, values: Mapping[str, object]) -> T:
@@ -325,21 +316,20 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def defaults(self, values: Mapping[str, object]) -> dict[str, Any]:
-        context = self._context(values)
-        made = {
-            name: value_of(column, default, context)
+        blank = {
+            name: default
             for name, column in self.columns.items()
             if values.get(name) is None
             and name != self.integer_key
             and is_made_here(default := column.default or column.server_default)
         }
-        return {**made, **self._next_version(None)}
+        return {**self._made(blank, values), **self._next_version(None)}
 
     @override
     def start(self, name: str) -> Any:
         column, kind = self.columns[name], self.fields[name].kind
         if is_python(column.default):
-            return value_of(column, column.default, self._context({})) or 0
+            return self._made({name: column.default}, {})[name] or 0
         default = column.default or column.server_default
         if default is None:
             return 0
@@ -354,13 +344,8 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
-        context = self._context(values)
-        made = {
-            name: value_of(column, column.onupdate, context)
-            for name, column in self.columns.items()
-            if column.onupdate is not None
-        }
-        return {**made, **self._next_version(values)}
+        set_by = {n: c.onupdate for n, c in self.columns.items() if c.onupdate}
+        return {**self._made(set_by, values), **self._next_version(values)}
 
     @property
     def counts_by_one(self) -> bool:
@@ -396,9 +381,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         for name, column in self.columns.items():
             default: Any = column.onupdate
             if is_python(default):
-                context = Context(f"{self.name}.{name}", None)
-                made = {name: value_of(column, default, context)}
-                touched[column] = self.stored(made)[name]
+                touched[column] = self.stored(self._made({name: default}, None))[name]
             elif default is not None:
                 touched[column] = default.arg
         if self.version is not None:
@@ -436,10 +419,6 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
                     f"{self.name}.{relationship.key} holds other entities, which only "
                     "a database stores along: create each by its own repository"
                 )
-
-    def _context(self, values: Mapping[str, object]) -> Context:
-        named = {self.columns[n].key: v for n, v in values.items() if n in self.columns}
-        return Context(self.name, named)
 
     def _next_version(self, values: Mapping[str, Any] | None) -> dict[str, Any]:
         count = self.mapper.version_id_generator
