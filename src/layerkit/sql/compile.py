@@ -34,15 +34,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import TypeEngine
 
-from layerkit.repository import Order, Specification
-from layerkit.repository.filters.specification import (
-    And,
-    Comparison,
-    Everything,
-    Not,
-    Operator,
-    Or,
-)
+from layerkit.repository import And, Comparison, Everything, Not, Operator, Or, Order
+from layerkit.repository.filters.specification import Specification
 from layerkit.sql.dialects import Form, Server
 from layerkit.sql.dialects.numbers import as_float
 from layerkit.sql.forms import Compared, is_json
@@ -182,12 +175,8 @@ def _compared(
 def _without_ends(value: Any) -> list[Any] | None:
     """Return those of *value* that are no end of all times; None where none is one."""
     values = value if isinstance(value, tuple) else (value,)
-    rest = [one for one in values if not (isinstance(one, date) and _is_end(one))]
+    rest = [v for v in values if not (isinstance(v, date) and _naive(v) in _ENDS)]
     return rest if len(rest) < len(values) else None
-
-
-def _is_end(value: date) -> bool:
-    return _naive(value) in _ENDS
 
 
 def _naive(value: date) -> date:
@@ -205,16 +194,12 @@ def _with_ends(
         ends = [_with_ends(column, "eq", v, []) for v in value if v not in rest]
         return or_(column.in_(rest), *ends) if rest else or_(*ends)
     end = cast(literal(value.isoformat(), String), column.type)
-    is_last = _ENDS[_naive(value)]
+    is_last, compare = _ENDS[_naive(value)], _OF_VALUES[operator]
     there: ColumnElement[bool] = column >= end if is_last else column <= end
-    if operator in {"eq", "ne"}:
-        return there if operator == "eq" else not_(there)
-    if operator == ("ge" if is_last else "le"):
-        return there
-    if operator == ("lt" if is_last else "gt"):
-        return not_(there)
-    is_all = operator == ("le" if is_last else "ge")
-    return or_(there, not_(there)) if is_all else and_(there, not_(there))
+    holds_there, holds_elsewhere = compare(0, 0), compare(-1 if is_last else 1, 0)
+    if holds_there == holds_elsewhere:  # of every time, or of none; a null is unknown
+        return (or_ if holds_there else and_)(there, not_(there))
+    return there if holds_there else not_(there)
 
 
 def _as_read(
