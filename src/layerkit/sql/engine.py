@@ -18,11 +18,8 @@ from layerkit.core.extras import require_extra
 from layerkit.repository.stores.homes import check_loop
 from layerkit.sql.dialects import (
     SERVERS,
-    Driver,
-    Server,
     check_driver,
     driver_of,
-    keep_kinds,
     known_server,
     server_of,
 )
@@ -64,7 +61,16 @@ def make_engine(
         if not isinstance(given.get(name, 0), int):
             raise UsageError(f"{name} is a number of connections, got {given[name]!r}")
     given.setdefault("hide_parameters", True)  # errors and logs would show them
-    server, driver = _records_of(url)
+    try:
+        dialect = url.get_dialect().get_async_dialect_cls(url)
+    except NoSuchModuleError as error:
+        raise UsageError(
+            f"no database driver {url.drivername!r}: an address begins with "
+            "sqlite://, postgresql:// or mysql://"
+        ) from error
+    driver, server = check_driver(dialect), server_of(dialect)
+    if not dialect.is_async:
+        raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}")
     url, own = driver.connects(url, busy_timeout_seconds)
     engine = _create(url, given | own)
     _type_refusals(engine)
@@ -72,7 +78,7 @@ def make_engine(
         _ping_idle(engine)
     driver.sets_up(engine.sync_engine)
     driver.tames(engine.dialect)
-    keep_kinds(engine.dialect)
+    engine.dialect.colspecs = {**engine.dialect.colspecs, **server.kinds}
     return engine
 
 
@@ -95,25 +101,6 @@ def check_engine(engine: Engine, owner: str, kind: str) -> None:
 
 def _is_connected(pool: Pool) -> bool:
     return isinstance(pool, QueuePool) and pool.checkedin() + pool.checkedout() > 0
-
-
-def _records_of(url: URL) -> tuple[Server, Driver]:
-    """Return what is known of the server and the driver of *url*.
-
-    Raises:
-        UsageError: There is no such driver, it is not supported, or synchronous.
-    """
-    try:
-        dialect = url.get_dialect().get_async_dialect_cls(url)
-    except NoSuchModuleError as error:
-        raise UsageError(
-            f"no database driver {url.drivername!r}: an address begins with "
-            "sqlite://, postgresql:// or mysql://"
-        ) from error
-    driver = check_driver(dialect)
-    if not dialect.is_async:
-        raise UsageError(f"{url.drivername!r} is synchronous: {_OURS}")
-    return server_of(dialect), driver
 
 
 def _create(url: URL, options: dict[str, Any]) -> AsyncEngine:

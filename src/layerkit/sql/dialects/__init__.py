@@ -19,7 +19,6 @@ __all__ = [
     "binds_to_loop",
     "check_driver",
     "driver_of",
-    "keep_kinds",
     "keeps",
     "known_server",
     "server_behind",
@@ -94,11 +93,6 @@ def server_behind(original: object) -> Server | None:
             if any(module.startswith(driver.errors) for module in modules):
                 return server
     return None
-
-
-def keep_kinds(dialect: Dialect) -> None:
-    """Let *dialect* keep times with a zone, and decimals; see ``kinds``."""
-    dialect.colspecs = {**dialect.colspecs, **server_of(dialect).kinds}
 
 
 def keeps(kind: Kind, dialect: Dialect) -> bool:
