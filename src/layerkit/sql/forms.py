@@ -94,7 +94,8 @@ def rounding(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], bool] |
         return partial(_is_changed, kind, dialect)
     if isinstance(kind, DateTime) and kind.timezone and not keeps(DateTime, dialect):
         return bool
-    if _is_noisy(plain, dialect):
+    is_float = isinstance(plain, Float) or not keeps(Numeric, dialect)
+    if is_float and reads_decimals(plain):  # a float has digits behind the last one
         return partial(has_noise, scale_of(plain))
     return server.rounds(plain, check_driver(dialect))
 
@@ -118,12 +119,3 @@ def _is_changed(kind: TypeDecorator[Any], dialect: Dialect, value: object) -> bo
         return bool(kind.process_result_value(sent, dialect) != value)
     except Exception:  # noqa: BLE001 - it reads what a driver makes of it, and only that
         return True  # the database tells
-
-
-def _is_noisy(
-    kind: TypeEngine[Any], dialect: Dialect
-) -> TypeGuard[Numeric[Any] | Float[Any]]:
-    """Tell whether decimals are read of a float, and some digits that it has beyond."""
-    if not reads_decimals(kind):
-        return False
-    return isinstance(kind, Float) or not keeps(Numeric, dialect)

@@ -38,14 +38,7 @@ from sqlalchemy.types import TypeEngine
 
 from layerkit.sql.dialects.kinds import InUTC
 from layerkit.sql.dialects.numbers import SINGLE_BITS
-from layerkit.sql.dialects.records import (
-    Driver,
-    Failure,
-    Form,
-    Options,
-    Server,
-    Subject,
-)
+from layerkit.sql.dialects.records import Driver, Failure, Form, Server, Subject
 
 _QUOTED: Final = re.compile(r"['`]([^'`]+)['`]")
 # The last quotes of a text: those before it may hold a value, with quotes of its own.
@@ -84,7 +77,7 @@ def _subject_of(original: Any, failure: Failure) -> Subject:
 # Connections
 
 
-def _connects(url: URL, _: float) -> tuple[URL, Options]:
+def _connects(url: URL, _: float) -> tuple[URL, dict[str, Any]]:
     if "init_command" in url.query:
         return url, {}
     return url, {"connect_args": {"init_command": _STRICT}}

@@ -24,14 +24,7 @@ from layerkit.core.errors import UsageError
 from layerkit.repository.entities.limits import SINGLE_END, to_single
 from layerkit.repository.filters.evaluate import fold_ascii
 from layerkit.sql.dialects.numbers import as_float, is_single
-from layerkit.sql.dialects.records import (
-    Driver,
-    Failure,
-    Form,
-    Options,
-    Server,
-    Subject,
-)
+from layerkit.sql.dialects.records import Driver, Failure, Form, Server, Subject
 
 _FOLD: Final = (string.ascii_uppercase, string.ascii_lowercase)
 
@@ -67,7 +60,7 @@ def _table_of(original: Any) -> str | None:
     return getattr(_details_of(original), "table_name", None)
 
 
-def _for_asyncpg(url: URL, _: float) -> tuple[URL, Options]:
+def _for_asyncpg(url: URL, _: float) -> tuple[URL, dict[str, Any]]:
     """Return *url* in the words of asyncpg, and what goes to it beside the address.
 
     Raises:

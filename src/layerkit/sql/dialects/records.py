@@ -23,6 +23,7 @@ Subject: TypeAlias = tuple[str | None, tuple[str, ...]]
 Kind: TypeAlias = type[TypeEngine[Any]]
 """A class of column types."""
 
+
 Options: TypeAlias = dict[str, Any]
 """Keywords of SQLAlchemy, for an engine or for an execution."""
 

@@ -45,14 +45,7 @@ from layerkit.repository.entities.limits import Limits
 from layerkit.repository.filters.evaluate import fold_ascii
 from layerkit.sql.dialects.kinds import InDigits, InUTC
 from layerkit.sql.dialects.numbers import DIGITS, bounded, reads_decimals, scale_of
-from layerkit.sql.dialects.records import (
-    Driver,
-    Failure,
-    Form,
-    Options,
-    Server,
-    Subject,
-)
+from layerkit.sql.dialects.records import Driver, Failure, Form, Server, Subject
 from layerkit.unit_of_work import shielded
 
 _SUBJECT: Final = re.compile(r"constraint failed: (.+)$")
@@ -86,8 +79,8 @@ def _subject_of(original: Any, failure: Failure) -> Subject:
 # Connections
 
 
-def _connects(url: URL, seconds: float) -> tuple[URL, Options]:
-    options: Options = {"connect_args": {"timeout": seconds}}
+def _connects(url: URL, seconds: float) -> tuple[URL, dict[str, Any]]:
+    options: dict[str, Any] = {"connect_args": {"timeout": seconds}}
     if _is_in_memory(url):
         # One connection is one memory, so units of work take it in turns.
         options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
