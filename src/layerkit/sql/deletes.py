@@ -12,13 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, ForeignKey, Table, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import (
-    InstanceState,
-    Mapper,
-    RelationshipDirection,
-    RelationshipProperty,
-    Session,
-)
+from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty, Session
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 from layerkit.sql.dialects import server_of
@@ -107,7 +101,7 @@ def left_to_database(session: Session, *, enforced: bool) -> Iterator[None]:
             if is_many and isinstance(entity, relationship.mapper.class_):
                 key = (relationship, *_values(entity, columns))
                 along[key].append(entity)
-    before: list[tuple[InstanceState[Any], str, object]] = []
+    before: list[tuple[dict[str, Any], str, object]] = []
     for entity in deleted:
         state = instance_state(entity)
         for relationship in left[state.mapper]:
@@ -115,15 +109,15 @@ def left_to_database(session: Session, *, enforced: bool) -> Iterator[None]:
             found = along[(relationship, *_values(entity, columns))]
             value = found if relationship.uselist else next(iter(found), None)
             name = relationship.key
-            before.append((state, name, state.dict.get(name, _ABSENT)))
+            before.append((state.dict, name, state.dict.get(name, _ABSENT)))
             set_committed_value(entity, name, value)
     try:
         yield
     finally:
-        for state, name, held in before:
-            is_expired = state.dict.pop(name, _ABSENT) is _ABSENT
+        for loaded, name, held in before:
+            is_expired = loaded.pop(name, _ABSENT) is _ABSENT
             if held is not _ABSENT and not is_expired:
-                state.dict[name] = held
+                loaded[name] = held
 
 
 def _values(entity: object, columns: list[ColumnElement[Any]]) -> list[object]:

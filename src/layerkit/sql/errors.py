@@ -133,8 +133,8 @@ _MEANINGS: Final[
     (exc.PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
     (exc.InvalidRequestError, _wrong),
     (exc.StatementError, _misfit),
-    (OverflowError, lambda _: ValidationError(_MISFIT)),
-    (UnicodeError, lambda _: ValidationError(_MISFIT)),
+    (OverflowError, _misfit),
+    (UnicodeError, _misfit),
 )
 
 
@@ -210,8 +210,7 @@ def translate_commit(
 
 def in_doubt(failure: AppException) -> AppException:
     """Return the error of what was sent to be stored; not ``retryable`` if cut off."""
-    is_cut = isinstance(failure, UnavailableError) and failure.kind in _CUT_OFF
-    if not is_cut:
+    if not (isinstance(failure, UnavailableError) and failure.kind in _CUT_OFF):
         return failure
     doubt = UnavailableError(
         "the connection broke in the commit, or in the one statement of a verb outside "

@@ -73,11 +73,13 @@ def _at_delete(relationship: RelationshipProperty[Any]) -> Action:
     """Return what the mapping does to what is related; NO ACTION where keys decide."""
     direction, join = relationship.direction, relationship.primaryjoin
     parts = join.clauses if isinstance(join, BooleanClauseList) else [join]
-    if len(parts) > len(relationship.synchronize_pairs):
-        return "NO ACTION"  # it is about some rows only, which nobody can tell here
-    if relationship.viewonly or relationship.passive_deletes:
-        return "NO ACTION"
-    if hands_over(relationship, enforced=True):
+    if (
+        relationship.viewonly
+        or relationship.passive_deletes
+        or hands_over(relationship, enforced=True)
+        # It is about some rows only, which nobody can tell here.
+        or len(parts) > len(relationship.synchronize_pairs)
+    ):
         return "NO ACTION"
     if relationship.cascade.delete or direction is RelationshipDirection.MANYTOMANY:
         return "CASCADE"

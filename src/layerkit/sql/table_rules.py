@@ -151,7 +151,10 @@ def only_in_sql(
     if mapper.inherits or mapper.polymorphic_on is not None:
         yield "inheritance"
     for table in mapper.tables:
-        if any(_is_check(rule) for rule in getattr(table, "constraints", ())):
+        rules = getattr(table, "constraints", ())
+        checks = [rule for rule in rules if isinstance(rule, CheckConstraint)]
+        # A column type, an Enum say, may have added one.
+        if not all(check._type_bound for check in checks):  # noqa: SLF001 - SQLAlchemy has no public name for it
             yield "a CHECK constraint"
         for index in getattr(table, "indexes", ()):
             if index.unique and not _is_rule(index):
@@ -160,13 +163,6 @@ def only_in_sql(
         for default in (column.server_default, column.default, column.onupdate):
             if default is not None and not is_made_here(default):
                 yield f"a default of {name} that is made in SQL"
-
-
-def _is_check(rule: object) -> bool:
-    """Tell whether *rule* is a CHECK that no column type, an Enum say, has added."""
-    if not isinstance(rule, CheckConstraint):
-        return False
-    return not rule._type_bound  # noqa: SLF001 - SQLAlchemy has no public name for it
 
 
 def _is_rule(index: Index) -> bool:
