@@ -10,7 +10,7 @@ for once and not there is not looked for again.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -146,11 +146,22 @@ def redacted_text(text: str, *, is_cut: bool = False) -> str:
         is_cut: True where more came after it: what may be a password up to there is
             taken for one.
     """
-    text = _without_named(_without_passwords(text, is_cut=is_cut))
-    text = _without_wrong(_LINE.sub(f"LINE: {MASK}", text))
+    text = _without_passwords(text, is_cut=is_cut)
+    text = _masked(text, _named(text))
+    text = _LINE.sub(f"LINE: {MASK}", text)
+    text = _masked(text, _wrong(text))
     for before, after in _QUOTED_DATA:
-        text = _without_quoted(text, before, after)
+        text = _masked(text, _quoted(text, before, after))
     return text
+
+
+def _masked(text: str, secrets: Iterable[tuple[int, int]]) -> str:
+    """Return *text* with ``***`` from where each of *secrets* begins to its end."""
+    parts, done = [], 0
+    for start, end in secrets:
+        parts += [text[done:start], MASK]
+        done = end
+    return "".join((*parts, text[done:]))
 
 
 def _words(name: str) -> str:
@@ -161,8 +172,11 @@ def _without_passwords(text: str, *, is_cut: bool) -> str:
     whole = None if is_cut else _ADDRESS.match(text)
     if whole and (at := text.rfind("@", whole.end())) >= 0:
         text = f"{whole[0]}{MASK}{text[at:]}"
-    length, word_end, last = len(text), 0, -1
-    parts, done, position = [], 0, 0
+    return _masked(text, _passwords(text, is_cut=is_cut))
+
+
+def _passwords(text: str, *, is_cut: bool) -> Iterator[tuple[int, int]]:
+    length, word_end, last, position = len(text), 0, -1, 0
     while user := _USER.search(text, position):
         start, quote = user.end(), user[1]
         if quote:
@@ -176,16 +190,14 @@ def _without_passwords(text: str, *, is_cut: bool) -> str:
             end, at = word_end, last
         if is_cut and end == length and end - max(start, at) <= _LONGEST_PASSWORD:
             at = end
-        if at < start:
-            position = start
-            continue
-        parts += [text[done:start], MASK]
-        done = position = at
-    return "".join((*parts, text[done:]))
+        position = max(start, at)
+        if at >= start:
+            yield start, at
 
 
-def _without_named(text: str) -> str:
-    parts, done, position, line_end = [], 0, 0, -1
+def _named(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the values are of what goes by the name of a secret."""
+    position, line_end = 0, -1
     while named := _NAMED.search(text, position):
         name, position = named[1] or "token", named.end()
         if not is_secret_name(name):
@@ -196,9 +208,8 @@ def _without_named(text: str) -> str:
         value = text[position:end]
         if value in _NO_VALUES or (value.isdigit() and not hides(name, 0)):
             continue
-        parts += [text[done:position], MASK]
-        done = position = end
-    return "".join((*parts, text[done:]))
+        yield position, end
+        position = end
 
 
 def _end_of_value(text: str, start: int, line_end: int) -> int:
@@ -212,23 +223,22 @@ def _end_of_value(text: str, start: int, line_end: int) -> int:
     return line_end
 
 
-def _without_quoted(text: str, before: str, after: str) -> str:
-    parts, done = [], 0
-    while (found := text.find(before, done)) >= 0:
+def _quoted(text: str, before: str, after: str) -> Iterator[tuple[int, int]]:
+    """Yield where the data is that a library quotes between *before* and *after*."""
+    end = 0
+    while (found := text.find(before, end)) >= 0:
         start = found + len(before)
         end = line_end = _find(text, "\n", start)
         if after and (end := text.rfind(after, start, line_end)) < 0:
             end = text.find(after, start)  # data of several lines
             if end < 0:
                 end, after = line_end, ""
-        parts += [text[done:start], MASK]
-        done = end
-    return "".join((*parts, text[done:]))
+        yield start, end
 
 
-def _without_wrong(text: str) -> str:
-    """Return *text* without what PostgreSQL quotes of data that it calls wrong."""
-    parts, done, position = [], 0, 0
+def _wrong(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where PostgreSQL quotes data that it calls wrong."""
+    position = 0
     while (quote := text.find('"', position)) >= 0:
         before = text[max(position, text.rfind("\n", position, quote)) : quote]
         start = quote + 1
@@ -243,10 +253,8 @@ def _without_wrong(text: str) -> str:
         elif end < 0 or not text.startswith(_SAID_BEHIND, end + 1):
             position = start
             continue
-        parts += [text[done:start], MASK]
-        done = end
+        yield start, end
         position = end + 1
-    return "".join((*parts, text[done:]))
 
 
 def _find(text: str, wanted: str, start: int) -> int:
