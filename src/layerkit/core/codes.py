@@ -7,7 +7,7 @@ from string import Formatter
 from typing import Final
 
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
-_LONGEST_CODE: Final = 63  # google.aip.dev/193: UPPER_SNAKE, at most 63 characters
+_LONGEST: Final = 63  # google.aip.dev/193: UPPER_SNAKE, at most 63 characters
 
 _owners: dict[str, type] = {}
 
@@ -19,11 +19,10 @@ def claim_code(code: object, owner: type) -> str | None:
     and imported too. Classes inside functions come and go, so one of them gives way to
     the next that wants its code.
     """
-    is_word = isinstance(code, str) and _CODE.fullmatch(code)
-    if not isinstance(code, str) or not is_word or len(code) > _LONGEST_CODE:
+    if not isinstance(code, str) or not _CODE.fullmatch(code) or len(code) > _LONGEST:
         return (
             f"{_path(owner)} has the code {code!r}: write it in UPPER_SNAKE, at most "
-            f"{_LONGEST_CODE} characters, such as 'OUT_OF_STOCK'"
+            f"{_LONGEST} characters, such as 'OUT_OF_STOCK'"
         )
     holder = _owners.get(code)
     if getattr(super(owner, owner), "code", None) == code:

@@ -118,7 +118,7 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
     @override
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with args alone, which loses keyword arguments.
-        return _restore, (type(self), self.args, self.__dict__.copy())
+        return _remade, (type(self), *self.args), self.__dict__
 
     @property
     def params(self) -> JSONObject:
@@ -218,14 +218,8 @@ def _is_given(value: object) -> bool:
 claim_code(AppException.code, AppException)
 
 
-def _restore(
-    cls: type[AppException], args: tuple[Any, ...], state: dict[str, Any]
-) -> AppException:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    for name, value in state.items():
-        setattr(error, name, value)
-    return error
+def _remade(cls: type[AppException], *args: object) -> AppException:
+    return cls.__new__(cls, *args)
 
 
 class ValidationError(AppException):
@@ -537,4 +531,4 @@ class MissingExtraError(UsageError, ModuleNotFoundError):
     @override
     def __reduce__(self) -> tuple[Any, ...]:
         # ImportError keeps `name` outside of __dict__.
-        return _restore, (type(self), self.args, {**self.__dict__, "name": self.name})
+        return _remade, (type(self), *self.args), {**vars(self), "name": self.name}
