@@ -16,7 +16,10 @@ IS_CONDITIONAL: Final = "layerkit.if_match"
 """Set in the ASGI scope where stale data means that If-Match does not hold."""
 
 _SENDABLE: Final = re.compile(r"[!#-~]*")
-_TAG: Final = re.compile(r'[ \t]*(?:((?:W/)?"[!#-~\x80-\xff]*")[ \t]*)?(?:,|\Z)')
+_TAG: Final = re.compile(r'(?:W/)?"[!#-~\x80-\xff]*+"')
+# A list may have empty elements: section 5.6.1.
+_ELEMENT: Final = rf"[ \t]*+(?:{_TAG.pattern}[ \t]*+)?"
+_LIST: Final = re.compile(rf"{_ELEMENT}(?:,{_ELEMENT})*+")
 _NUMBER: Final = re.compile(r'"(0|[1-9][0-9]{0,17})"')
 _KEPT: Final = ("Cache-Control", "Content-Location", "Date", "Expires", "Vary")
 _READING: Final = {"GET", "HEAD"}
@@ -147,16 +150,7 @@ def read_tags(name: str, lines: Iterable[str] | None) -> EntityTags:
     text = ",".join(lines).strip(" \t")
     if text == "*":
         return EntityTags((), is_any=True)
-    tags: list[str] = []
-    end = 0
-    while end < len(text):
-        found = _TAG.match(text, end)
-        if found is None:
-            tags.clear()
-            break
-        if found[1] is not None:  # a list may have empty elements: section 5.6.1
-            tags.append(found[1])
-        end = found.end()
+    tags = _TAG.findall(text) if _LIST.fullmatch(text) else []
     if not tags:
         raise HTTPException(
             status.HTTP_400_BAD_REQUEST,
