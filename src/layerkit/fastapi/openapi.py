@@ -40,11 +40,8 @@ _SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
-_BY_PLACE: Final = {
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-}
-_BY_NAME: Final = inspect.Parameter.KEYWORD_ONLY
+_ANY_PLACES: Final = inspect.Parameter.VAR_POSITIONAL
+_ANY_NAMES: Final = inspect.Parameter.VAR_KEYWORD
 _NOT_MODIFIED: Final = 304
 
 _OWN: Final = {
@@ -80,11 +77,12 @@ def _status_of(error: type[AppException]) -> int:
     """
     for cls in error.__mro__[: error.__mro__.index(AppException)] or (error,):
         try:
-            parameters = inspect.signature(cls).parameters.values()
-            named = {p.name: p for p in parameters if p.default is p.empty}
-            blanks = [_blank(p) for p in named.values() if p.kind in _BY_PLACE]
-            by_name = {n: _blank(p) for n, p in named.items() if p.kind is _BY_NAME}
-            made = cls(*blanks, **by_name)
+            given = inspect.signature(cls).bind_partial()
+            for name, parameter in given.signature.parameters.items():
+                is_one = parameter.kind not in {_ANY_PLACES, _ANY_NAMES}
+                if is_one and parameter.default is parameter.empty:
+                    given.arguments[name] = _blank(parameter)
+            made = cls(*given.args, **given.kwargs)
         except Exception:  # noqa: BLE001, S112 - whatever a constructor raises
             continue
         if not hasattr(made, "status_code"):
