@@ -4,7 +4,7 @@ What is done with a client's text takes time in proportion to it, and what is sh
 it is bounded: names are cut, and of many errors the first ones are told.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
@@ -98,16 +98,12 @@ def _pointer(rest: Sequence[str | int], body: object, *, is_missing: bool) -> st
     name of what is missing.
     """
     steps: list[str | int] = []
-    here = body
-    for index, step in enumerate(rest):
-        is_last = index == len(rest) - 1
-        found = _step(here, step)
-        if found is not None:
-            here = found[0]
-        elif not (is_missing and is_last):
-            continue
-        steps.append(step)
-    return pointer_to(steps)
+    here: Any = body
+    for step in rest[:-1] if is_missing else rest:
+        if step in _steps_from(here):
+            here = here[step]
+            steps.append(step)
+    return pointer_to([*steps, *rest[-1:]] if is_missing else steps)
 
 
 def pointer_to(steps: Sequence[str | int]) -> str:
@@ -151,13 +147,11 @@ def steps_of(trail: Trail) -> list[str | int]:
     return steps[::-1]
 
 
-def _step(here: object, step: str | int) -> tuple[object] | None:
-    """Return what is at *step* of *here* in a tuple, or None where nothing is."""
-    if isinstance(here, Mapping):
-        return (here[step],) if step in here else None
-    if isinstance(here, list) and isinstance(step, int) and -1 < step < len(here):
-        return (here[step],)
-    return None
+def _steps_from(here: object) -> Container[object]:
+    """Return the steps that lead on from *here*."""
+    if isinstance(here, list):
+        return range(len(here))
+    return here if isinstance(here, Mapping) else ()
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
