@@ -4,6 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
@@ -16,7 +17,6 @@ from starlette.websockets import WebSocketState
 
 from layerkit.core.errors import AppException, Translate, UsageError, phrase_of
 from layerkit.core.logging import correlation_id, get_logger
-from layerkit.core.types import SystemClock
 from layerkit.fastapi.sent import unfit
 from layerkit.fastapi.validation import invalid_request
 
@@ -25,10 +25,8 @@ Renderer: TypeAlias = Callable[[Request, AppException], Awaitable[Response]]
 
 logger = get_logger("layerkit.fastapi")
 
-_clock: Final = SystemClock()
 PROBLEM: Final = "application/problem+json"
 _PATH: Final = "/:@!$&'()*+,;=~%"  # what a path holds unquoted (RFC 3986, section 3.3)
-INTERNAL: Final = "Internal server error"
 _LOGGED: Final = "layerkit.logged"
 
 
@@ -61,7 +59,7 @@ def as_app_exception(error: Exception) -> AppException:
     elif isinstance(error, HTTPException):
         known = HTTPError(error)
     else:
-        known = AppException(INTERNAL)
+        known = AppException(AppException.title)
         known.__cause__ = error  # for the log
     return known
 
@@ -89,7 +87,7 @@ async def app_exception_handler(request: Request, exc: Exception) -> JSONRespons
     """
     error = await seen_by_client(request, exc)
     envelope = error.to_dict() | {
-        "timestamp": _clock.now().isoformat(),
+        "timestamp": datetime.now(UTC).isoformat(),
         "path": request.url.path,
     }
     return JSONResponse(envelope, error.status_code, headers_of(error))

@@ -1,6 +1,5 @@
 """Who answers which error of an application: we, unless it has a handler of its own."""
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
@@ -13,12 +12,12 @@ from fastapi.exception_handlers import (
     websocket_request_validation_exception_handler as _refuse_websocket,
 )
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
 from layerkit.core.errors import AppException, PreconditionFailedError, StaleDataError
+from layerkit.factory.threads import call_without_blocking
 from layerkit.fastapi.errors import Renderer, seen_by_client
 from layerkit.fastapi.etag import IS_CONDITIONAL
 from layerkit.fastapi.needs import is_ours, route_of, routes_of
@@ -102,20 +101,15 @@ def handle_errors(app: FastAPI, renderer: Renderer, *, everywhere: bool) -> Hand
     return handle
 
 
-def answer_unknown(app: FastAPI, renderer: Renderer) -> Renderer:
+def answer_unknown(app: FastAPI) -> Renderer:
     """Return what answers unknown errors: the application's own handler, or ours."""
     handlers = cast("dict[Any, Any]", app.exception_handlers)
 
     async def answer(request: Request, error: AppException) -> Response:
         handler = handlers.get(500) or handlers[Exception]
-        if isinstance(handler, Handler):
-            return await renderer(request, error)
-        raised = error.__cause__ or error
-        response: Response
-        if inspect.iscoroutinefunction(handler):
-            response = await handler(request, raised)
-        else:
-            response = await run_in_threadpool(handler, request, raised)
-        return response
+        is_ours = isinstance(handler, Handler)
+        raised = error if is_ours else error.__cause__ or error
+        answered = await call_without_blocking(handler, request, raised)
+        return cast("Response", answered)
 
     return answer

@@ -80,7 +80,7 @@ def install(
     _wrap_all(app, request_id_header)
     # At the end of the list: inside all middleware, whenever that was or will be added.
     app.user_middleware.append(
-        Middleware(CatchAllMiddleware, renderer=answer_unknown(app, renderer))
+        Middleware(CatchAllMiddleware, renderer=answer_unknown(app))
     )
     if factory is not None:
         app.user_middleware.append(Middleware(FactoryMiddleware, factory=factory))

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, Literal, TypeAlias
+from typing import Annotated, Any, Final, Generic, TypeAlias
 
 from fastapi import Query
 from typing_extensions import TypeVar
@@ -145,7 +145,7 @@ def _filter_by(name: str, how: type | FilterBy) -> FilterBy:
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
-    kind: Literal[inspect._ParameterKind.KEYWORD_ONLY] = inspect.Parameter.KEYWORD_ONLY
+    kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 

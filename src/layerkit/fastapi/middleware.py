@@ -4,22 +4,21 @@ import re
 from typing import Final
 
 from anyio import CancelScope
-from starlette import status
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from layerkit.core.errors import AppException
 from layerkit.core.logging import correlation_id, get_logger
 from layerkit.core.types import uuid7
 from layerkit.factory import ServiceFactory
 from layerkit.fastapi.errors import (
-    INTERNAL,
     Renderer,
     as_app_exception,
     log_error,
     problem_handler,
+    seen_by_client,
 )
 from layerkit.fastapi.inject import CANCEL_KEY, FACTORY_KEY
 
@@ -95,11 +94,13 @@ class CatchAllMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "websocket":
-            await self._serve_websocket(scope, receive, send)
-            return
-        if scope["type"] != "http":
+            await self._serve_websocket(WebSocket(scope, receive, send))
+        elif scope["type"] == "http":
+            await self._serve_request(scope, receive, send)
+        else:
             await self.app(scope, receive, send)
-            return
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
 
         async def watch(message: Message) -> None:
@@ -115,33 +116,14 @@ class CatchAllMiddleware:
             response = await self._answer(Request(scope, receive), error)
             await response(scope, receive, send)
 
-    async def _serve_websocket(
-        self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        is_over = False
-
-        async def watch(message: Message) -> None:
-            nonlocal is_over
-            is_over = is_over or message["type"] == "websocket.close"
-            await send(message)
-
-        async def watch_client() -> Message:
-            nonlocal is_over
-            message = await receive()
-            is_over = is_over or message["type"] == "websocket.disconnect"
-            return message
-
+    async def _serve_websocket(self, websocket: WebSocket) -> None:
         try:
-            await self.app(scope, watch_client, watch)
+            # By its methods, so that it knows which side has closed it.
+            await self.app(websocket.scope, websocket.receive, websocket.send)
         except WebSocketDisconnect:
-            logger.debug("the client of websocket %s has gone", scope["path"])
+            logger.debug("the client of websocket %s has gone", websocket.url.path)
         except Exception as error:  # noqa: BLE001 - logged
-            known = as_app_exception(error)
-            log_error(HTTPConnection(scope), known)
-            if not is_over:
-                code = status.WS_1011_INTERNAL_ERROR
-                closing = {"type": "websocket.close", "code": code}
-                await send(closing | {"reason": known.code})
+            await seen_by_client(websocket, error)
 
     async def _answer(self, request: Request, error: Exception) -> Response:
         known = as_app_exception(error)
@@ -150,7 +132,7 @@ class CatchAllMiddleware:
             return await self.renderer(request, known)
         except Exception:
             logger.exception("the error renderer failed; answering in plain form")
-            return await problem_handler(request, AppException(INTERNAL))
+            return await problem_handler(request, AppException(AppException.title))
 
 
 class FactoryMiddleware:
