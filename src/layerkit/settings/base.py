@@ -191,7 +191,7 @@ class Settings(BaseSettings):
             )
         if self.DEBUG:
             yield Finding("DEBUG", "is on: it shows clients what is inside")
-        if resembles_production(self.ENVIRONMENT):
+        if resembles_production(self.ENVIRONMENT) and not self.is_production:
             yield Finding(
                 "ENVIRONMENT",
                 "looks like production and is spelt otherwise: write production",
@@ -219,8 +219,7 @@ class Settings(BaseSettings):
         fatal = {
             self._trail.variable_of(f.variable): f.text for f in found if f.is_error
         }
-        is_live = self.is_production or resembles_production(self.ENVIRONMENT)
-        if fatal and is_live:
+        if fatal and resembles_production(self.ENVIRONMENT):
             title = f"{type(self).__name__} is not fit for production"
             raise SettingsError(_listed(title, fatal), variables=fatal)
         return found

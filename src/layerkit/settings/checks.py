@@ -41,5 +41,5 @@ def is_weak(secret: str) -> bool:
 
 
 def resembles_production(environment: str) -> bool:
-    """Tell whether *environment* is ``production`` in all but the spelling."""
-    return environment != "production" and bool(_LIKE_PRODUCTION.fullmatch(environment))
+    """Tell whether *environment* is ``production``, however it is spelt."""
+    return _LIKE_PRODUCTION.fullmatch(environment) is not None

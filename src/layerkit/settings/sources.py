@@ -1,6 +1,6 @@
 """Where settings come from, and a record of which came from where."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +8,14 @@ from typing import Any, ClassVar, Final, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
+from pydantic_settings import BaseSettings
+from pydantic_settings.sources import (
     DotEnvSettingsSource,
     EnvSettingsSource,
     InitSettingsSource,
-    SecretsSettingsSource,
-)
-from pydantic_settings.sources import (
     PydanticBaseEnvSettingsSource,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
 )
 from typing_extensions import override
 
@@ -49,11 +47,25 @@ class Trail:
         return read if read in known else known[0]
 
     def misses(self, prefix: str) -> dict[str, str]:
-        """Return what is set and unknown, by the unset variable that it resembles."""
+        """Return what is set and unknown, by the unset variable that it resembles.
+
+        What does not begin with *prefix* is not meant for what does.
+        """
+        from difflib import get_close_matches
+
         known = {each for names in self.variables.values() for each in names}
+        unknown = {each.upper(): each for each in self.names - known}
         unset = self.variables.keys() - self.origins.keys()
-        wanted = sorted(self.variable_of(name) for name in unset)
-        return near_misses(wanted, self.names - known, prefix)
+        found = {}
+        for variable in sorted(map(self.variable_of, unset)):
+            begin = (
+                prefix.upper() if variable.upper().startswith(prefix.upper()) else ""
+            )
+            wanted = variable.upper().removeprefix(begin)
+            rests = [n.removeprefix(begin) for n in unknown if n.startswith(begin)]
+            for rest in get_close_matches(wanted, rests, n=1, cutoff=0.85):
+                found[variable] = unknown[begin + rest]
+        return found
 
 
 trail: ContextVar[Trail] = ContextVar("layerkit_settings_trail")
@@ -166,36 +178,43 @@ class FileSource(EnvSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
-        fields = settings_cls.model_fields.items()
-        names = [each for field in fields for each in self.variables(*field)]
         suffix = "_FILE" if self.case_sensitive else "_file"
-        for name, info in fields:
-            names += self._pointed_at(name, info, suffix)
-        self.env_vars = _read_files(names, suffix, self.env_vars)
+        contents: dict[str, str | None] = {}
+        for pointer, path in self.env_vars.items():
+            name = pointer.removesuffix(suffix)
+            if path is None or name == pointer or not self._is_setting(name):
+                continue
+            if self._is_setting(pointer):
+                continue  # a KEY_FILE that is a field of its own points at nothing
+            if name in self.env_vars:
+                raise SettingsError(
+                    f"{name} and {pointer} are both set: keep one",
+                    variables=(name, pointer),
+                )
+            contents[name] = _content(pointer, Path(path))
+        self.env_vars = contents
 
-    def _pointed_at(self, name: str, info: FieldInfo, suffix: str) -> list[str]:
-        """Return the variables inside of a field that others with *suffix* point at."""
+    def _is_setting(self, variable: str) -> bool:
+        """Tell whether *variable* is read for a field, or for one inside of a field."""
         delimiter = self.env_nested_delimiter
-        if not delimiter:
-            return []
-        most = getattr(self, "maxsplit", -1)  # since pydantic-settings 2.8
+        for name, info in self.settings_cls.model_fields.items():
+            for known in self.variables(name, info):
+                if variable == known:
+                    return True
+                start = f"{known}{delimiter}"
+                if delimiter and variable.startswith(start):
+                    way = variable.removeprefix(start)
+                    # maxsplit: since pydantic-settings 2.8
+                    keys = way.split(delimiter, getattr(self, "maxsplit", -1))
+                    if self._leads_to_field(info, keys):
+                        return True
+        return False
 
-        def is_field(way: str) -> bool:
-            here: FieldInfo | None = info
-            for key in way.split(delimiter, most):
-                here = self.next_field(here, key, self.case_sensitive)
-            return here is not None
-
-        return [
-            pointer.removesuffix(suffix)
-            for start in (f"{each}{delimiter}" for each in self.variables(name, info))
-            for pointer in self.env_vars
-            if pointer.startswith(start)
-            and pointer.endswith(suffix)
-            # What is a setting itself, such as a KEY_FILE, points at nothing.
-            and not is_field(pointer.removeprefix(start))
-            and is_field(pointer.removeprefix(start).removesuffix(suffix))
-        ]
+    def _leads_to_field(self, info: FieldInfo, keys: list[str]) -> bool:
+        here: FieldInfo | None = info
+        for key in keys:
+            here = self.next_field(here, key, self.case_sensitive)
+        return here is not None
 
 
 class SecretsSource(_Decoded, SecretsSettingsSource):
@@ -212,36 +231,25 @@ def keys_of(name: str, field: FieldInfo) -> list[str]:
     return [name, *map(str, heads)]
 
 
-def _read_files(
-    names: list[str], suffix: str, environment: Mapping[str, str | None]
-) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name in names:
-        pointer = f"{name}{suffix}"
-        path = environment.get(pointer)
-        if pointer in names or path is None:
-            continue
-        if name in environment:
-            raise SettingsError(
-                f"{name} and {pointer} are both set: keep one",
-                variables=(name, pointer),
-            )
-        try:
-            found[name] = _content(Path(path))
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"{pointer} names a file that can't be read ({type(error).__name__})",
-                variables=(pointer,),
-            ) from None
-    return found
+def _content(pointer: str, path: Path) -> str:
+    """Return the text in the file at *path*, which the variable *pointer* names.
 
-
-def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(_LARGEST_FILE + 1)  # no more: /dev/zero never ends
-    if len(content) > _LARGEST_FILE:
-        raise ValueError(f"longer than {_LARGEST_FILE} bytes")
-    return content.decode("utf-8").rstrip("\r\n")
+    Raises:
+        SettingsError: It can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)  # no more: /dev/zero never ends
+        text = content.decode("utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = type(error).__name__
+    else:
+        if len(content) <= _LARGEST_FILE:
+            return text
+        reason = f"longer than {_LARGEST_FILE} bytes"
+    raise SettingsError(
+        f"{pointer} names a file that can't be read ({reason})", variables=(pointer,)
+    )
 
 
 def _is_list(annotation: object) -> bool:
@@ -251,26 +259,3 @@ def _is_list(annotation: object) -> bool:
         return issubclass(origin, Collection) and not is_other
     # `list[str] | None` and its like; of `dict[str, list[str]]` the outside counts.
     return any(map(_is_list, get_args(annotation)))
-
-
-def near_misses(
-    wanted: Iterable[str], names: Iterable[str], prefix: str
-) -> dict[str, str]:
-    """Return for each name in *wanted* the one in *names* that may be meant for it.
-
-    What does not begin with *prefix* is not meant for what does.
-    """
-    from difflib import get_close_matches
-
-    misses = {}
-    for name in wanted:
-        shared = prefix.upper() if name.upper().startswith(prefix.upper()) else ""
-        by_rest = {
-            other.upper().removeprefix(shared): other
-            for other in names
-            if other.upper().startswith(shared)
-        }
-        rest = name.upper().removeprefix(shared)
-        for close in get_close_matches(rest, by_rest, n=1, cutoff=0.85):
-            misses[name] = by_rest[close]
-    return misses
