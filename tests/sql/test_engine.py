@@ -1,6 +1,7 @@
 """Engines: addresses, drivers, and SQLite set up to be used by many."""
 
 import asyncio
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,27 @@ async def test_sqlite_checks_references_and_lets_readers_beside_a_writer(
         assert await value_of(opened.engine, "foreign_keys") == 1
         assert await value_of(opened.engine, "journal_mode") == "wal"
         assert await value_of(opened.engine, "busy_timeout") == 2000
+
+
+async def test_the_switch_of_a_file_to_wal_waits_for_who_writes_to_it(
+    tmp_path: Path,
+) -> None:
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().call_later(0.1, other.rollback)
+
+    async with Database(f"sqlite:///{tmp_path}/x.db", busy_timeout_seconds=30) as ours:
+        assert await value_of(ours.engine, "journal_mode") == "wal"
+
+    other.close()
+
+
+async def test_a_file_whose_journal_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.db-wal").mkdir()
+
+    async with Database(f"sqlite:///{tmp_path}/x.db") as opened:
+        with pytest.raises(UnavailableError, match="out of reach"):
+            await Repository[Author, int](opened, Author).count()
 
 
 async def test_a_unit_that_may_write_begins_immediate_and_one_that_reads_deferred() -> (

@@ -8,6 +8,7 @@ a search.
 
 import asyncio
 import re
+import sqlite3
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +36,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
@@ -108,8 +109,28 @@ def _set_up(connection: DBAPIConnection, _: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA journal_mode=WAL")
+    while not _switches_to_wal(cursor):
+        cursor.execute("BEGIN EXCLUSIVE")
+        cursor.execute("COMMIT")
     cursor.close()
+
+
+def _switches_to_wal(cursor: DBAPICursor) -> bool:
+    """Switch the file to WAL; False where somebody else has locked it.
+
+    SQLite refuses that at once and waits for no lock while others write or switch, as
+    when two connect to a new file. The beginning of a transaction does wait.
+
+    Raises:
+        sqlite3.OperationalError: Its journal can't be opened or written.
+    """
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def _begin(connection: Connection) -> None:
