@@ -331,6 +331,23 @@ async def test_transaction_is_found_by_its_home(home: RecordingHome) -> None:
     assert transaction_of(home) is None
 
 
+async def test_a_task_that_outlives_a_block_is_in_no_transaction(
+    home: RecordingHome,
+) -> None:
+    has_ended = asyncio.Event()
+
+    async def look() -> object:
+        await has_ended.wait()
+        return transaction_of(home)
+
+    async with home.unit_of_work():
+        outliving = asyncio.create_task(look())
+        await asyncio.sleep(0)
+    has_ended.set()
+
+    assert await outliving is None
+
+
 @pytest.mark.parametrize("fail", [False, True])
 async def test_context_forgets_a_unit_that_has_ended(
     home: RecordingHome, *, fail: bool
