@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 
 from layerkit.core.errors import (
+    AlreadyExistsError,
     AppException,
     UnitOfWorkError,
     UsageError,
@@ -19,7 +20,7 @@ from layerkit.repository import ALL, MemoryDatabase, Repository, field
 from layerkit.sql import Database
 from tests.support.authors import Authors, Sessions
 from tests.support.databases import new_tables
-from tests.support.library import Author, Book, Loan, Versioned
+from tests.support.library import Author, Book, Loan, Seat, Versioned
 
 
 class Base(DeclarativeBase):
@@ -282,3 +283,22 @@ async def test_a_null_in_json_is_found_as_one(sheets: Repository[Sheet, int]) ->
         there = await sheets.find(~field(name).is_null())
         assert [sheet.stage for sheet in missing] == [1, 2], name
         assert [sheet.stage for sheet in there] == [3], name
+
+
+async def test_a_refusal_at_the_commit_names_fields_and_not_columns(
+    database: Database,
+) -> None:
+    seats = Repository[Seat, tuple[str, int]](database, Seat)
+    await seats.create({"row": "A", "number": 1, "guest": "Ada", "night": 1})
+    await seats.create({"row": "A", "number": 2, "guest": "Bob", "night": 1})
+
+    with pytest.raises(AlreadyExistsError) as refused:
+        async with seats.unit_of_work():
+            bob = await seats.get_by_id(("A", 2))
+            assert bob is not None
+            bob.guest = "Ada"
+
+    assert (refused.value.constraint, refused.value.fields) == (
+        "one_seat_a_night",
+        ("guest", "night"),
+    )
