@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from layerkit.core.errors import ConflictError, UsageError
+from layerkit.core.errors import ConflictError, UsageError, ValidationError
 from layerkit.repository import (
     ALL,
     InMemoryRepository,
@@ -32,6 +32,17 @@ class Pen:
 @dataclass
 class Ink:
     id: int | None = None
+
+
+@dataclass
+class Mark:
+    text: str
+    size: int = 0
+    id: int | None = None
+
+    def __post_init__(self) -> None:
+        made: Any = self.text if self.text == "wrong" else len(self.text)
+        self.size = made
 
 
 class PenRepository(Repository[Pen, int]):
@@ -324,3 +335,11 @@ async def test_a_wrong_count_of_matches_says_which_was_expected_and_found() -> N
         await pens.delete_where(field("colour") == "red", expect=1)
 
     assert caught.value.kind == "count"
+
+
+async def test_what_a_constructor_makes_of_values_is_checked_too() -> None:
+    marks = Repository[Mark, int](MemoryDatabase(), Mark)
+
+    assert (await marks.create({"text": "abc", "size": 1})).size == 3
+    with pytest.raises(ValidationError, match="wrong type, expected size: int"):
+        await marks.create({"text": "wrong", "size": 1})

@@ -23,7 +23,7 @@ from layerkit.core.errors import (
 )
 from layerkit.repository import ALL, Inc, Repository, adapter_for, field
 from layerkit.sql import Database, SQLRepository
-from tests.support.databases import forget_tables
+from tests.support.databases import forget_tables, new_tables
 from tests.support.library import (
     Author,
     Book,
@@ -890,3 +890,20 @@ async def test_only_a_sum_of_a_narrow_float_takes_more_than_one_statement() -> N
 
         assert backend.at_once("update", {"rate": 1.5})
         assert not backend.at_once("update", {"rate": Inc(1)})
+
+
+async def test_a_sum_beyond_a_narrow_float_is_refused(database: Database) -> None:
+    await new_tables(database.engine, NarrowBase.metadata)
+    rows = Repository[Narrow, int](database, Narrow)
+    row = await rows.create({"rate": 3e38})
+    more = {"rate": Inc(3e38)}
+
+    with pytest.raises(ValidationError, match="rate"):
+        await rows.update(row.id, more)
+    with pytest.raises(ValidationError, match="rate"):
+        async with rows.unit_of_work():
+            await rows.update(row.id, more)
+    with pytest.raises(ValidationError, match="rate"):
+        await rows.update_where(ALL, more)
+
+    assert [found.rate for found in await rows.get_all()] == [row.rate]

@@ -5,7 +5,7 @@ from sqlalchemy import ForeignKey, insert
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from layerkit import Repository, ValidationError
+from layerkit import AlreadyExistsError, Repository, ValidationError
 from layerkit.sql import Database, SQLRepository, statements
 from tests.support.entities import Base, MappedItem
 from tests.support.library import Author, Book
@@ -103,3 +103,13 @@ async def test_a_parent_in_the_batch_of_its_child_is_stored_first() -> None:
         made = await nodes.create_many([Node(parent=root), root], returning=True)
 
         assert [(node.id, node.parent_id) for node in made] == [(2, 1), (1, None)]
+
+
+async def test_a_batch_with_what_is_stored_already_is_refused(sqlite: Database) -> None:
+    authors = Repository[Author, int](sqlite, Author)
+    stored = await authors.create({"name": "Ada"})
+
+    with pytest.raises(AlreadyExistsError):
+        await authors.create_many([Author(name="Bob"), stored], returning=True)
+
+    assert await authors.count() == 1

@@ -13,6 +13,7 @@ from layerkit.core.errors import UsageError, ValidationError
 from layerkit.repository import ALL, Home, Repository, Specification, field
 from layerkit.repository.filters.specification import Field
 from layerkit.sql import Database
+from tests.support.databases import new_tables
 
 State = Literal["new", "active", "done"]
 
@@ -195,9 +196,7 @@ async def test_pages_by_a_key_of_texts_lose_nothing(home: Home) -> None:
 
 
 async def test_a_stream_by_a_key_of_members_loses_nothing(database: Database) -> None:
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.run_sync(Base.metadata.create_all)
+    await new_tables(database.engine, Base.metadata)
     scores = Repository[Score, Grade](database, Score)
     await scores.create_many({"grade": grade} for grade in Grade)
 
@@ -218,3 +217,15 @@ async def test_what_a_type_of_ones_own_keeps_in_an_enum_is_searched_and_sorted(
     assert [t.own for t in await tasks.find(by == "aaa")] == ["aaa"]
     found = await tasks.find(by.is_not_null(), by.asc())
     assert [t.own for t in found] == ["aaa", "bbb"]
+
+
+async def test_members_of_a_class_are_found_by_themselves(database: Database) -> None:
+    await new_tables(database.engine, Base.metadata)
+    scores = Repository[Score, Grade](database, Score)
+    await scores.create_many({"grade": grade} for grade in Grade)
+    grade = field("grade")
+
+    same = await scores.find(grade == Grade.HIGH)
+    others = await scores.find(grade.not_in([Grade.HIGH, Grade.LOW]))
+
+    assert [score.grade for score in (*same, *others)] == [Grade.HIGH, Grade.BEST]
