@@ -191,11 +191,8 @@ class Scope(Generic[T]):
                 f"an upsert by {', '.join(rule.fields)} needs a value of each",
                 fields=[name for name in rule.fields if held.get(name) is None],
             )
-        changes = {
-            name: deep_copy(held[name])
-            for name in named
-            if name in held and name not in fixed
-        }
+        written = [name for name in named if name in held and name not in fixed]
+        changes = {name: deep_copy(held[name]) for name in written}
         return Upsert(entity, changes | added, holds)
 
     def _check(self, given: Values) -> None:

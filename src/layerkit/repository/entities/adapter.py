@@ -136,12 +136,8 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         Raises:
             ValidationError: With the names of the fields.
         """
-        empty = [
-            name
-            for name, value in values.items()
-            if value is None and not self.fields[name].nullable
-        ]
-        if empty:
+        nulls = [name for name, value in values.items() if value is None]
+        if empty := [name for name in nulls if not self.fields[name].nullable]:
             raise ValidationError(f"{', '.join(empty)} must not be null", fields=empty)
 
     def check_data(self, values: Values, *, increments: bool) -> dict[str, Any]:

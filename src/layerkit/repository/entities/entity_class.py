@@ -249,12 +249,8 @@ class EntityClass(ABC, Generic[T]):
             raise
 
     def _misfit(self, taken: inspect.Signature, values: Values) -> ValidationError:
-        missing = [
-            name
-            for name, parameter in taken.parameters.items()
-            if parameter.default is parameter.empty and name not in values
-        ]
-        if missing:
+        needed = [n for n, p in taken.parameters.items() if p.default is p.empty]
+        if missing := [name for name in needed if name not in values]:
             return ValidationError(
                 f"a {self.name} needs {', '.join(missing)}", fields=missing
             )

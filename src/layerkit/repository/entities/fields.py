@@ -150,9 +150,7 @@ class FieldInfo:
 
     def accepts_increment(self, amount: object) -> bool:
         """Tell whether the field holds numbers that *amount* can be added to."""
-        kind = self.kind
-        if kind is None:
-            return amount is not None
+        kind = self.kind or int  # what takes any value takes numbers
         is_number = issubclass(kind, int | float | Decimal)
         is_counted = is_number and not issubclass(kind, bool | Enum)
         return is_counted and amount is not None and self.accepts(amount)

@@ -70,11 +70,9 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
                 "Annotated[..., Key()]"
             )
         self.fields = {n: _field_info(n, options[n], marks[n]) for n in names}
-        self.stamps = frozenset(
-            name
-            for name, kind in _STAMPS.items()
-            if name in self.fields and self.fields[name].kind is kind
-        )
+        kinds = {name: info.kind for name, info in self.fields.items()}
+        stamps = (name for name, kind in _STAMPS.items() if kinds.get(name) is kind)
+        self.stamps = frozenset(stamps)
         self.version = "version" if "version" in self.stamps else None
         self.deleted = "deleted_at" if "deleted_at" in self.stamps else None
         self.unique = _unique_rules(marks, self.deleted)

@@ -171,10 +171,8 @@ class Groups:
     def add_row(self, values: Mapping[str, Any]) -> None:
         """Add one entity, of which *values* are known by field name."""
         wanted = self._wanted
-        self.add(
-            tuple(values[name] for name in wanted.by),
-            [_of_row(wanted, measure, values) for measure in wanted.measures],
-        )
+        figures = [_of_row(wanted, measure, values) for measure in wanted.measures]
+        self.add(tuple(values[name] for name in wanted.by), figures)
 
     def add(self, by: tuple[Any, ...], figures: Sequence[Any]) -> None:
         """Add *figures*, in the order of the measures, to those of the group *by*.
@@ -278,13 +276,8 @@ def _average(name: str, total: Any, count: int) -> Any:
 
 def _place(by: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return what a group is sorted by; a member of an Enum goes by its place."""
-    return tuple(
-        (
-            value is None,
-            [*type(value)].index(value) if isinstance(value, Enum) else value,
-        )
-        for value in by
-    )
+    places = ([*type(v)].index(v) if isinstance(v, Enum) else v for v in by)
+    return tuple((place is None, place) for place in places)
 
 
 def _too_great(name: str) -> ValidationError:

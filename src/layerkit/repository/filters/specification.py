@@ -386,15 +386,11 @@ def key_in(
     found: dict[str, Any] = {}
     others: list[Specification] = []
     for part in where.parts if isinstance(where, And) else (where,):
-        if (
-            isinstance(part, Comparison)
-            and part.operator == "eq"
-            and part.field in names
-            and part.field not in found
-        ):
-            found[part.field] = part.value
-        else:
-            others.append(part)
+        match part:
+            case Comparison(name, "eq", value) if name in names and name not in found:
+                found[name] = value
+            case _:
+                others.append(part)
     if len(found) < len(names):
         return None
     rest = And(tuple(others)) if len(others) > 1 else others[0] if others else ALL

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from layerkit.core.errors import UsageError
 
-_Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+_Step = Callable[[Any], Any]
+_Codec = tuple[_Step, _Step]
 
 _CODECS: Final[Mapping[type, _Codec]] = {
     float: (float.__repr__, float),  # JSON has no infinity
@@ -27,10 +28,7 @@ _CODECS: Final[Mapping[type, _Codec]] = {
     UUID: (str, UUID),
     bytes: (bytes.hex, bytes.fromhex),
 }
-_PLAIN: Final[Mapping[type, Callable[[Any], Any]]] = {
-    str: str.__str__,
-    int: int.__int__,
-}
+_PLAIN: Final[Mapping[type, _Step]] = {str: str.__str__, int: int.__int__}
 _BY_NAME: Final = {kind.__name__: codec for kind, codec in _CODECS.items()}
 
 

@@ -195,11 +195,9 @@ class References:
             ValidationError: A null goes where none may be.
         """
         lost = every = _taken(transaction)
-        is_by_row = any(
-            new is None and spread.rule.by_row
-            for entity, _, new in lost
-            for spread in self.of(entity).mapped
-        )
+        gone = {entity for entity, _, new in lost if new is None}
+        mapped = [spread for entity in gone for spread in self.of(entity).mapped]
+        is_by_row = any(spread.rule.by_row for spread in mapped)
         while lost:  # what the mapping does cascades, and comes first
             for spread, moves in self._spreads(lost, by_mapping=True).items():
                 await _follow(transaction, spread, moves)
