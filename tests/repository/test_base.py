@@ -251,3 +251,17 @@ async def test_an_option_that_does_not_exist_stays_a_type_error() -> None:
 
     with pytest.raises(TypeError, match="nope"):
         await books.get_by_id(1, nope=1)
+
+
+@pytest.mark.parametrize("expect", [-1, True, "2"])
+async def test_a_number_that_none_can_be_is_refused_before_anything_is_read(
+    expect: Any,
+) -> None:
+    books = shelf()
+
+    with pytest.raises(UsageError, match="expect must be 0 or more"):
+        await books.update_where(ALL, {"price": 0}, expect=expect)
+    with pytest.raises(UsageError, match="expect must be 0 or more"):
+        await books.delete_where(ALL, expect=expect)
+
+    assert books.reads == 0

@@ -838,3 +838,21 @@ async def test_an_attribute_keeps_the_rules_of_the_model() -> None:
 
     assert refused.value.detail["fields"] == ["low"]
     assert (await spans.get_by_id(1)).name == "abc"
+
+
+@dataclass
+class Stamped:
+    id: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+async def test_a_stamp_that_a_new_entity_brings_is_kept() -> None:
+    repository = Repository[Stamped, int](MemoryDatabase(), Stamped)
+    then = datetime(2001, 1, 1, tzinfo=UTC)
+
+    made = await repository.create({"created_at": then})
+
+    assert made.created_at == then
+    assert made.updated_at is not None
+    assert made.updated_at > then

@@ -8,7 +8,16 @@ import pytest
 from typing_extensions import override
 
 from layerkit.core.errors import UsageError
-from layerkit.repository import ALL, Field, Inc, Order, comparisons, field, fields
+from layerkit.repository import (
+    ALL,
+    Field,
+    Inc,
+    Order,
+    comparisons,
+    field,
+    fields,
+    key_in,
+)
 from layerkit.repository.filters.evaluate import matches
 from layerkit.repository.filters.specification import Comparison, Not, Specification
 from layerkit.testing.contracts import Item
@@ -216,3 +225,15 @@ def test_a_value_is_found_among_many_without_a_look_at_each() -> None:
 
 def test_what_may_change_is_none_of_the_values_of_a_filter() -> None:
     assert not matches(field("it").in_(["a"]), {"it": ["a"]})
+
+
+def test_a_key_that_is_spelled_out_leaves_the_rest_of_its_filter() -> None:
+    one, other = field("id") == 1, field("id") == 2
+
+    assert key_in(one, ["id"]) == ((1,), ALL)
+    assert key_in(A & one & B, ["id"]) == ((1,), A & B)
+    assert key_in(one & other, ["id"]) == ((1,), other)
+    assert key_in(one & A, ["a", "id"]) == ((1, 1), ALL)
+    for open_one in (one | other, ~one, field("id") >= 1, ALL):
+        assert key_in(open_one, ["id"]) is None
+    assert key_in(one, ["id", "a"]) is None

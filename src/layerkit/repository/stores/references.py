@@ -330,12 +330,12 @@ async def _check_kept(
     if await link.dangles(transaction, lost):
         error = mismatch(link.rule.name)
         if None in lost.values():
-            error = _kept(spread, link)
+            error = _kept(spread)
         raise error
 
 
 def _check_keys(
-    keys: Iterable[Spread], gone: Rows, earlier: dict[Node, set[Node]]
+    keys: Iterable[Spread[ForeignKeyRule]], gone: Rows, earlier: dict[Node, set[Node]]
 ) -> None:
     """Refuse to delete rows in an order, or in none, that foreign keys don't let go.
 
@@ -347,18 +347,17 @@ def _check_keys(
     Raises:
         ConflictError: A row is still referred to when it has to go.
     """
-    keeping: dict[tuple[Node, Node], tuple[Spread, Link]] = {}
+    keeping: dict[tuple[Node, Node], Spread[ForeignKeyRule]] = {}
     for spread in keys:
-        link = spread.link
-        if link is None or link.rule.deferred or spread.action(None) not in _REFUSING:
+        if spread.rule.deferred or spread.rule.on_delete not in _REFUSING:
             continue
         for own, other in _tied(spread, gone):
             if own != other and other not in earlier[own]:
                 earlier[own].add(other)
-                keeping[other, own] = spread, link
+                keeping[other, own] = spread
     steps = [keeping[s] for s in pairwise(_circle(earlier)) if s in keeping]
     if steps:
-        error = _kept(*steps[0])
+        error = _kept(steps[0])
         raise error
 
 
@@ -384,14 +383,14 @@ def _circle(earlier: Mapping[Node, Set[Node]]) -> list[Node]:
     return []
 
 
-def _kept(spread: Spread, link: Link) -> ConflictError:
-    """Return what to say of a row that *link* keeps, and the relationship by it."""
-    place, fields = link.rule.place, set(spread.others)
+def _kept(spread: Spread[ForeignKeyRule]) -> ConflictError:
+    """Return what to say of a row that is kept, and by which relationship."""
+    place, fields = spread.rule.place, set(spread.others)
     for rule in spread.owner.cascades():
         if set(spread.other.named(rule.target) or ()) == fields:
             place = f"{rule.name} ({place})"
             break
-    return still_referred(spread.owner.name, place, link.rule.name)
+    return still_referred(spread.owner.name, place, spread.rule.name)
 
 
 def mismatch(constraint: str | None, fields: Sequence[str] = ()) -> ConflictError:
@@ -456,10 +455,9 @@ def _ties_of(known: Sequence[Adapter]) -> defaultdict[type, Ties]:
 
 def _parent(adapter: Adapter, rule: ForeignKeyRule) -> Parent | None:
     """Return the class as what *rule* refers to; None where it is not of that table."""
-    fields = adapter.named(rule.target)
+    fields = adapter.named(rule.target) or ()
     for unique in (UniqueRule("primary key", adapter.key), *adapter.unique):
-        is_whole = unique.where is None and set(unique.fields) == set(fields or ())
-        if fields and is_whole:
+        if unique.where is None and set(unique.fields) == set(fields):
             return Parent(adapter, fields, unique)
     return None
 
