@@ -237,3 +237,21 @@ def test_a_moment_with_a_zone_is_named_so() -> None:
     with pytest.raises(UsageError, match="datetime with a time zone"):
         adapter.check_value("created_at", datetime(2026, 1, 1))  # noqa: DTZ001 - the point
     adapter.check_value("created_at", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+async def test_a_view_of_a_view_gives_the_defaults_of_both() -> None:
+    bills = AnyBills(MemoryDatabase()).scoped(field("owner") == "ada", {"state": "new"})
+
+    made = await bills.scoped(field("number") > 0).create({"number": 1})
+
+    assert (made.owner, made.state) == ("ada", "new")
+
+
+async def test_no_update_writes_what_a_view_gives_by_default() -> None:
+    bills = AnyBills(MemoryDatabase()).scoped(ALL, {"state": "new"})
+    made = await bills.create({"number": 1})
+
+    with pytest.raises(ValidationError, match="the scope of the repository sets it"):
+        await bills.update(made.id, {"state": "paid"})
+
+    assert await bills.get_by_id(made.id) == made
