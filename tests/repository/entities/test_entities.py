@@ -856,3 +856,18 @@ async def test_a_stamp_that_a_new_entity_brings_is_kept() -> None:
     assert made.created_at == then
     assert made.updated_at is not None
     assert made.updated_at > then
+
+
+async def test_a_constructor_that_needs_more_is_told_just_what_it_lacks() -> None:
+    @dataclass
+    class Pair:
+        left: str | None
+        right: str | None
+        id: int | None = None
+
+    pairs = in_memory(Pair)
+
+    with pytest.raises(ValidationError, match="a Pair needs right") as refused:
+        await pairs.create({"left": "a"})
+
+    assert refused.value.fields == ("right",)
