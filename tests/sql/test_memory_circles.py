@@ -318,3 +318,22 @@ async def test_a_key_that_waits_for_the_commit_keeps_no_row_of_a_circle(
         await said(play, play.of(Left).delete(1), Left, Right)
 
     assert await alike(url, Own, script) == [True, [], []]
+
+
+async def test_rows_that_hold_nulls_go_by_no_row_in_a_circle(url: str) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Part(Own):
+        __tablename__ = "circle_parts"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[int | None] = mapped_column(unique=True)
+        whole: Mapped[int | None] = mapped_column(ForeignKey("circle_parts.code"))
+        parts: Mapped[list["Part"]] = relationship(cascade="all")
+
+    async def script(play: Play) -> None:
+        parts = play.of(Part)
+        await parts.create_many([{"id": 1}, {"id": 2}])
+        await said(play, parts.delete(1), Part)
+        await said(play, parts.delete(2), Part)
+
+    assert (await alike(url, Own, script))[::2] == [True, True]
