@@ -265,3 +265,11 @@ async def test_a_number_that_none_can_be_is_refused_before_anything_is_read(
         await books.delete_where(ALL, expect=expect)
 
     assert books.reads == 0
+
+
+async def test_changes_by_a_filter_meet_any_number_where_none_is_expected() -> None:
+    books = shelf()
+
+    assert await books.update_where(field("price") == 5, {"title": "new"}) == 2
+    assert await books.delete_where(field("title") == "new") == 2
+    assert await books.delete_where(ALL, expect=5) == 5
