@@ -7,7 +7,7 @@ names only, never for their words, which a server may translate.
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeGuard, cast
 
 from sqlalchemy import URL, PrimaryKeyConstraint, exc
@@ -113,31 +113,6 @@ def _wrong(error: Exception) -> AppException:
     return forbidden(error) or UsageError(redacted_text(text))
 
 
-# The first class that fits decides, so InvalidRequestError comes after its subclasses.
-_MEANINGS: Final[
-    tuple[tuple[type[Exception], Callable[[Exception], AppException]], ...]
-] = (
-    (
-        exc.TimeoutError,
-        lambda _: UnavailableError("all connections to the database are in use"),
-    ),
-    (orm_exc.StaleDataError, lambda _: StaleDataError(kind="serialization")),
-    (
-        exc.MissingGreenlet,
-        lambda _: UsageError(
-            "something was loaded outside of an awaited call: name what you need in "
-            "`load`, or read it inside the unit of work"
-        ),
-    ),
-    (exc.CircularDependencyError, lambda _: circular()),
-    (exc.PendingRollbackError, lambda _: UnitOfWorkError(_FAILED_BEFORE)),
-    (exc.InvalidRequestError, _wrong),
-    (exc.StatementError, _misfit),
-    (OverflowError, _misfit),
-    (UnicodeError, _misfit),
-)
-
-
 def is_of_database(error: BaseException) -> TypeGuard[Exception]:
     """Tell whether *error* comes from SQLAlchemy or, through it, from a driver.
 
@@ -180,10 +155,31 @@ def translate(
         return still_referred(adapter.name, str(error), None)
     if isinstance(error, SumError):
         return ValidationError(str(error), fields=error.fields)
-    for kind, make in _MEANINGS:
-        if isinstance(error, kind):
-            return make(error)
-    return UsageError(redacted_text(f"{type(error).__name__}: {error}"))
+    return _translate_orm(error)
+
+
+def _translate_orm(error: Exception) -> AppException:
+    """Return what to say of an error that is not the answer of a server."""
+    match error:
+        case exc.TimeoutError():
+            return UnavailableError("all connections to the database are in use")
+        case orm_exc.StaleDataError():
+            return StaleDataError(kind="serialization")
+        case exc.MissingGreenlet():
+            return UsageError(
+                "something was loaded outside of an awaited call: name what you need "
+                "in `load`, or read it inside the unit of work"
+            )
+        case exc.CircularDependencyError():
+            return circular()
+        case exc.PendingRollbackError():
+            return UnitOfWorkError(_FAILED_BEFORE)
+        case exc.InvalidRequestError():  # which some of those above are, too
+            return _wrong(error)
+        case exc.StatementError() | OverflowError() | UnicodeError():
+            return _misfit(error)
+        case _:
+            return UsageError(redacted_text(f"{type(error).__name__}: {error}"))
 
 
 def _first_failure(error: exc.DBAPIError) -> exc.DBAPIError:

@@ -180,10 +180,10 @@ class Server:
 
     def failure_of(self, original: Any) -> Failure | None:
         """Tell what went wrong by the code; without one, by the class of PEP 249."""
-        codes = self.codes_of(original)
-        known = next((self.codes[code] for code in codes if code in self.codes), None)
-        if codes or known:
-            return known
+        if codes := self.codes_of(original):
+            return next(
+                (self.codes[code] for code in codes if code in self.codes), None
+            )
         kinds = {cls.__name__ for cls in type(original).__mro__}
         if "DataError" in kinds:
             return "data"  # psycopg looks at values before it sends them
