@@ -5,8 +5,6 @@ The others go object by object, through a flush; see ``objects``.
 
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy.orm import Mapper
-
 from layerkit.sql.deletes import cascades
 from layerkit.sql.entities import MappedAdapter
 
@@ -18,8 +16,10 @@ def is_plain(adapter: MappedAdapter[Any], way: Way) -> bool:
     mapper = adapter.mapper
     counts = adapter.version is None or adapter.counts_by_one
     is_flat = not mapper.inherits and mapper.polymorphic_on is None
-    heard = ("insert", "update") if way == "upsert" else (way,)
-    if not (is_flat and counts) or any(_listens(mapper, what) for what in heard):
+    dispatch: Any = mapper.dispatch
+    events = ("insert", "update") if way == "upsert" else (way,)
+    names = [f"{when}_{what}" for when in ("before", "after") for what in events]
+    if not (is_flat and counts) or any(getattr(dispatch, name) for name in names):
         return False
     if way == "update":
         eager = (r.lazy not in {"select", True, "raise"} for r in mapper.relationships)
@@ -34,8 +34,3 @@ def builds_plainly(adapter: MappedAdapter[Any]) -> bool:
     is_default = manager.original_init is adapter.mapper.registry.constructor
     is_heard = len(tuple(dispatch.init)) > 1  # SQLAlchemy's own is the first
     return is_default and not (adapter.hears_sets or is_heard)
-
-
-def _listens(mapper: Mapper[Any], what: str) -> bool:
-    dispatch: Any = mapper.dispatch
-    return any(getattr(dispatch, f"{when}_{what}") for when in ("before", "after"))

@@ -82,16 +82,12 @@ def _subject_of(original: Any, failure: Failure) -> Subject:
 
 def _connects(url: URL, seconds: float) -> tuple[URL, dict[str, Any]]:
     options: dict[str, Any] = {"connect_args": {"timeout": seconds}}
-    if _is_in_memory(url):
+    place = url.database or ":memory:"
+    if ":memory:" in place or url.query.get("mode") == "memory":
         # One connection is one memory, so units of work take it in turns.
         options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1}
         options |= {"max_overflow": 0, "pool_timeout": seconds}
     return url, options
-
-
-def _is_in_memory(url: URL) -> bool:
-    is_named = url.query.get("mode") == "memory"
-    return is_named or not url.database or ":memory:" in url.database
 
 
 def _sets_up(engine: Engine) -> None:
