@@ -11,7 +11,6 @@ from typing import Any, Generic, NoReturn, TypeVar, get_args
 
 from sqlalchemy import Column, ColumnElement, Dialect, Numeric, Table
 from sqlalchemy import inspect as inspected
-from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.orm import Mapper, QueryableAttribute, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 from typing_extensions import override
@@ -202,8 +201,13 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     @cached_property
     def _to_touch(self) -> Mapping[str, Any]:
         """Those of updates that columns may hold otherwise, or not at all."""
-        made = {n: c.onupdate for n, c in self.columns.items()}
-        return {n: d for n, d in made.items() if may_not_fit(self.fields[n], d)}
+        made = self._on_update.items()
+        return {n: d for n, d in made if may_not_fit(self.fields[n], d)}
+
+    @cached_property
+    def _on_update(self) -> Mapping[str, Any]:
+        """What updates set unasked."""
+        return {n: c.onupdate for n, c in self.columns.items() if c.onupdate}
 
     def _made(
         self, defaults: Mapping[str, Any], values: Mapping[str, object] | None
@@ -344,8 +348,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
     @override
     def on_update(self, values: Mapping[str, object]) -> dict[str, Any]:
-        set_by = {n: c.onupdate for n, c in self.columns.items() if c.onupdate}
-        return {**self._made(set_by, values), **self._next_version(values)}
+        return {**self._made(self._on_update, values), **self._next_version(values)}
 
     @property
     def counts_by_one(self) -> bool:
@@ -368,25 +371,19 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         left out where the table has a default, as SQLAlchemy's own does it.
         """
         given = entity if isinstance(entity, Mapping) else self.held(entity)
-        row = {**self._blank, **given}
-        if self.version is not None:
-            row |= self._next_version(None)
+        row = {**self._blank, **given, **self._next_version(None)}
         if None not in row.values():
             return row
         return {n: v for n, v in row.items() if v is not None or n in self._blank}
 
     def touched(self) -> dict[Column[Any], Any]:
         """Return what every UPDATE sets unasked: version and ``onupdate``."""
-        touched: dict[Column[Any], Any] = {}
-        for name, column in self.columns.items():
-            default: Any = column.onupdate
-            if is_python(default):
-                touched[column] = self.stored(self._made({name: default}, None))[name]
-            elif default is not None:
-                touched[column] = default.arg
+        here = {n: d for n, d in self._on_update.items() if is_python(d)}
+        in_sql = {n: d.arg for n, d in self._on_update.items() if n not in here}
+        touched = {**in_sql, **self.stored(self._made(here, None))}
         if self.version is not None:
-            touched[self.columns[self.version]] = self.columns[self.version] + 1
-        return touched
+            touched[self.version] = self.columns[self.version] + 1
+        return {self.columns[name]: value for name, value in touched.items()}
 
     @override
     def check_portable(self) -> None:
@@ -429,10 +426,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
 
 def make_adapter(entity: type) -> EntityAdapter[Any] | None:
     """Return the adapter of a mapped class; None for other classes."""
-    try:
-        mapper: object = inspected(entity)
-    except NoInspectionAvailable:
-        return None
+    mapper: object = inspected(entity, raiseerr=False)
     return MappedAdapter(entity, mapper) if isinstance(mapper, Mapper) else None
 
 
