@@ -30,7 +30,7 @@ from layerkit.sql.dialects import Server
 from layerkit.sql.forms import Compared
 
 Part: TypeAlias = tuple[Sequence[ColumnElement[Any]], Callable[..., Any]]
-"""What is selected, and what makes a figure of it."""
+"""What is selected, and what makes a figure of it where nothing of it is null."""
 
 _HALF: Final = 32
 _LOW_HALF: Final = 2**_HALF - 1
@@ -80,7 +80,8 @@ class AggregateQuery:
         at = len(self._wanted.by)
         by, figures = tuple(row[:at]), []
         for selected, made in self._parts:
-            figures.append(made(*row[at : at + len(selected)]))
+            found = row[at : at + len(selected)]
+            figures.append(None if None in found else made(*found))
             at += len(selected)
         return by, figures
 
@@ -98,17 +99,19 @@ class AggregateQuery:
             return [func.count(compared.column)], int
         if how == "sum":
             return self._sum(name, compared.column)
-        return [self._extreme(how, compared)], _as_it_is
+        return [self._extreme(how, compared)], lambda value: value
 
     def _sum(self, name: str, column: Any) -> Part:
         kind = self._wanted.numbers[name]
         if self._spreads(name):
-            return [column, func.count()], _times
+            return [column, func.count()], EXACT.multiply
         if kind is int and self._server.has_64_bits:
             halves = column.bitwise_rshift(_HALF), column.bitwise_and(_LOW_HALF)
-            return [func.sum(half) for half in halves], _whole
+            sums = [func.sum(half) for half in halves]
+            return sums, lambda high, low: (high << _HALF) + low
         if kind is float and self._server.loses_great_sums:
-            return [func.sum(column * literal(_SCALE, Double()))], _unscaled
+            scaled = column * literal(_SCALE, Double())
+            return [func.sum(scaled)], lambda total: float(total) / _SCALE
         if kind is float:
             column = cast(column, Double)  # else PostgreSQL adds a REAL to a REAL
         return [func.sum(column)], lambda total: self._wanted.number(name, total)
@@ -138,19 +141,3 @@ def _read(compared: Compared) -> ColumnElement[Any]:
 def _is_text(column: Any) -> bool:
     kind = column.type
     return isinstance(kind.impl if isinstance(kind, TypeDecorator) else kind, String)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _times(value: Decimal | None, rows: int) -> Decimal | None:
-    return None if value is None else EXACT.multiply(value, rows)
-
-
-def _unscaled(total: float | None) -> float | None:
-    return None if total is None else float(total) / _SCALE
-
-
-def _whole(high: int | None, low: int | None) -> int | None:
-    return None if high is None or low is None else (high << _HALF) + low

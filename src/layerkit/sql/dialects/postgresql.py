@@ -4,18 +4,7 @@ import string
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import (
-    CHAR,
-    REAL,
-    URL,
-    ColumnElement,
-    Double,
-    Enum,
-    Text,
-    cast,
-    collate,
-    func,
-)
+from sqlalchemy import URL, ColumnElement, Double, Enum, Text, cast, collate, func
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.types import TypeEngine
@@ -103,14 +92,14 @@ def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
 def _to_real(value: float) -> Any:
     """Return *value* as a REAL has it, where one does: drivers may show less of it."""
     number = as_float(value)
-    return cast(number, REAL) if abs(number) < SINGLE_END else cast(number, Double)
+    return cast(number, postgresql.REAL if abs(number) < SINGLE_END else Double)
 
 
 def _rounds(kind: TypeEngine[Any], driver: Driver) -> Callable[[Any], bool] | None:
     """Return what tells whether a float is shown shorter, or a CHAR filled up."""
     if is_single(kind) and driver.shows_singles:
         return lambda value: _shown(value) != value
-    return bool if isinstance(kind, CHAR) else None
+    return bool if isinstance(kind, postgresql.CHAR) else None
 
 
 def _shown(value: float) -> float:
