@@ -1,5 +1,7 @@
 """Databases with the tables of tests.support.library, on every dialect."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -98,6 +100,11 @@ async def engine(
     await make_tables(made)
     yield made
     await made.dispose()
+    # aiosqlite's thread tells the loop when it has closed a connection whose making was
+    # cancelled, and nobody waits for that.
+    for thread in threading.enumerate():
+        if thread.name.endswith("(_connection_worker_thread)"):
+            await asyncio.to_thread(thread.join, 10)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -16,7 +17,7 @@ from layerkit.testing.contracts.units import cut_off
 from layerkit.unit_of_work import UnitOfWork
 from tests.sql.conftest import make_tables
 from tests.support.authors import Authors, Sessions, names
-from tests.support.library import Author
+from tests.support.library import Author, Base
 
 pytestmark = pytest.mark.unmeasured
 
@@ -66,6 +67,32 @@ async def test_a_cancelled_unit_of_a_database_lets_go_of_lock_and_connection(
                 await authors.create({"name": f"b{at}"})
 
     await check_every_wait(engine, work)
+
+
+async def test_a_connection_that_is_cancelled_as_it_is_set_up_keeps_no_lock(
+    tmp_path: Path,
+) -> None:
+    failures: list[BaseException] = []  # which refer to the statement that was cut off
+
+    async def connect(database: Database) -> None:
+        try:
+            async with database.engine.connect():
+                pass
+        except BaseException as failure:
+            failures.append(failure)
+            raise
+
+    for at in itertools.count(1):
+        url = f"sqlite:///{tmp_path}/{at}.db"
+        async with Database(url) as one, Database(url, busy_timeout_seconds=1) as other:
+            was_cut_off = await cut_off(connect(one), at)
+            await other.create_all(Base.metadata)
+            await write_at_once(other.engine, "Ada")
+            assert await names(other.engine) == ["Ada"]
+        if not was_cut_off:
+            break
+
+    assert len(failures) > 3
 
 
 async def test_a_cancelled_unit_of_a_session_lets_go_of_lock_and_connection(

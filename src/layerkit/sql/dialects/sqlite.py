@@ -36,7 +36,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExceptionContext
+from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.types import TypeEngine
@@ -101,17 +101,24 @@ def _sets_up(engine: Engine) -> None:
     event.listen(engine, "begin", _begin)
 
 
-def _set_up(connection: DBAPIConnection, _: object) -> None:
+def _set_up(connection: Any, _: object) -> None:
     connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    while not _switches_to_wal(cursor):
-        cursor.execute("BEGIN EXCLUSIVE")
-        cursor.execute("COMMIT")
-    cursor.close()
+    connection.run_async(_prepare)
 
 
-def _switches_to_wal(cursor: DBAPICursor) -> bool:
+async def _prepare(driver: Any) -> None:
+    """Set up a connection of aiosqlite, by statements that end in the step they begin.
+
+    One that is cancelled with a row to come would lock the file even after its
+    connection has been closed.
+    """
+    await driver.execute_fetchall("PRAGMA foreign_keys=ON")
+    while not await _switches_to_wal(driver):
+        await driver.execute_fetchall("BEGIN EXCLUSIVE")
+        await driver.execute_fetchall("COMMIT")
+
+
+async def _switches_to_wal(driver: Any) -> bool:
     """Switch the file to WAL; False where somebody else has locked it.
 
     SQLite refuses that at once and waits for no lock while others write or switch, as
@@ -121,7 +128,7 @@ def _switches_to_wal(cursor: DBAPICursor) -> bool:
         sqlite3.OperationalError: Its journal can't be opened or written.
     """
     try:
-        cursor.execute("PRAGMA journal_mode=WAL")
+        await driver.execute_fetchall("PRAGMA journal_mode=WAL")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
