@@ -117,8 +117,8 @@ class OverlayTransaction(Transaction):
     async def next_id(self, adapter: EntityAdapter[Any]) -> int:
         """Return the next generated key, which no rollback has to give back.
 
-        Looks for the highest one in every row, as the one that writes; a store that can
-        count has better.
+        A row is written there without a look at what is stored. The default goes
+        through every row, as the one that writes; a store that can count has better.
         """
         await self.claim()  # else another unit would find the same one
         keys: list[int] = [key[0] for key, _ in await self.rows(adapter, ALL)]

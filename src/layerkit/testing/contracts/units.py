@@ -4,13 +4,21 @@ import asyncio
 import contextlib
 import contextvars
 import types
-from collections.abc import AsyncIterator, Coroutine, Generator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from layerkit.core.errors import UnitOfWorkError, UsageError
+from layerkit.core.errors import ConflictError, UnitOfWorkError, UsageError
+from layerkit.unit_of_work import UnitOfWork
 
 
 class Failure(Exception):  # noqa: N818 - raised by tests, to see what it undoes
@@ -44,10 +52,16 @@ async def only_rolled_back(items: Any, *, match: str) -> AsyncIterator[Any]:
 
 
 class RecordingSink:
-    """Take events as a bus does, and keep them."""
+    """Take events as a bus does, and keep them; and what hooks have to tell."""
 
     def __init__(self) -> None:
         self.published: list[object] = []
+        self.told: list[object] = []
+
+    def leave(self, unit: UnitOfWork, what: object) -> None:
+        """Leave *what* with *unit*, as an event and as what a hook tells."""
+        unit.after_commit(lambda: self.told.append(what))
+        unit.emit(what)
 
     def check(self, event: object) -> None:
         """Refuse what is None.
@@ -69,6 +83,21 @@ class RecordingSink:
 async def outside(work: Coroutine[Any, Any, Any]) -> Any:
     """Run *work* as another request would: in a task that knows of no open unit."""
     return await asyncio.create_task(work, context=contextvars.Context())
+
+
+async def repeated(work: Callable[[], Awaitable[object]]) -> int:
+    """Do *work* until no other unit was faster, and return how often one was.
+
+    Raises:
+        ConflictError: It is not to be tried again.
+    """
+    try:
+        await work()
+    except ConflictError as error:
+        if not error.retryable:
+            raise
+        return 1 + await repeated(work)
+    return 0
 
 
 async def cancelled(work: Coroutine[Any, Any, None], once: asyncio.Event) -> None:
