@@ -175,7 +175,7 @@ FAULTS = {
                 entity_id, data, expected_version=expected_version
             )
         """,
-        "test_a_guarded_update_is_done_only_where_the_guard_holds",
+        "test_a_guarded_change_is_made_only_where_its_guard_holds",
     ),
     "a verb that always says yes": (
         """

@@ -80,10 +80,17 @@ class CountersContract(BaseContract):
         hidden = {"id": first.id, "code": "c", "qty": Inc(1)}
         taken = {"id": second.id, "code": "a", "qty": Inc(1)}
         foreign = records.scoped(field("tenant") == "y")
+        of_ones = records.scoped(field("qty") == 1)
+        unwritable = {"id": second.id, "code": "b", "version": Inc(1)}
 
-        for view, row in ((foreign, hidden), (records, taken)):
+        for error, view, row in (
+            (AlreadyExistsError, foreign, hidden),
+            (AlreadyExistsError, records, taken),
+            (ValidationError, records, unwritable),
+            (ValidationError, of_ones, taken),
+        ):
             one, many = view.upsert(row, key="id"), view.upsert_many([row], key="id")
-            await refused(AlreadyExistsError, one, many)
+            await refused(error, one, many)
 
         assert [r.qty for r in await records.find(ALL)] == [1, 1]
 
@@ -97,11 +104,3 @@ class CountersContract(BaseContract):
             (refusal,) = await refused(ValidationError, items.upsert(row, key="name"))
             assert refusal.detail["fields"] == [name]
         assert await items.count() == 0
-
-    @needs("upserts", "conditions", "records")
-    async def test_an_upsert_adds_to_no_version_and_to_nothing_that_its_view_names(
-        self, records: Any
-    ) -> None:
-        view = records.scoped(field("qty") == 1)
-        for row in ({"code": "a", "qty": Inc(1)}, {"code": "a", "version": Inc(1)}):
-            await refused(ValidationError, view.upsert({"id": 1, **row}, key="id"))

@@ -168,14 +168,5 @@ class Capabilities:
         Args:
             unique: True where unique rules are enforced.
         """
-        return cls(
-            unique=unique,
-            conditions=False,
-            transactions=False,
-            batches=False,
-            upserts=False,
-            cursors=False,
-            records=False,
-            composite_keys=False,
-            locks=False,
-        )
+        off = dict.fromkeys(cls.__dataclass_fields__, False)
+        return cls(**off | {"unique": unique})
