@@ -30,6 +30,10 @@ SINGLE: dict[str, Verb] = {
     "find": lambda authors: authors.find(ALL, limit=2),
     "find_one": lambda authors: authors.find_one(field("name") == "Ada"),
     "get_all": lambda authors: authors.get_all(),
+    "get_many": lambda authors: authors.get_many([1, 2]),
+    "aggregate": lambda authors: authors.aggregate(by="name", sum="rank"),
+    "paginate": lambda authors: authors.paginate(size=1),
+    "stream": lambda authors: anext(authors.stream()),
 }
 
 
@@ -78,6 +82,8 @@ async def test_a_read_of_several_statements_is_one_transaction(
 
     # BEGIN, the page, the count, COMMIT
     assert await trips(proxy, lambda: authors.paginate(size=1, total="exact")) == 4
+    # BEGIN, as many ids as a statement takes, the last one, COMMIT
+    assert await trips(proxy, lambda: authors.get_many(range(1, 10_002))) == 4
 
 
 async def test_a_read_leaves_no_transaction_and_no_mode_behind(

@@ -296,7 +296,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                             by_key[key] = entity
             return [by_key[key] for key in keys if key in by_key]
 
-        return await self._verb("get_many", work)
+        single: Verb | None = "read" if len(wanted) <= size else None
+        return await self._verb("get_many", work, single=single)
 
     @override
     async def find(
@@ -368,7 +369,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         )
         scoped = self._scope.inside(where)
         aggregate = partial(self._backend.aggregate, where=scoped, wanted=wanted)
-        return await self._verb("aggregate", aggregate)
+        return await self._verb("aggregate", aggregate, single="read", given=wanted)
 
     @override
     async def _page(
@@ -401,7 +402,8 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
                 page = replace(page, total=counted)
             return page
 
-        return await self._verb("paginate", work)
+        single: Verb | None = "read" if total == "none" else None
+        return await self._verb("paginate", work, single=single)
 
     @override
     async def stream(
@@ -431,8 +433,10 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         paged = PagedList(self._adapter.name, wanted, orders)
         start: Position | None = None
         while True:
-            batch = partial(self._follow, paged, start, batch_size)
-            items = await self._verb("stream", batch)
+            batch = partial(
+                follow, self._backend, paged=paged, start=start, limit=batch_size
+            )
+            items = await self._verb("stream", batch, single="read")
             if items:
                 start = past(paged, start, items[-1])
             for entity in items:
@@ -597,11 +601,6 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
     async def _counted(self, name: str, where: Specification, cap: int | None) -> int:
         count = partial(self._backend.count, where=where, cap=cap)
         return await self._verb(name, count, single="read")
-
-    async def _follow(
-        self, paged: PagedList, start: Position | None, limit: int, unit: Transaction
-    ) -> list[T]:
-        return await follow(self._backend, unit, paged, start, limit)
 
     async def _upserted(
         self, name: str, items: list[Upsert[T]], rule: UniqueRule, *, returning: bool

@@ -37,6 +37,18 @@ _LOW_HALF: Final = 2**_HALF - 1
 _SCALE: Final = 2.0**-64
 
 
+def spread_over(wanted: Aggregation, columns: Columns, server: Server) -> list[str]:
+    """Return the fields whose values are added up here, each as often as it occurs."""
+
+    def is_float(name: str) -> bool:
+        return server.decimals_are_floats or isinstance(
+            columns[name].column.type, Float
+        )
+
+    numbers = wanted.numbers.items()
+    return [n for n, kind in numbers if issubclass(kind, Decimal) and is_float(n)]
+
+
 class AggregateQuery:
     """Select the figures of groups, or of parts of groups.
 
@@ -61,16 +73,16 @@ class AggregateQuery:
         server: Server,
     ) -> None:
         self._wanted, self._columns, self._server = wanted, columns, server
+        self._spread = spread_over(wanted, columns, server)
         self._parts = [self._part(how, name) for how, name in wanted.measures]
         keys = [self._key(columns[name]) for name in wanted.by]
-        spread = [n for n in wanted.numbers if self._spreads(n)]
         shown = [shown for shown, _ in keys]
         parts = [column for selected, _ in self._parts for column in selected]
         statement = select(*shown, *parts).select_from(entity).where(condition)
         statement = statement.group_by(*(grouped for _, grouped in keys))
-        statement = statement.group_by(*(columns[name].column for name in spread))
-        self.is_spread = bool(spread)
-        limited = bool(keys) and not spread
+        statement = statement.group_by(*(columns[name].column for name in self._spread))
+        self.is_spread = bool(self._spread)
+        limited = bool(keys) and not self._spread
         self.statement: Select[Any] = (
             statement.limit(MAX_GROUPS + 1) if limited else statement
         )
@@ -85,12 +97,6 @@ class AggregateQuery:
             at += len(selected)
         return by, figures
 
-    def _spreads(self, name: str) -> bool:
-        """Tell whether values are added up here, each as often as there are rows."""
-        is_float = isinstance(self._columns[name].column.type, Float)
-        is_decimal = issubclass(self._wanted.numbers[name], Decimal)
-        return is_decimal and (is_float or self._server.decimals_are_floats)
-
     def _part(self, how: How, name: str) -> Part:
         if how == "count":
             return [func.count()], int
@@ -103,7 +109,7 @@ class AggregateQuery:
 
     def _sum(self, name: str, column: Any) -> Part:
         kind = self._wanted.numbers[name]
-        if self._spreads(name):
+        if name in self._spread:
             return [column, func.count()], EXACT.multiply
         if kind is int and self._server.has_64_bits:
             halves = column.bitwise_rshift(_HALF), column.bitwise_and(_LOW_HALF)

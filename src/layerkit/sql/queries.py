@@ -32,7 +32,7 @@ from layerkit.repository import (
     UniqueRule,
 )
 from layerkit.repository.entities.checks import keyed
-from layerkit.sql.aggregates import AggregateQuery
+from layerkit.sql.aggregates import AggregateQuery, spread_over
 from layerkit.sql.compile import condition, is_sent_whole, ordering
 from layerkit.sql.dialects import Server, server_of
 from layerkit.sql.dialects.numbers import as_single
@@ -180,6 +180,10 @@ class Queries(Generic[T]):
         condition = self.condition(where)
         entity, columns = self.adapter.entity, self._compared
         return AggregateQuery(wanted, entity, columns, condition, self.server)
+
+    def spreads(self, wanted: Aggregation) -> bool:
+        """Tell whether figures that are *wanted* are read row by row, by a cursor."""
+        return bool(spread_over(wanted, self._compared, self.server))
 
     def exists(self, where: Specification, *, now: bool = False) -> Select[int]:
         """Return a SELECT of one row, *now*, that matches *where*, if any."""

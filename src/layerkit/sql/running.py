@@ -99,8 +99,11 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
 
     @override
     def at_once(self, verb: Verb, given: Any = None) -> bool:
-        if verb == "read" or not self._is_whole:
-            return verb == "read" and not self._brings
+        if verb == "read":
+            is_spread = given is not None and self._queries.spreads(given)
+            return not (self._brings or is_spread)  # a cursor needs a transaction
+        if not self._is_whole:
+            return False
         queries, mapper = self._queries, self._mapped.mapper
         if verb == "insert":
             is_alone = self._makes_safely and not self._brings_others([given])

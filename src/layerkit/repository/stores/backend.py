@@ -75,7 +75,7 @@ class Backend(ABC, Generic[T, U]):
 
         Args:
             verb: Which one.
-            given: What it is given: an entity, changes, an ``Upsert``.
+            given: What it is given: an entity, changes, an ``Upsert`` or the like.
         """
         return False
 
