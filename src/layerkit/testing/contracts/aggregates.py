@@ -57,7 +57,7 @@ class AggregatesContract(BaseContract):
         for figure, names in _FIGURES.items():
             assert getattr(row, figure) == dict.fromkeys(names)
 
-    async def test_nulls_are_passed_over_and_a_group_of_their_own(
+    async def test_nulls_are_ignored_and_a_group_of_their_own(
         self, filled: Any
     ) -> None:
         await filled.update_where(field("name").in_(["a", "c"]), {"note": "x"})

@@ -43,7 +43,7 @@ class BlocksContract(BaseContract):
         assert between == 0
         assert await items.count() == 2
 
-    async def test_an_inner_failure_after_a_write_dooms_the_whole(
+    async def test_an_inner_failure_after_a_write_rolls_back_the_whole(
         self, items: Any
     ) -> None:
         async with only_rolled_back(items, match="Failure"):
@@ -54,7 +54,7 @@ class BlocksContract(BaseContract):
 
         assert await items.count() == 0
 
-    async def test_an_inner_failure_before_any_write_dooms_nothing(
+    async def test_an_inner_failure_before_any_write_rolls_nothing_back(
         self, items: Any
     ) -> None:
         async with items.unit_of_work():
@@ -66,7 +66,7 @@ class BlocksContract(BaseContract):
         assert await items.count() == 1
 
     @pytest.mark.parametrize("written_by", ["nothing", "a read", "a savepoint"])
-    async def test_an_inner_failure_after_a_changed_attribute_dooms_the_whole(
+    async def test_an_inner_failure_after_a_changed_attribute_rolls_back_the_whole(
         self, items: Any, written_by: str
     ) -> None:
         created = await items.create(self.make("a", qty=1))
@@ -96,7 +96,7 @@ class BlocksContract(BaseContract):
         assert await self.held(items) == {"a": 2}
 
     @needs("conditions")
-    async def test_a_refused_guard_after_a_changed_attribute_dooms_nothing(
+    async def test_a_refused_guard_after_a_changed_attribute_rolls_nothing_back(
         self, items: Any
     ) -> None:
         created = await items.create(self.make("a", qty=1))
@@ -112,7 +112,7 @@ class BlocksContract(BaseContract):
         assert await self.held(items) == {"a": 3}
 
     @needs("unique")
-    async def test_a_caught_duplicate_without_a_savepoint_dooms_the_unit(
+    async def test_a_caught_duplicate_without_a_savepoint_makes_the_unit_rollback_only(
         self, items: Any
     ) -> None:
         for again in (
@@ -151,7 +151,7 @@ class BlocksContract(BaseContract):
         assert await self.names(items) == "ab"
 
     @needs("unique")
-    async def test_what_can_not_be_written_before_a_savepoint_dooms_the_unit(
+    async def test_what_a_savepoint_can_not_write_first_makes_the_unit_rollback_only(
         self, items: Any
     ) -> None:
         await items.create(self.make("a"))

@@ -157,7 +157,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert any(overtaken) == self.capabilities.optimistic
 
     @needs("optimistic")
-    async def test_a_unit_that_was_overtaken_is_told_to_try_again(
+    async def test_a_unit_that_was_overtaken_is_refused_as_retryable(
         self, items: Any
     ) -> None:
         created = await items.create(self.make("a", qty=1))
