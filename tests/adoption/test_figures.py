@@ -28,7 +28,7 @@ def sources(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_tells_the_lines_of_each_file_before_and_after(page: str) -> None:
+def test_a_page_gives_the_lines_of_each_file_before_and_after(page: str) -> None:
     folder = ROOT / "tests" / "adoption" / PAGES[page]
     before, after = sources(folder / "before"), sources(folder / "after")
     told = (ROOT / "docs" / "how-to" / page).read_text("utf-8")

@@ -52,7 +52,7 @@ async def test_default_stands_in_for_a_missing_key(cache: MemoryCache) -> None:
 
 
 @pytest.mark.defect("C6")
-async def test_default_tells_a_stored_none_from_a_missing_key(
+async def test_default_distinguishes_a_stored_none_from_a_missing_key(
     cache: MemoryCache,
 ) -> None:
     await cache.set("a", None)

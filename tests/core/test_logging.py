@@ -161,7 +161,7 @@ class Card(BaseModel):
         ("nothing to hide: token expired", "nothing to hide: token expired"),
     ],
 )
-def test_secrets_are_masked_wherever_they_are_told_from_other_words(
+def test_secrets_are_masked_wherever_they_are_distinguished_from_other_words(
     value: object, shown: object
 ) -> None:
     assert line_of(record_of(value=value))["value"] == shown

@@ -75,7 +75,7 @@ def test_schemas_ignore_the_unknown_unless_they_take_input() -> None:
             schema.model_validate({"name": "Ada", "x": 1})
 
 
-def test_an_update_tells_what_was_given_from_what_was_left_out() -> None:
+def test_an_update_distinguishes_what_was_given_from_what_was_left_out() -> None:
     assert UserUpdate().changes() == {}
     assert UserUpdate(nick=None).changes() == {"nick": None}
     assert UserUpdate(nick="A", name="Ada").changes() == {"name": "Ada", "nick": "A"}

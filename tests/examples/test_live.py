@@ -44,7 +44,7 @@ async def message(socket: ClientConnection) -> dict[str, Any]:
     return received
 
 
-async def test_registration_is_told_to_every_client(
+async def test_registration_is_sent_to_every_client(
     address: str, http: AsyncClient
 ) -> None:
     async with (
@@ -59,7 +59,7 @@ async def test_registration_is_told_to_every_client(
         assert told["timestamp"].endswith("+00:00")
 
 
-async def test_refused_registration_is_told_to_nobody(
+async def test_refused_registration_is_sent_to_nobody(
     address: str, http: AsyncClient
 ) -> None:
     await http.post("/users", json=ADA)
@@ -100,7 +100,7 @@ async def test_client_that_talks_is_not_heard_and_forgotten_when_it_goes(
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
-async def test_restarted_application_tells_once(app: FastAPI) -> None:
+async def test_restarted_application_publishes_once(app: FastAPI) -> None:
     async with listening(app):
         pass
 

@@ -253,7 +253,7 @@ async def test_the_factory_can_be_used_while_an_object_is_made() -> None:
         assert isinstance(await scope.get(Mail), Mail)
 
 
-def test_missing_circular_and_captive_needs_are_told_at_once() -> None:
+def test_missing_circular_and_captive_needs_are_reported_at_once() -> None:
     class Captive:
         def __init__(self, mail: Mail) -> None:
             self.mail = mail

@@ -47,7 +47,7 @@ def everything() -> ServiceFactory:
     return factory
 
 
-def test_kinds_are_told_apart_by_shape_and_class_in_order_of_registration() -> None:
+def test_kinds_are_distinguished_by_shape_and_class_in_order_of_registration() -> None:
     lines = [line.strip() for line in everything().graph().splitlines()]
 
     assert lines[:12] == [

@@ -419,7 +419,7 @@ def test_who_needs_a_broken_provider_is_not_reported_beside_it() -> None:
     )
 
 
-async def test_a_new_type_tells_values_of_one_class_apart() -> None:
+async def test_a_new_type_distinguishes_values_of_one_class() -> None:
     class Service:
         def __init__(self, dsn: Dsn) -> None:
             self.dsn = dsn

@@ -177,7 +177,7 @@ async def test_a_malformed_condition_is_answered_400(
 
 
 @pytest.mark.parametrize("given", ['"7', "7", ",", '"7"', "*"])
-async def test_if_none_match_is_passed_over_where_something_is_changed(
+async def test_if_none_match_is_ignored_where_something_is_changed(
     app: FastAPI, serve: Serve, given: str
 ) -> None:
     async with serve(app) as client:

@@ -114,7 +114,7 @@ def test_a_class_may_have_its_status_itself() -> None:
     assert set(problems(Gone)) == {410}
 
 
-def test_a_class_whose_status_nothing_tells_is_refused() -> None:
+def test_a_class_of_unknown_status_is_refused() -> None:
     class Odd(AppException):
         def __init__(self, item: str) -> None:
             super().__init__(f"no {item[0]}")
@@ -253,7 +253,7 @@ def test_the_document_stays_the_same() -> None:
     assert json.dumps(app.openapi()) == first
 
 
-def test_another_renderers_422_stands_without_a_form() -> None:
+def test_a_422_of_another_renderer_is_documented_without_a_form() -> None:
     document = application(renderer=app_exception_handler).openapi()
 
     assert_valid(document)

@@ -57,7 +57,7 @@ def test_words_of_pydantics_own_stay_whatever_was_sent() -> None:
     ]
 
 
-def test_a_parameter_without_a_name_and_an_error_without_a_place_are_told() -> None:
+def test_a_parameter_without_a_name_and_an_error_without_a_place_are_reported() -> None:
     errors = [
         {"loc": ("query",), "type": "missing", "msg": "Field required"},
         {"loc": (), "type": "value_error", "msg": ""},
@@ -107,7 +107,7 @@ def test_a_quotation_is_a_word_or_a_long_text(
     assert sentence(given, message, kind) == expected
 
 
-def test_a_long_sentence_of_a_validator_is_not_told() -> None:
+def test_a_long_sentence_of_a_validator_is_not_reported() -> None:
     assert sentence("a", "n" * 500) == "n" * 500
     assert sentence("a", "n" * 501) == "Input is not valid"
     assert sentence("a", "n" * 501, "literal_error") == "n" * 501
@@ -147,7 +147,7 @@ def test_long_names_are_cut_and_deep_ways_end() -> None:
     assert way["pointer"].endswith("/31/%E2%80%A6")
 
 
-def test_a_name_that_utf8_can_not_hold_is_told() -> None:
+def test_a_name_that_utf8_can_not_hold_is_reported() -> None:
     [entry] = input_errors(
         [{"loc": ("body", "\ud800"), "type": "missing", "msg": "m"}], {}
     )
@@ -155,7 +155,7 @@ def test_a_name_that_utf8_can_not_hold_is_told() -> None:
     assert entry["pointer"] == "#/%3F"
 
 
-def test_of_many_errors_the_first_hundred_are_told() -> None:
+def test_of_many_errors_the_first_hundred_are_reported() -> None:
     errors = [error_of(n, "m") for n in range(250)]
 
     many, few = invalid_request(errors, {}), invalid_request(errors[:100], {})

@@ -56,7 +56,7 @@ def recipients(channel: MockNotification) -> list[str]:
     return [notification.recipient for notification in channel.sent]
 
 
-async def test_each_recipient_is_told_over_each_channel(
+async def test_each_recipient_is_notified_over_each_channel(
     service: NotificationService, mail: MockNotification, chat: MockNotification
 ) -> None:
     outcome = await service.notify(["ada", "bob"], "Hello", "welcome")

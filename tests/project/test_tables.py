@@ -71,7 +71,7 @@ async def test_tables_are_emptied_and_keys_begin_at_one_again(url: str) -> None:
         assert (await others.create({})).id == kept.id + 1
 
 
-async def test_tables_are_made_anew_where_others_took_their_name_or_they_are_gone(
+async def test_tables_are_made_again_where_others_took_their_name_or_they_are_gone(
     url: str,
 ) -> None:
     (knot, end), (_, its_like) = circle(), circle()

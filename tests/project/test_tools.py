@@ -144,7 +144,7 @@ def test_a_block_imports_the_file_as_it_was_shown_last_before_it() -> None:
     ]
 
 
-def test_what_a_type_checker_says_of_a_page_is_told_by_page_and_line(
+def test_what_a_type_checker_says_of_a_page_is_reported_by_page_and_line(
     tmp_path: Path,
 ) -> None:
     tmp_path.joinpath("README.md").write_text(
@@ -258,7 +258,7 @@ def test_a_file_that_is_too_long_and_a_package_without_budget_are_named() -> Non
     ]
 
 
-def test_a_row_tells_how_far_a_package_is_over_its_aim() -> None:
+def test_a_row_shows_how_far_a_package_is_over_its_aim() -> None:
     budget = LINES["Budget"](aim=1_000, most=1_300)
 
     assert LINES["row"](1_234, budget, "sql") == " 1,234  1,000    234  1,300  sql"

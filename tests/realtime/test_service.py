@@ -56,7 +56,7 @@ async def site() -> AsyncIterator[Site]:
         yield site
 
 
-async def test_new_user_is_told_to_everyone(site: Site) -> None:
+async def test_new_user_is_announced_to_everyone(site: Site) -> None:
     RealtimeService(site.manager, site.bus)
 
     await site.bus.publish(
@@ -71,7 +71,7 @@ async def test_new_user_is_told_to_everyone(site: Site) -> None:
     assert site.ada.messages == site.bob.messages == [expected]
 
 
-async def test_changed_data_is_told_to_the_client_it_names(site: Site) -> None:
+async def test_changed_data_is_sent_to_the_client_it_names(site: Site) -> None:
     RealtimeService(site.manager, site.bus)
     data = {"client_id": "ada", "rows": 3}
 
@@ -88,7 +88,7 @@ async def test_changed_data_is_told_to_the_client_it_names(site: Site) -> None:
 
 
 @pytest.mark.parametrize("data", [{"rows": 3}, {"client_id": None}, "plain", None])
-async def test_changed_data_that_names_no_client_is_told_to_everyone(
+async def test_changed_data_that_names_no_client_is_sent_to_everyone(
     site: Site, data: object
 ) -> None:
     RealtimeService(site.manager, site.bus)
@@ -99,7 +99,7 @@ async def test_changed_data_that_names_no_client_is_told_to_everyone(
     assert [message["data"] for message in site.bob.messages] == [data]
 
 
-async def test_changed_data_of_a_client_who_has_gone_is_told_to_nobody(
+async def test_changed_data_of_a_client_who_has_gone_is_sent_to_nobody(
     site: Site,
 ) -> None:
     RealtimeService(site.manager, site.bus)
@@ -156,7 +156,7 @@ async def test_subclass_changes_what_is_sent_and_on_what(site: Site) -> None:
     assert site.bob.messages == [{"type": "welcome"}, {"type": "order"}]
 
 
-async def test_emitted_event_is_told_after_the_commit(site: Site) -> None:
+async def test_emitted_event_is_sent_after_the_commit(site: Site) -> None:
     RealtimeService(site.manager, site.bus)
 
     async with plain_unit_of_work(events=site.bus) as unit:

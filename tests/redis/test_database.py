@@ -688,7 +688,7 @@ async def test_a_commit_that_the_client_sends_twice_is_stored_once(
     assert found.copies == 2
 
 
-async def test_a_server_that_forgot_the_script_is_told_it_again(
+async def test_a_server_that_forgot_the_script_is_sent_it_again(
     client: Redis, books: RedisRepository[Book, int]
 ) -> None:
     await books.create(Book("a"))
@@ -699,7 +699,7 @@ async def test_a_server_that_forgot_the_script_is_told_it_again(
     assert titles(await books.get_all()) == "ab"
 
 
-async def test_a_verb_refused_in_the_middle_of_its_rows_dooms_the_unit(
+async def test_a_verb_refused_in_the_middle_of_its_rows_makes_the_unit_rollback_only(
     books: RedisRepository[Book, int],
 ) -> None:
     with pytest.raises(UnitOfWorkError, match="rollback-only after ValidationError"):

@@ -95,7 +95,7 @@ async def test_a_class_that_has_no_plan_yet_is_read_as_empty(
         await visits.find(field("town") == "Rome")
 
 
-async def test_a_home_with_older_indexes_writes_nothing_once_they_are_made_anew(
+async def test_a_home_with_older_indexes_writes_nothing_once_they_are_made_again(
     client: Redis, redis_prefix: str, filled: RedisDatabase
 ) -> None:
     database = RedisDatabase(client, prefix=redis_prefix)

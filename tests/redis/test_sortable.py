@@ -78,7 +78,7 @@ def test_composite_texts_compare_as_tuples_do(
     assert (first == second) == (a == b)
 
 
-def test_numbers_close_to_each_other_are_told_apart() -> None:
+def test_numbers_close_to_each_other_are_distinguished() -> None:
     info = FieldInfo("value", Decimal)
     numbers: list[Any] = [
         -10,

@@ -94,7 +94,7 @@ def test_an_env_file_that_is_no_text_is_refused_without_its_bytes() -> None:
         ("NEST__USER", "NEST__USER is not valid (KeyError in look_up)"),
     ],
 )
-def test_what_a_validator_raises_is_told_by_its_variable(
+def test_what_a_validator_raises_is_reported_by_its_variable(
     environment: SetEnvironment, variable: str, named: str
 ) -> None:
     environment(**{variable: SECRET})
@@ -107,7 +107,7 @@ def test_what_a_validator_raises_is_told_by_its_variable(
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.usefixtures("environment")
-def test_a_class_that_is_not_fully_defined_is_told_by_pydantic() -> None:
+def test_a_class_that_is_not_fully_defined_is_reported_by_pydantic() -> None:
     class Later(Settings):
         PART: "Undefined"  # type: ignore[name-defined] # noqa: F821 - nowhere defined, which is what is tested
 

@@ -74,7 +74,7 @@ def test_the_fields_have_the_textbooks_names_and_defaults() -> None:
         ("test", False, False),
     ],
 )
-def test_the_environment_is_told_by_its_name(
+def test_the_environment_is_known_by_its_name(
     name: str, is_development: bool, is_production: bool
 ) -> None:
     given = settings(ENVIRONMENT=name)

@@ -720,7 +720,7 @@ async def test_a_statement_that_the_database_refuses_is_a_usage_error(
 
 
 @pytest.mark.defect("R33")
-async def test_a_missing_reference_is_told_from_a_duplicate(
+async def test_a_missing_reference_is_distinguished_from_a_duplicate(
     database: Database,
 ) -> None:
     loans = Repository[Loan, int](database, Loan)

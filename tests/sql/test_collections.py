@@ -141,7 +141,7 @@ async def test_a_read_only_unit_refuses_it(baskets: Baskets) -> None:
     assert (await found(baskets, basket)).lines == []
 
 
-async def test_an_inner_block_that_fails_over_it_dooms_the_unit(
+async def test_an_inner_block_that_fails_over_it_makes_the_unit_rollback_only(
     baskets: Baskets,
 ) -> None:
     basket = await new_basket(baskets)

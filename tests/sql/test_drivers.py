@@ -263,7 +263,7 @@ async def test_a_lock_that_is_not_had_in_time_is_unavailable(
     assert (error.kind, error.retryable) == ("lock_timeout", True)
 
 
-async def test_a_statement_that_takes_too_long_is_told(engine: AsyncEngine) -> None:
+async def test_a_statement_that_takes_too_long_is_reported(engine: AsyncEngine) -> None:
     slow = {
         "postgresql": ("SET statement_timeout = '10ms'", "SELECT pg_sleep(30)"),
         "mysql": ("SET max_statement_time = 0.01", "SELECT SLEEP(30)"),
@@ -278,7 +278,9 @@ async def test_a_statement_that_takes_too_long_is_told(engine: AsyncEngine) -> N
     assert isinstance(error, TimeoutExceededError)
 
 
-async def test_a_connection_that_the_server_ends_is_told(engine: AsyncEngine) -> None:
+async def test_a_connection_that_the_server_ends_is_reported(
+    engine: AsyncEngine,
+) -> None:
     own = {
         "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"),
         "mysql": ("SELECT CONNECTION_ID()", "KILL {}"),

@@ -57,7 +57,7 @@ def test_a_bad_address_is_refused_and_never_shown(address: str) -> None:
         error = error.__cause__
 
 
-def test_an_unknown_kind_of_database_is_told_how_addresses_begin() -> None:
+def test_an_unknown_kind_of_database_is_refused_with_how_addresses_begin() -> None:
     with pytest.raises(UsageError, match=r"driver 'memory': .* begins with sqlite://"):
         Database("memory://")
 

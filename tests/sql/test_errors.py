@@ -307,7 +307,7 @@ def test_an_unknown_error_that_ended_the_connection_is_unavailable() -> None:
 @pytest.mark.parametrize(
     ("invalidated", "failure"), [(True, "disconnected"), (False, "unconnected")]
 )
-def test_an_error_of_libpq_without_a_code_is_told_by_its_connection(
+def test_an_error_of_libpq_without_a_code_is_recognised_by_its_connection(
     invalidated: bool, failure: Failure
 ) -> None:
     class OperationalError(PsycopgError):
@@ -338,7 +338,7 @@ def test_a_lost_race_is_retryable_and_says_which(failure: str) -> None:
     assert (translated.kind, translated.retryable) == (failure, True)
 
 
-def test_what_failed_before_its_savepoint_could_not_be_undone_is_told() -> None:
+def test_what_failed_before_its_savepoint_could_not_be_undone_is_reported() -> None:
     undoing = from_mysql(1305)
     undoing.statement = "ROLLBACK TO SAVEPOINT sa_savepoint_1"
     assert type(translate(undoing)) is UsageError

@@ -41,7 +41,7 @@ async def test_a_key_beyond_every_column_is_no_ones(home: Home, far: int) -> Non
     assert await bills.count(field("id") > far) == (far < 0)
 
 
-async def test_a_scope_by_what_its_column_rounds_tells_the_value(home: Home) -> None:
+async def test_a_scope_by_what_its_column_rounds_names_the_value(home: Home) -> None:
     with pytest.raises(UsageError, match="scope by that") as refused:
         Bills(home).scoped(field("total") == Decimal("0.005"))
 

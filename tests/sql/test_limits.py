@@ -635,7 +635,7 @@ async def test_a_sum_is_stored_without_the_tail_of_a_float(sqlite: Database) -> 
     assert raw == 0.3
 
 
-async def test_a_sum_beyond_the_column_dooms_its_unit(
+async def test_a_sum_beyond_the_column_makes_its_unit_rollback_only(
     cells: Repository[Cell, int],
 ) -> None:
     await cells.create({"id": 1, "whole": 2**31 - 1})

@@ -498,7 +498,7 @@ async def test_an_option_for_columns_or_everything_is_no_relationship(
         assert held.bio is None
 
 
-async def test_a_key_that_is_held_and_stored_anew_brings_its_relations(
+async def test_a_key_that_is_held_and_stored_again_brings_its_relations(
     loading: Database,
 ) -> None:
     shops = Shops(loading)

@@ -132,7 +132,7 @@ def test_what_a_server_says_of_a_value_is_no_part_of_the_error(
         ),
     ],
 )
-def test_the_words_of_others_are_told_without_data(error: Exception) -> None:
+def test_the_words_of_others_are_shown_without_data(error: Exception) -> None:
     translated = translate(error)
 
     assert type(translated) is UsageError

@@ -162,7 +162,7 @@ async def test_a_refusal_that_leaves_a_savepoint_is_undone_and_the_unit_goes_on(
         assert [a.name for a in await authors.get_all()] == ["Ada", "Bob", "Flo"]
 
 
-async def test_a_refusal_that_leaves_an_inner_unit_dooms_the_outer_one(
+async def test_a_refusal_that_leaves_an_inner_unit_makes_the_outer_one_rollback_only(
     engine: AsyncEngine, authors: Authors
 ) -> None:
     with pytest.raises(UnitOfWorkError, match="rollback-only after AlreadyExistsError"):

@@ -63,7 +63,7 @@ async def cross(items: Items, first: int, second: int, both: asyncio.Barrier) ->
     await items.home.run(work, attempts=5)
 
 
-async def test_a_deadlock_is_told_and_run_again(items: Items) -> None:
+async def test_a_deadlock_is_reported_and_run_again(items: Items) -> None:
     both = asyncio.Barrier(2)
 
     await asyncio.gather(

@@ -49,7 +49,7 @@ async def test_a_savepoint_restores_what_it_changed_and_keeps_the_rest(
 
 
 @pytest.mark.parametrize("error", [PlannedError, asyncio.CancelledError])
-async def test_a_savepoint_that_cannot_be_undone_dooms_its_unit(
+async def test_a_savepoint_that_cannot_be_undone_makes_its_unit_rollback_only(
     engine: AsyncEngine, sessions: Sessions, error: type[BaseException]
 ) -> None:
     authors = Authors(sessions)
@@ -72,7 +72,7 @@ async def test_a_savepoint_that_cannot_be_undone_dooms_its_unit(
     assert await names(engine) == []
 
 
-async def test_a_savepoint_that_cannot_be_opened_dooms_its_unit(
+async def test_a_savepoint_that_cannot_be_opened_makes_its_unit_rollback_only(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
     authors = Authors(sessions)

@@ -396,7 +396,7 @@ async def test_a_vetoed_session_works_again_after_its_rollback(
     assert await names(engine) == ["Bob"]
 
 
-async def test_a_joined_unit_that_failed_before_writing_dooms_nothing(
+async def test_a_joined_unit_that_failed_before_writing_rolls_nothing_back(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
     async with sessions() as session, session.begin():

@@ -62,7 +62,7 @@ async def test_hooks_inside_a_savepoint_of_the_callers_go_with_it(
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("how", ["commit", "rollback", "close"])
 @pytest.mark.parametrize("whose", ["ours", "theirs"])
-async def test_a_session_that_is_ended_inside_a_unit_dooms_it(
+async def test_a_session_that_is_ended_inside_a_unit_makes_it_rollback_only(
     sessions: Sessions, how: str, whose: str
 ) -> None:
     calls: list[str] = []

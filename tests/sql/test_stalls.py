@@ -128,7 +128,7 @@ async def test_a_rollback_without_an_answer_ends_by_the_error_that_led_to_it(
     assert checked_out(database) == 0
 
 
-async def test_a_savepoint_without_an_answer_ends_and_dooms_the_unit(
+async def test_a_savepoint_without_an_answer_ends_and_makes_the_unit_rollback_only(
     database: Database, proxy: SilentProxy
 ) -> None:
     authors = Authors(database)

@@ -164,7 +164,7 @@ async def test_a_tracked_change_is_checked_by_the_commit(
 
 
 @pytest.mark.parametrize(("mistake", "kind", "said"), MISTAKES)
-async def test_a_tracked_change_that_a_read_would_flush_dooms_the_unit(
+async def test_a_tracked_change_that_a_read_would_flush_makes_the_unit_rollback_only(
     sqlite: Database,
     mistake: Callable[[Loan], None],
     kind: type[AppException],
@@ -256,7 +256,7 @@ async def test_an_attribute_may_be_set_to_sql(sqlite: Database) -> None:
 
 
 @pytest.mark.defect("R12")
-async def test_an_error_of_the_mappings_own_code_passes_and_dooms_the_unit(
+async def test_an_own_error_of_the_mapping_passes_and_makes_the_unit_rollback_only(
     sheets: Repository[Sheet, int],
 ) -> None:
     sheet = await sheets.create(Sheet(stage=1))

@@ -103,7 +103,7 @@ async def spoil(database: Database, name: str, *values: str) -> None:
 
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize(("server", "name", "value"), CASES)
-async def test_a_value_that_no_type_reads_is_told_as_the_servers_trouble(
+async def test_a_value_that_no_type_reads_is_reported_as_the_servers_trouble(
     request: pytest.FixtureRequest, server: str, name: str, value: str, read: str
 ) -> None:
     url = "sqlite://"
@@ -163,7 +163,7 @@ async def test_psycopg_reads_no_such_year_either(library_postgres_url: str) -> N
             await rows.update_where(ALL, {"raw": "a\0b"})
 
 
-async def test_numbers_that_are_none_are_told_where_they_have_no_order(
+async def test_numbers_that_are_none_are_reported_where_they_have_no_order(
     library_postgres_url: str,
 ) -> None:
     async with Database(library_postgres_url) as database:

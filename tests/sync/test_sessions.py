@@ -179,7 +179,7 @@ def test_a_failed_unit_vetoes_the_callers_commit(
     assert stored(engine) == []
 
 
-def test_a_doomed_transaction_that_is_closed_is_told_once(
+def test_a_rollback_only_transaction_that_is_closed_is_reported_once(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = AuthorService(AuthorRepository(session))
@@ -193,7 +193,7 @@ def test_a_doomed_transaction_that_is_closed_is_told_once(
     assert "AlreadyExistsError was caught in it" in caplog.text
 
 
-def test_an_error_that_leaves_a_doomed_transaction_is_told_by_itself(
+def test_an_error_that_leaves_a_rollback_only_transaction_is_raised_by_itself(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     service = AuthorService(AuthorRepository(session))
@@ -232,7 +232,7 @@ def test_writes_of_the_callers_own_are_not_committed_by_a_unit(
         pass
 
 
-def test_a_session_that_is_closed_over_writes_is_told(
+def test_a_session_that_is_closed_over_writes_is_reported(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "layerkit.sql"), Session(engine) as session:

@@ -111,7 +111,7 @@ async def test_a_step_of_the_end_that_stalls_is_cut_off(
     assert home.log[-1] == "release"
 
 
-async def test_failing_release_is_logged_and_the_commit_stands(
+async def test_failing_release_is_logged_and_the_unit_stays_committed(
     home: RecordingHome, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []
@@ -181,7 +181,9 @@ async def test_inner_block_joins_and_the_outermost_commits(home: RecordingHome) 
     assert home.log == ["begin", "write", "write", "commit", "release"]
 
 
-async def test_inner_failure_after_a_write_dooms_the_whole(home: RecordingHome) -> None:
+async def test_inner_failure_after_a_write_rolls_back_the_whole(
+    home: RecordingHome,
+) -> None:
     with pytest.raises(
         UnitOfWorkError, match="rollback-only after LookupError"
     ) as caught:
@@ -193,7 +195,9 @@ async def test_inner_failure_after_a_write_dooms_the_whole(home: RecordingHome) 
     assert home.log == ["begin", "write", "rollback", "release"]
 
 
-async def test_inner_failure_before_a_write_dooms_nothing(home: RecordingHome) -> None:
+async def test_inner_failure_before_a_write_rolls_nothing_back(
+    home: RecordingHome,
+) -> None:
     async with home.unit_of_work():
         await home.write()
         with pytest.raises(LookupError):
@@ -202,7 +206,7 @@ async def test_inner_failure_before_a_write_dooms_nothing(home: RecordingHome) -
     assert home.log == ["begin", "write", "commit", "release"]
 
 
-async def test_doomed_unit_refuses_what_would_go_on(home: RecordingHome) -> None:
+async def test_rollback_only_unit_refuses_what_would_go_on(home: RecordingHome) -> None:
     with pytest.raises(UnitOfWorkError, match="can only roll back"):
         async with home.unit_of_work() as unit:
             with pytest.raises(LookupError):
@@ -218,7 +222,7 @@ async def test_doomed_unit_refuses_what_would_go_on(home: RecordingHome) -> None
     assert home.log == ["begin", "write", "rollback", "release"]
 
 
-async def test_first_cause_of_doom_is_kept(home: RecordingHome) -> None:
+async def test_first_cause_of_being_rollback_only_is_kept(home: RecordingHome) -> None:
     first, second = LookupError("first"), LookupError("second")
 
     with pytest.raises(UnitOfWorkError) as caught:
@@ -231,7 +235,7 @@ async def test_first_cause_of_doom_is_kept(home: RecordingHome) -> None:
     assert caught.value.__cause__ is first
 
 
-async def test_error_that_leaves_a_doomed_unit_is_the_one_raised(
+async def test_error_that_leaves_a_rollback_only_unit_is_the_one_raised(
     home: RecordingHome,
 ) -> None:
     with pytest.raises(KeyError, match="outer"):
@@ -241,7 +245,7 @@ async def test_error_that_leaves_a_doomed_unit_is_the_one_raised(
             raise KeyError("outer")
 
 
-async def test_home_is_fresh_after_a_doomed_unit(home: RecordingHome) -> None:
+async def test_home_is_fresh_after_a_rollback_only_unit(home: RecordingHome) -> None:
     with pytest.raises(UnitOfWorkError):
         async with home.unit_of_work():
             with pytest.raises(LookupError):
@@ -276,7 +280,7 @@ async def test_blocks_left_out_of_order_store_nothing(home: RecordingHome) -> No
     assert home.log == ["begin", "rollback", "release"]
 
 
-async def test_inner_blocks_left_out_of_order_doom_the_whole(
+async def test_inner_blocks_left_out_of_order_roll_back_the_whole(
     home: RecordingHome,
 ) -> None:
     middle, inner = home.unit_of_work(), home.unit_of_work()
@@ -415,7 +419,9 @@ async def test_cancelled_commit_runs_to_its_end_with_its_hooks(
     assert ran == ["hook"]
 
 
-async def test_verb_that_is_cut_off_dooms_the_unit(home: RecordingHome) -> None:
+async def test_verb_that_is_cut_off_makes_the_unit_rollback_only(
+    home: RecordingHome,
+) -> None:
     home.stalled["write"] = asyncio.Event()
 
     with pytest.raises(UnitOfWorkError, match="rollback-only after CancelledError"):
@@ -427,7 +433,9 @@ async def test_verb_that_is_cut_off_dooms_the_unit(home: RecordingHome) -> None:
     assert home.log == ["begin", "write", "rollback", "release"]
 
 
-async def test_verb_that_is_refused_dooms_nothing(home: RecordingHome) -> None:
+async def test_verb_that_is_refused_rolls_nothing_back(
+    home: RecordingHome,
+) -> None:
     home.failing["write"] = ConflictError("taken")
 
     async with home.unit_of_work():

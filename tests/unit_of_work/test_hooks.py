@@ -247,7 +247,7 @@ async def test_sink_that_can_not_store_rolls_the_unit_back(
     assert home.log == ["begin", "store [1]", "rollback", "release"]
 
 
-async def test_sink_that_can_not_publish_is_logged_and_the_commit_stands(
+async def test_sink_that_can_not_publish_is_logged_and_the_unit_stays_committed(
     home: RecordingHome, sink: Sink, caplog: pytest.LogCaptureFixture
 ) -> None:
     home.failing["publish [1, 2]"] = ConnectionError("bus is down")

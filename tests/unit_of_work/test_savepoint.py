@@ -38,7 +38,7 @@ async def test_caught_error_undoes_the_savepoint_alone(home: RecordingHome) -> N
     ]
 
 
-async def test_write_of_an_undone_savepoint_dooms_no_block_around_it(
+async def test_write_of_an_undone_savepoint_makes_no_block_around_it_rollback_only(
     home: RecordingHome,
 ) -> None:
     async def undo_then_fail() -> None:
@@ -108,7 +108,7 @@ async def test_release_that_fails_has_undone_the_savepoint(home: RecordingHome) 
     assert home.log[-2:] == ["commit", "release"]
 
 
-async def test_savepoint_that_can_not_be_undone_dooms_the_unit(
+async def test_savepoint_that_can_not_be_undone_makes_the_unit_rollback_only(
     home: RecordingHome,
 ) -> None:
     home.failing["rollback to savepoint"] = ConnectionError("gone")

@@ -143,7 +143,7 @@ async def test_what_ignores_a_cancellation_is_cancelled_again() -> None:
     assert not is_being_cancelled()
 
 
-async def test_an_error_of_what_is_cut_off_is_told_as_its_cause() -> None:
+async def test_an_error_of_what_is_cut_off_is_kept_as_its_cause() -> None:
     with pytest.raises(OverdueError) as caught:
         async with within(0):
             try:

@@ -44,7 +44,7 @@ class Shade(StrEnum):
         (dict, Limits(json=True), None, False),
     ],
 )
-def test_a_value_that_may_be_changed_or_refused_is_not_told_at_once(
+def test_a_value_that_may_be_changed_or_refused_is_not_recognised_at_once(
     kind: type[Any], limits: Limits, value: object, is_told: bool
 ) -> None:
     info = FieldInfo("name", kind, limits=limits)

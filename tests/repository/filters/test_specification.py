@@ -168,7 +168,7 @@ def test_a_double_negation_is_kept_as_written() -> None:
     assert Not(Not(A)) == ~~A
 
 
-def test_orders_put_nulls_last_unless_told() -> None:
+def test_orders_put_nulls_last_unless_asked_otherwise() -> None:
     assert field("x").asc() == Order("x")
     assert field("x").desc() == Order("x", descending=True)
     assert field("x").asc(nulls_first=True) == Order("x", nulls_first=True)

@@ -22,7 +22,7 @@ def test_a_class_of_ours_says_nothing_of_references() -> None:
 # What a mapping says
 
 
-def test_a_mapped_class_tells_its_foreign_keys() -> None:
+def test_a_mapped_class_declares_its_foreign_keys() -> None:
     by_customer, by_follows = adapter_for(Order).foreign_keys()
 
     assert (by_customer.name, by_customer.place) == (
@@ -35,7 +35,7 @@ def test_a_mapped_class_tells_its_foreign_keys() -> None:
     assert adapter_for(Token).named(by_customer.target) is None
 
 
-def test_a_mapped_class_tells_what_it_does_at_a_delete() -> None:
+def test_a_mapped_class_declares_what_it_does_at_a_delete() -> None:
     told = {rule.name: rule for rule in adapter_for(Customer).cascades()}
 
     assert {name: rule.on_delete for name, rule in told.items()} == {
@@ -48,7 +48,7 @@ def test_a_mapped_class_tells_what_it_does_at_a_delete() -> None:
     assert adapter_for(Token).named(tokens.target) == ("customer_id",)
 
 
-def test_what_is_not_mapped_is_not_told() -> None:
+def test_what_is_not_mapped_is_not_declared() -> None:
     class Own(DeclarativeBase): ...
 
     letters = Table(

@@ -198,7 +198,7 @@ async def test_a_refused_delete_names_the_relationship_and_the_remedies() -> Non
     )
 
 
-async def test_what_leads_nowhere_is_told_by_its_fields() -> None:
+async def test_what_leads_nowhere_is_reported_by_its_fields() -> None:
     shop = Shop()
 
     with pytest.raises(ConflictError) as refused:
