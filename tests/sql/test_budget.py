@@ -1,4 +1,4 @@
-"""How many SQL statements a verb sends: the table in docs/reference/sql.md."""
+"""What a verb sends, and how often it waits: the table in docs/reference/sql.md."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -72,35 +72,52 @@ Verb = Callable[[Parts], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Budget:
-    """How many statements a verb sends on databases with UPDATE RETURNING, and not."""
+    """How many statements a verb sends, and how often it waits for PostgreSQL.
+
+    Attributes:
+        verb: Calls it.
+        returning: Statements on databases with UPDATE RETURNING.
+        mariadb: Statements on those without.
+        alone: Round trips outside of a unit of work.
+        in_unit: Round trips in one, without its BEGIN and COMMIT.
+    """
 
     verb: Verb
     returning: int
     mariadb: int
+    alone: int
+    in_unit: int
 
 
 NEW = {"code": "new"}
 BUDGETS = {
-    "create": Budget(lambda p: p.create(NEW), 1, 1),
-    "get_by_id": Budget(lambda p: p.get_by_id(1), 1, 1),
-    "get_many": Budget(lambda p: p.get_many(range(1, 51)), 1, 1),
-    "get_all": Budget(lambda p: p.get_all(), 1, 1),
-    "find": Budget(lambda p: p.find(field("qty") > 3), 1, 1),
-    "find_one": Budget(lambda p: p.find_one(field("code") == "c3"), 1, 1),
-    "count": Budget(lambda p: p.count(), 1, 1),
+    "create": Budget(lambda p: p.create(NEW), 1, 1, 1, 1),
+    "get_by_id": Budget(lambda p: p.get_by_id(1), 1, 1, 1, 1),
+    "get_many": Budget(lambda p: p.get_many(range(1, 51)), 1, 1, 1, 1),
+    "get_all": Budget(lambda p: p.get_all(), 1, 1, 1, 1),
+    "find": Budget(lambda p: p.find(field("qty") > 3), 1, 1, 1, 1),
+    "find_one": Budget(lambda p: p.find_one(field("code") == "c3"), 1, 1, 1, 1),
+    "count": Budget(lambda p: p.count(), 1, 1, 1, 1),
     "aggregate": Budget(
-        lambda p: p.aggregate(field("qty") > 3, by="made", sum="qty", avg="qty"), 1, 1
+        lambda p: p.aggregate(field("qty") > 3, by="made", sum="qty", avg="qty"),
+        1,
+        1,
+        1,
+        1,
     ),
-    "exists": Budget(lambda p: p.exists(1), 1, 1),
-    "paginate": Budget(lambda p: p.paginate(size=10), 1, 1),
-    "paginate, counted": Budget(lambda p: p.paginate(size=9, total="exact"), 2, 2),
-    "update": Budget(lambda p: p.update(1, {"qty": Inc(1)}), 1, 2),
+    "exists": Budget(lambda p: p.exists(1), 1, 1, 1, 1),
+    "paginate": Budget(lambda p: p.paginate(size=10), 1, 1, 1, 1),
+    "stream, a batch": Budget(lambda p: anext(p.stream()), 1, 1, 1, 1),
+    "paginate, counted": Budget(
+        lambda p: p.paginate(size=9, total="exact"), 2, 2, 4, 2
+    ),
+    "update": Budget(lambda p: p.update(1, {"qty": Inc(1)}), 1, 2, 1, 1),
     "update, guarded": Budget(
-        lambda p: p.update(1, {"qty": 5}, when=field("qty") == 1), 1, 2
+        lambda p: p.update(1, {"qty": 5}, when=field("qty") == 1), 1, 2, 1, 1
     ),
-    "delete": Budget(lambda p: p.delete(1), 1, 1),
+    "delete": Budget(lambda p: p.delete(1), 1, 1, 1, 1),
     "create_many": Budget(
-        lambda p: p.create_many({"code": f"n{n}"} for n in range(1000)), 1, 1
+        lambda p: p.create_many({"code": f"n{n}"} for n in range(1000)), 1, 1, 3, 1
     ),
     "create_many, returning": Budget(
         lambda p: p.create_many(
@@ -108,16 +125,20 @@ BUDGETS = {
         ),
         1,
         1,
+        3,
+        1,
     ),
-    "update_where": Budget(lambda p: p.update_where(ALL, {"qty": Inc(1)}), 1, 1),
-    "delete_where": Budget(lambda p: p.delete_where(field("qty") > 3), 1, 1),
-    "delete_where, expected": Budget(lambda p: p.delete_where(ALL, expect=60), 1, 1),
-    "upsert, new": Budget(lambda p: p.upsert(NEW, key="code"), 1, 2),
+    "update_where": Budget(lambda p: p.update_where(ALL, {"qty": Inc(1)}), 1, 1, 1, 1),
+    "delete_where": Budget(lambda p: p.delete_where(field("qty") > 3), 1, 1, 1, 1),
+    "delete_where, expected": Budget(
+        lambda p: p.delete_where(ALL, expect=60), 1, 1, 3, 3
+    ),
+    "upsert, new": Budget(lambda p: p.upsert(NEW, key="code"), 1, 2, 1, 1),
     "upsert, known": Budget(
-        lambda p: p.upsert({"code": "c3", "qty": 9}, key="code"), 1, 2
+        lambda p: p.upsert({"code": "c3", "qty": 9}, key="code"), 1, 2, 1, 1
     ),
     "upsert, adding": Budget(
-        lambda p: p.upsert({"code": "c3", "qty": Inc(1)}, key="code"), 1, 2
+        lambda p: p.upsert({"code": "c3", "qty": Inc(1)}, key="code"), 1, 2, 1, 1
     ),
     "upsert_many, adding": Budget(
         lambda p: p.upsert_many(
@@ -125,11 +146,15 @@ BUDGETS = {
         ),
         1,
         60,
+        3,
+        3,
     ),
     "upsert_many": Budget(
         lambda p: p.upsert_many([{"code": f"n{n}"} for n in range(500)], key="code"),
         1,
         2,
+        3,
+        3,
     ),
 }
 

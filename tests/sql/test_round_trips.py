@@ -1,6 +1,7 @@
 """How often a verb waits for the server: counted on the way to PostgreSQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from itertools import permutations, product
 from typing import Any
 
@@ -15,26 +16,14 @@ from layerkit.core.errors import (
     UnavailableError,
 )
 from layerkit.repository import ALL, Inc, Order, Repository, field
-from layerkit.sql import Database
+from layerkit.sql import Database, Statements, TooManyStatementsError, statements
 from tests.sql.conftest import make_tables
+from tests.sql.test_budget import BUDGETS, Base, Parts
 from tests.support.databases import new_tables
 from tests.support.library import Author
 from tests.support.proxies import SilentProxy, silent_proxy
 
-Verb = Callable[[Repository[Author, int]], Awaitable[object]]
-
-SINGLE: dict[str, Verb] = {
-    "get_by_id": lambda authors: authors.get_by_id(1),
-    "exists": lambda authors: authors.exists(1),
-    "count": lambda authors: authors.count(),
-    "find": lambda authors: authors.find(ALL, limit=2),
-    "find_one": lambda authors: authors.find_one(field("name") == "Ada"),
-    "get_all": lambda authors: authors.get_all(),
-    "get_many": lambda authors: authors.get_many([1, 2]),
-    "aggregate": lambda authors: authors.aggregate(by="name", sum="rank"),
-    "paginate": lambda authors: authors.paginate(size=1),
-    "stream": lambda authors: anext(authors.stream()),
-}
+PARTS = [{"code": f"c{n}", "qty": n} for n in range(1, 61)]
 
 
 @pytest.fixture
@@ -62,17 +51,166 @@ async def trips(proxy: SilentProxy, verb: Callable[[], Awaitable[object]]) -> in
     """Return the round trips of *verb*, once its statements are prepared."""
     await verb()
     before = proxy.round_trips
-    await verb()
-    return proxy.round_trips - before
+    with statements() as seen:
+        await verb()
+    assert proxy.round_trips - before == seen.round_trips, seen.sent
+    return seen.round_trips
 
 
-@pytest.mark.parametrize("name", SINGLE)
-async def test_a_read_of_one_statement_is_one_round_trip(
-    proxy: SilentProxy, database: Database, name: str
+@pytest.fixture
+async def parts(database: Database) -> Parts:
+    await new_tables(database.engine, Base.metadata)
+    parts = Parts(database)
+    await parts.create_many(PARTS)  # which counts the keys
+    return parts
+
+
+async def waited(
+    proxy: SilentProxy, parts: Parts, work: Callable[[], Awaitable[object]]
+) -> tuple[int, Statements]:
+    """Return what *work* waits for on the wire, and as counted, with all prepared."""
+    await refill(parts)
+    await work()
+    await refill(parts)
+    before = proxy.round_trips
+    with statements() as seen:
+        await work()
+    return proxy.round_trips - before, seen
+
+
+async def refill(parts: Parts) -> None:
+    await parts.delete_where(ALL)
+    await parts.create_many({"id": n, **part} for n, part in enumerate(PARTS, 1))
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+async def test_a_verb_keeps_to_its_round_trips_outside_of_a_unit(
+    proxy: SilentProxy, parts: Parts, name: str
 ) -> None:
-    authors = Repository[Author, int](database, Author)
+    budget = BUDGETS[name]
 
-    assert await trips(proxy, lambda: SINGLE[name](authors)) == 1
+    on_wire, seen = await waited(proxy, parts, lambda: budget.verb(parts))
+
+    assert on_wire == seen.round_trips == budget.alone, seen.sent
+    assert seen.count == budget.returning
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+async def test_a_verb_keeps_to_its_round_trips_in_a_unit(
+    proxy: SilentProxy, parts: Parts, name: str
+) -> None:
+    budget = BUDGETS[name]
+
+    async def in_unit() -> None:
+        async with parts.unit_of_work():
+            await budget.verb(parts)
+
+    on_wire, seen = await waited(proxy, parts, in_unit)
+
+    assert on_wire == seen.round_trips == budget.in_unit + 2, seen.sent
+    assert (seen.sent[0], seen.sent[-1]) == ("BEGIN", "COMMIT")
+
+
+async def test_savepoints_and_what_is_rolled_back_are_counted(
+    proxy: SilentProxy, parts: Parts
+) -> None:
+    async def undone() -> None:
+        with suppress(ZeroDivisionError):
+            async with parts.unit_of_work() as unit:
+                with suppress(KeyError):
+                    async with unit.savepoint():
+                        await parts.count()
+                        raise KeyError
+                raise ZeroDivisionError
+
+    on_wire, seen = await waited(proxy, parts, undone)
+
+    assert on_wire == seen.round_trips == 5
+    assert [text.split()[0] for text in seen.sent] == [
+        *("BEGIN", "SAVEPOINT", "SELECT", "ROLLBACK", "ROLLBACK")
+    ]
+
+
+async def test_a_unit_that_asks_nothing_waits_for_nothing(
+    proxy: SilentProxy, parts: Parts
+) -> None:
+    async def idle() -> None:
+        async with parts.unit_of_work():
+            """Send nothing."""
+
+    on_wire, seen = await waited(proxy, parts, idle)
+
+    assert on_wire == seen.round_trips == 0
+
+
+async def test_a_connection_that_was_idle_is_pinged_in_three_round_trips(
+    proxy: SilentProxy, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("layerkit.sql.engine._IDLE_SECONDS", 0.0)
+
+    on_wire, seen = await waited(proxy, parts, lambda: parts.exists(1))
+
+    assert on_wire == seen.round_trips == 4
+    assert seen.sent[:3] == ["BEGIN", "ping", "ROLLBACK"]
+
+
+async def test_nothing_is_counted_of_a_rollback_that_no_connection_is_left_for(
+    proxy: SilentProxy, parts: Parts
+) -> None:
+    proxy.cut_at(b"DELETE")
+
+    with pytest.raises(UnavailableError), statements() as seen:
+        async with parts.unit_of_work():
+            await parts.delete_where(ALL)
+
+    assert [text.split()[0] for text in seen.sent] == ["BEGIN", "DELETE"]
+
+
+async def test_round_trips_are_held_to_a_budget(parts: Parts) -> None:
+    with statements(max=1, max_round_trips=1):
+        await parts.exists(1)
+
+    with (
+        pytest.raises(TooManyStatementsError) as exceeded,
+        statements(max=1, max_round_trips=2),
+    ):
+        async with parts.unit_of_work():
+            await parts.exists(1)
+
+    assert "3 round trips were made, and at most 2 may be" in str(exceeded.value)
+    assert "\n  1. BEGIN\n  2. SELECT 1" in str(exceeded.value)
+    assert str(exceeded.value).endswith("\n  3. COMMIT")
+
+
+@pytest.mark.parametrize(
+    ("server", "driver", "beside"),
+    [
+        ("postgres", "postgresql+psycopg", ["ping", "BEGIN"]),
+        ("mysql", "mysql+asyncmy", ["ping"]),
+        ("mysql", "mysql+aiomysql", ["ping"]),
+    ],
+)
+async def test_round_trips_of_other_drivers_are_those_on_the_wire(
+    request: pytest.FixtureRequest, server: str, driver: str, beside: list[str]
+) -> None:
+    address = make_url(request.getfixturevalue(f"library_{server}_url"))
+    port = int(address.port or {"postgres": 5432, "mysql": 3306}[server])
+    async with silent_proxy(str(address.host), port) as proxy:
+        far = address.set(drivername=driver, host="127.0.0.1", port=proxy.port)
+        async with Database(far, pool_size=1, max_overflow=0) as opened:
+            await new_tables(opened.engine, Base.metadata)
+            parts = Parts(opened)
+
+            async def in_unit() -> None:
+                async with parts.unit_of_work() as unit, unit.savepoint():
+                    await parts.exists(1)
+
+            alone = await waited(proxy, parts, parts.count)
+            joined = await waited(proxy, parts, in_unit)
+
+    for on_wire, seen in (alone, joined):
+        assert on_wire == seen.round_trips, seen.sent
+    assert joined[1].sent[: len(beside)] == beside
 
 
 async def test_a_read_of_several_statements_is_one_transaction(

@@ -46,6 +46,14 @@ async def test_transaction_control_does_not_count(items: Items) -> None:
             await items.create({"name": "a"})
 
 
+async def test_sqlite_is_no_server_to_wait_for(items: Items) -> None:
+    with statements(max_round_trips=0) as seen:
+        async with items.unit_of_work():
+            await items.create({"name": "a"})
+
+    assert (seen.count, seen.round_trips, seen.sent) == (1, 0, [])
+
+
 async def test_blocks_nest_and_stay_in_their_task(items: Items) -> None:
     async def other() -> None:
         with statements(max=1):

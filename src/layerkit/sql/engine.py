@@ -11,7 +11,12 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import ConnectionPoolEntry, Pool, QueuePool
+from sqlalchemy.pool import (
+    ConnectionPoolEntry,
+    Pool,
+    PoolResetState,
+    QueuePool,
+)
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
@@ -23,6 +28,7 @@ from layerkit.sql.dialects import (
     known_server,
     server_of,
 )
+from layerkit.sql.statements import note_end, note_round_trips
 
 _USED: Final = "layerkit.used"  # when a connection went back to the pool
 _IDLE_SECONDS: Final = 1.0
@@ -194,6 +200,13 @@ def _ping_idle(engine: AsyncEngine) -> None:
     def note(_: object, record: ConnectionPoolEntry) -> None:
         record.info[_USED] = time.monotonic()
 
+    @event.listens_for(engine.sync_engine, "reset")
+    def note_reset(
+        _: object, record: ConnectionPoolEntry, state: PoolResetState
+    ) -> None:
+        if state.asyncio_safe and not state.transaction_was_reset:
+            note_end(engine.dialect, record.driver_connection, "ROLLBACK")
+
     @event.listens_for(engine.sync_engine, "checkout")
     def ping(
         connection: DBAPIConnection, record: ConnectionPoolEntry, _: object
@@ -208,6 +221,9 @@ def _ping_idle(engine: AsyncEngine) -> None:
                 raise InvalidatePoolError
             if time.monotonic() - used < _IDLE_SECONDS:
                 return
+            note_round_trips(engine.dialect, "BEGIN", "ping", "ROLLBACK")
+        else:
+            note_round_trips(engine.dialect, "ping")
         try:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:

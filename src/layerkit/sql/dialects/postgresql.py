@@ -68,6 +68,10 @@ def _for_asyncpg(url: URL, _: float) -> tuple[URL, dict[str, Any]]:
     return url.set(query=query), {"connect_args": settings}
 
 
+def _is_idle(connection: Any) -> bool:
+    return bool(connection.info.transaction_status == 0)  # of libpq: IDLE
+
+
 # Texts
 
 
@@ -118,14 +122,18 @@ POSTGRESQL: Final = Server(
             binds=True,
             unwrapped=("PostgresError", "InterfaceError"),
             reader=r"asyncpg\..*_decode_row",
+            is_idle=lambda connection: not connection.is_in_transaction(),
             connects=_for_asyncpg,
         ),
         "psycopg": Driver(
             ("psycopg.",),
             reader=r"psycopg\..*\.fetch\w*",
             shows_singles=True,
+            is_idle=_is_idle,
         ),
-        "psycopg2": Driver(("psycopg2.",), shows_singles=True),
+        "psycopg2": Driver(
+            ("psycopg2.",), shows_singles=True, is_idle=_is_idle
+        ),
     },
     codes={
         "23505": "unique", "23P01": "unique", "23503": "foreign_key",

@@ -56,6 +56,8 @@ class Driver:
         reader: A pattern of its functions that make values of what is stored, each
             written as ``module.function``.
         shows_singles: True where it reads the digits that a REAL is shown with.
+        is_idle: Tells whether a connection of its own is known to be outside of a
+            transaction, where it sends no COMMIT.
         connects: Returns an address in its own words and options for an engine; takes
             the address, and the seconds to wait for another's lock.
         sets_up: Prepares an engine of ours.
@@ -68,6 +70,7 @@ class Driver:
     unwrapped: tuple[str, ...] = ()
     reader: str | None = None
     shows_singles: bool = False
+    is_idle: Callable[[Any], bool] = lambda _: False
     connects: Callable[[URL, float], tuple[URL, Options]] = lambda url, _: (url, {})
     sets_up: Callable[[Engine], None] = lambda _: None
     tames: Callable[[Dialect], None] = lambda _: None
