@@ -272,6 +272,10 @@ def _held(title: str, work: Work) -> Benchmark:
 BENCHMARK = (
     _one_unit("create", lambda home, many: creating(home, Item, True, many)),
     _one_unit(
+        "create with a unique field",
+        lambda home, many: creating(home, UniqueItem, True, many),
+    ),
+    _one_unit(
         "create with a unique field, and let go",
         lambda home, many: creating(home, UniqueItem, False, many),
     ),

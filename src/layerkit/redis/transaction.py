@@ -90,7 +90,7 @@ class RedisTransaction(OverlayTransaction):
     async def holder(
         self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
     ) -> KeyTuple | None:
-        await self.look(adapter.entity)  # what it writes is not peeked at
+        await self.look_for_holders(adapter)  # what it writes is not peeked at
         # A row that is about to be written must stay known as the verb has read it.
         self._is_peeking = True
         try:

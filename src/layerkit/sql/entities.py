@@ -40,6 +40,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
     """
 
     weak_references = 1  # the state that SQLAlchemy keeps of each object
+    in_dict = True  # as SQLAlchemy takes it to be
 
     def __init__(self, entity: type[T], mapper: Mapper[T]) -> None:
         self.entity = entity

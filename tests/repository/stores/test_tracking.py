@@ -1,5 +1,6 @@
 """What a unit notices of changed objects, and which of them a verb looks at."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from weakref import WeakValueDictionary, ref
 
 import pytest
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from typing_extensions import override
 
 from layerkit.core.errors import AlreadyExistsError, ValidationError
@@ -59,11 +61,34 @@ class Named:
     id: int | None = None
 
 
+@dataclass(slots=True)
+class SlottedNamed:
+    name: Annotated[str, Unique()]
+    id: int | None = None
+
+
+class NamedModel(BaseModel):
+    name: Annotated[str, Unique()]
+    id: int | None = None
+
+
+class Base(DeclarativeBase): ...
+
+
+class MappedNamed(Base):
+    __tablename__ = "mapped_named"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    nick: Mapped[str | None] = mapped_column(unique=True)
+
+
 @dataclass
 class Watched:
-    """Count how often one of them is looked at."""
+    """Count how often one of them is looked at, and how often at its name alone."""
 
     looks: ClassVar[int] = 0
+    names: ClassVar[int] = 0
     name: str
     id: int | None = None
 
@@ -71,6 +96,8 @@ class Watched:
     def __getattribute__(self, name: str) -> Any:
         if name == "__dict__":
             Watched.looks += 1
+        elif name == "name":
+            Watched.names += 1
         return object.__getattribute__(self, name)
 
 
@@ -214,11 +241,44 @@ async def test_a_verb_passes_over_what_nobody_can_reach() -> None:
         assert Watched.looks - before < 100
 
 
+UNCOUNTED = """
+import asyncio
+import sys
+from dataclasses import dataclass
+
+del sys.getrefcount
+from layerkit import ALL, InMemoryRepository
+
+@dataclass
+class Thing:
+    name: str
+    id: int | None = None
+
+async def main():
+    things = InMemoryRepository(model_class=Thing)
+    async with things.unit_of_work():
+        for at in range(100):
+            (await things.create(Thing("old"))).name = f"new {at}"
+            await things.count()
+            await things.count()
+    return {thing.name for thing in await things.find(ALL)}
+
+assert asyncio.run(main()) == {f"new {at}" for at in range(100)}
+"""
+
+
+def test_an_interpreter_that_counts_no_references_looks_at_every_object() -> None:
+    command = [sys.executable, "-c", UNCOUNTED]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+
+
 async def test_what_is_read_again_is_looked_at_again() -> None:
-    things = Repository[Plain, int](MemoryDatabase(), Plain)
+    things = Repository[Watched, int](MemoryDatabase(), Watched)
 
     async with things.unit_of_work():
-        ids = [(await things.create(Plain("a"))).id for _ in range(100)]
+        ids = [(await things.create(Watched("a"))).id for _ in range(100)]
         await things.count()
         found = await things.get_by_id(ids[0])
         assert found is not None
@@ -251,6 +311,66 @@ async def test_a_verb_that_goes_by_a_key_looks_at_no_other_object(verb: str) -> 
     assert await looks(100) == await looks(1)
 
 
+async def test_a_new_unique_value_looks_at_no_other_field_of_what_is_unchanged() -> (
+    None
+):
+    things = Repository[UniquelyWatched, int](MemoryDatabase(), UniquelyWatched)
+
+    async def looks(number: int) -> int:
+        async with things.unit_of_work():
+            held = [
+                await things.create(UniquelyWatched(f"{number} {at}"))
+                for at in range(number)
+            ]
+            await things.update(held[0].id, {"name": f"{number} moved"})
+            before = Watched.looks
+            await things.create(UniquelyWatched(f"{number}"))
+            seen = Watched.looks - before
+            del held
+        return seen
+
+    assert await looks(100) == await looks(1)
+
+
+async def test_what_was_changed_and_let_go_is_seen_after_many_new_unique_values() -> (
+    None
+):
+    things = Repository[Named, int](MemoryDatabase(), Named)
+
+    async with things.unit_of_work():
+        for at in range(300):
+            (await things.create(Named(f"{at}"))).note = "changed"
+
+        assert await things.count(stored("note") == "changed") == 300
+
+
+async def test_a_verb_compares_unique_values_once_however_many_it_stores() -> None:
+    things = Repository[UniquelyWatched, int](MemoryDatabase(), UniquelyWatched)
+
+    async with things.unit_of_work():
+        held = [await things.create(UniquelyWatched(f"{at}")) for at in range(100)]
+        before = Watched.names
+        await things.create_many({"name": f"new {at}"} for at in range(50))
+
+        assert Watched.names - before < 500
+        assert len(held) == 100
+
+
+@pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="it counts no references"
+)
+async def test_a_new_unique_value_passes_over_what_nobody_can_reach() -> None:
+    things = Repository[UniquelyWatched, int](MemoryDatabase(), UniquelyWatched)
+
+    async with things.unit_of_work():
+        for at in range(300):
+            await things.create(UniquelyWatched(f"{at}"))
+        before = Watched.names
+        await things.create(UniquelyWatched("last"))
+
+        assert Watched.names - before < 200
+
+
 async def test_an_update_of_another_object_leaves_a_bad_value_to_the_commit() -> None:
     things = Repository[Any, int](MemoryDatabase(), Slotted)
     one, other = [await things.create(Slotted("a")) for _ in range(2)]
@@ -273,6 +393,91 @@ async def test_a_new_entity_collides_with_an_attribute_that_was_changed() -> Non
             held = await things.create(Named("a"))
             held.name = "b"
             await things.create(Named("b"))
+            pytest.fail("the commit is too late")
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        *((Named, change) for change in (by_dict, by_whole_dict, past_the_class)),
+        (SlottedNamed, by_attribute),
+        (SlottedNamed, by_descriptor),
+        *((NamedModel, change) for change in (by_attribute, by_dict)),
+        *((MappedNamed, change) for change in (by_attribute, by_dict)),
+    ],
+)
+async def test_a_new_entity_collides_with_a_change_between_two_new_ones(
+    kind: type[Any], change: Callable[[Any], None], is_read: bool
+) -> None:
+    things = Repository[Any, int](MemoryDatabase(), kind)
+    for at in range(3):
+        await things.create(kind(name=f"stored {at}"))
+
+    with pytest.raises(AlreadyExistsError):
+        async with things.unit_of_work():
+            held = [await things.create(kind(name=f"first {at}")) for at in range(3)]
+            held += await things.find(stored("name").startswith("stored"))
+            await things.create(kind(name="watched"))
+            held.append(await things.create(kind(name="last")))
+            change(held[4] if is_read else held[-1])
+            await things.create(kind(name="new"))
+            pytest.fail("the commit is too late")
+
+
+async def test_a_new_entity_may_take_what_another_has_given_up_between() -> None:
+    things = Repository[Named, int](MemoryDatabase(), Named)
+
+    async with things.unit_of_work():
+        held = [await things.create(Named(name)) for name in "abc"]
+        held[1].name = "d"
+        new = await things.create(Named("b"))
+
+    assert {one.name for one in await things.find(ALL)} == set("abcd")
+    assert new.name == "b"
+
+
+async def test_a_value_that_a_savepoint_took_back_is_a_change_if_it_is_set_again() -> (
+    None
+):
+    things = Repository[Named, int](MemoryDatabase(), Named)
+
+    with pytest.raises(AlreadyExistsError):
+        async with things.unit_of_work() as uow:
+            held = await things.create(Named("a"))
+            await things.create(Named("other"))
+            with pytest.raises(RuntimeError):
+                async with uow.savepoint():
+                    await things.update(held.id, {"name": "b"})
+                    await things.upsert({"name": "other"}, key="name")
+                    raise RuntimeError
+            held.name = "b"
+            await things.create(Named("b"))
+            pytest.fail("the commit is too late")
+
+
+async def test_what_lacks_an_attribute_hides_no_change_of_others() -> None:
+    things = Repository[Named, int](MemoryDatabase(), Named)
+
+    with pytest.raises(AlreadyExistsError):
+        async with things.unit_of_work():
+            bare, held = [await things.create(Named(name)) for name in "ab"]
+            del bare.name
+            held.name = "c"
+            await things.create(Named("c"))
+            pytest.fail("the commit is too late")
+
+
+async def test_a_new_entity_collides_with_what_was_read_again_and_changed() -> None:
+    things = Repository[Named, int](MemoryDatabase(), Named)
+
+    with pytest.raises(AlreadyExistsError):
+        async with things.unit_of_work():
+            ids = [(await things.create(Named(f"{at}"))).id for at in range(100)]
+            found = await things.get_by_id(ids[0])
+            assert found is not None
+            found.name = "new"
+            await things.create(Named("new"))
             pytest.fail("the commit is too late")
 
 
@@ -344,6 +549,22 @@ async def test_what_an_inner_savepoint_read_outlives_the_outer_one() -> None:
         held.name = "b"
 
     assert [one.name for one in await things.find(ALL)] == ["b"]
+
+
+async def test_what_an_inner_savepoint_read_comes_back_with_the_outer_one() -> None:
+    things = Repository[Plain, int](MemoryDatabase(), Plain)
+    await things.create(Plain("a"))
+    async with things.unit_of_work() as uow:
+        with pytest.raises(RuntimeError):
+            async with uow.savepoint():
+                await things.update_where(ALL, {"name": "x"})
+                with pytest.raises(RuntimeError):
+                    async with uow.savepoint():
+                        [held] = await things.find(ALL)
+                        raise RuntimeError
+                raise RuntimeError
+
+        assert held.name == "a"
 
 
 async def test_a_unit_keeps_no_object_beyond_its_end() -> None:

@@ -37,6 +37,8 @@ class EntityClass(ABC, Generic[T]):
         takes_more: True where an entity may hold more than its attributes show.
         weak_references: How many weak references to each entity the class's own
             machinery keeps.
+        in_dict: True where a field is quicker read from an entity's ``__dict__``, which
+            is the same one as long as the entity lives.
     """
 
     entity: type[T]
@@ -48,6 +50,7 @@ class EntityClass(ABC, Generic[T]):
     stamps: frozenset[str] = frozenset()
     takes_more: bool = False
     weak_references: int = 0
+    in_dict: bool = False
 
     @abstractmethod
     def build(self, values: Values) -> T:

@@ -65,7 +65,7 @@ class OverlayTransaction(Transaction):
         self._layers = [Layer()]
         self.objects = Tracking()
         self.rows_written = 0
-        self._looked_at: set[type | None] = set()
+        self._looked_at: set[object] = set()
         self._is_flushing = False
 
     # What lies under the overlay
@@ -194,7 +194,7 @@ class OverlayTransaction(Transaction):
         """Return the key of the row that holds *value* under *rule*, or None."""
         if rule.fields == adapter.key:
             return value if await self.row(adapter, value) is not None else None
-        await self.look(adapter.entity)
+        await self.look_for_holders(adapter)
         at = (adapter.entity, rule)
         holders = [layer.holders.get(at, {}).get(value) for layer in self._layers]
         holders.append(await self.stored_holder(adapter, rule, value))
@@ -301,6 +301,14 @@ class OverlayTransaction(Transaction):
             await self.look()
         elif suspects:
             await self._flush(suspects)
+
+    async def look_for_holders(self, adapter: EntityAdapter[Any]) -> None:
+        """Do what ``look`` does if who holds a unique value may have changed."""
+        looked_at = (adapter.entity, adapter, None)
+        if not self._is_flushing and self._looked_at.isdisjoint(looked_at):
+            self._looked_at.add(adapter)
+            if self.objects.may_collide(adapter):
+                await self.look(adapter.entity)
 
     async def _look_at_one(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
         known = self.objects.get(adapter.entity, key)
