@@ -27,15 +27,24 @@ test: $(READY)  ## run the tests with the coverage gate; ARGS= goes to pytest
 	$(TESTS) -m unmeasured $(ARGS) || test $$? = 5
 
 check: $(READY)  ## run everything that must pass before a change lands
-	$(PY) -m ruff format --check
-	$(PY) -m ruff check
-	$(PY) -m mypy
-	$(PY) .ci/typed.py
-	$(VENV)/bin/lint-imports --no-logo
-	$(MAKE) docs
-	$(PY) .ci/wheel.py
+	$(MAKE) -j2 $(if $(filter output-sync,$(.FEATURES)),-O) check-style check-types check-pages docs check-wheel
 	$(MAKE) test
 	$(PY) .ci/lines.py
+
+.PHONY: check-style check-types check-pages check-wheel
+check-style: $(READY)
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(VENV)/bin/lint-imports --no-logo
+
+check-types: $(READY)
+	$(PY) -m mypy
+
+check-pages: $(READY)
+	$(PY) .ci/typed.py
+
+check-wheel: $(READY)
+	$(PY) .ci/wheel.py
 
 full: check matrix lowest  ## check, matrix, lowest, and the long searches
 	HYPOTHESIS_PROFILE=full $(PY) -m pytest --timeout=1800 $(ARGS)
