@@ -8,6 +8,8 @@ TESTS := $(PY) -m pytest -n auto --dist loadscope
 export PORT ?= 8000
 export EXAMPLE ?= users
 export CHECK
+# Else each process of the tests compiles the library and the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check full matrix lowest docs bench fix lock clean
 help:  ## list the targets
