@@ -85,6 +85,20 @@ async def test_statements_of_ones_own_count_too(items: Items) -> None:
     assert seen.sql == ["select 1"]
 
 
+async def test_a_connection_that_is_invalid_is_rolled_back_as_ever(
+    items: Items,
+) -> None:
+    home = items.home
+    assert isinstance(home, Database)
+
+    async with home.engine.connect() as connection:
+        await connection.execute(text("select 1"))
+        await connection.invalidate()
+        await connection.rollback()
+
+        assert await connection.scalar(text("select 2")) == 2
+
+
 async def test_a_task_that_outlives_the_block_counts_no_more(items: Items) -> None:
     counted, ended = asyncio.Event(), asyncio.Event()
 
