@@ -1,4 +1,4 @@
-"""What tests share in place of making it anew, and how they share servers out."""
+"""What tests share in place of making it again, and how they share servers out."""
 
 from itertools import product
 from pathlib import Path

@@ -103,7 +103,7 @@ _files: WeakKeyDictionary[MetaData, tuple[int, bytes]] = WeakKeyDictionary()
 async def new_tables(engine: AsyncEngine, metadata: MetaData) -> None:
     """Give a database the tables of *metadata*, empty, and keys that begin at one.
 
-    Making them anew costs up to half a second, so tables that an earlier test left are
+    Making them again costs up to half a second, so tables that an earlier test left are
     emptied. Who alters a table in a shared database calls `forget_tables`.
     """
     if not made_file(engine.url, metadata):
@@ -119,7 +119,7 @@ def new_tables_in_sync(engine: Engine, metadata: MetaData) -> None:
 
 
 def forget_tables(engine: AsyncEngine) -> None:
-    """Have the next test make the tables of this database anew."""
+    """Have the next test make the tables of this database again."""
     _made.pop(str(engine.url.database), None)
 
 
@@ -149,7 +149,7 @@ def content_of_file(metadata: MetaData) -> bytes:
 
 
 def empty_tables(connection: Connection, metadata: MetaData) -> None:
-    """Empty the tables of *metadata*, or make them anew."""
+    """Empty the tables of *metadata*, or make them again."""
     made = (metadata, frozenset(metadata.tables))
     there: list[Made] = []
     if connection.dialect.name != "sqlite":  # whose file is the test's own

@@ -1,4 +1,4 @@
-"""Who may use a unit: one flow of control, told by context and not by task."""
+"""Who may use a unit: one flow of control, decided by context and not by task."""
 
 import asyncio
 from contextvars import Context, copy_context

@@ -67,7 +67,7 @@ class JSONFormatter(logging.Formatter):
     is one (password, apiKey, Authorization, ...); SecretStr; in any text, tracebacks
     included, the passwords of addresses, ``password=...``, bearer tokens, and what
     pydantic, SQLAlchemy, PostgreSQL and MariaDB quote of rejected data. A secret that
-    nothing tells from other words is shown.
+    nothing distinguishes from other words is shown.
 
     The message, all extras together, exception and stack are each cut at 32,768
     characters, and say how many were left out; of a traceback, begin and end are kept.

@@ -1,4 +1,4 @@
-"""What patterns tell the factory, so that it knows none of them by name.
+"""What patterns declare to the factory, so that it knows none of them by name.
 
 A type that is provided by whatever is one, under any key, is a port, and said to be one
 here. A class with ``_is_shared = True`` is a singleton, as a rule, whatever it is

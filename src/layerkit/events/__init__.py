@@ -1,4 +1,4 @@
-"""Events: what happened, told to whoever subscribed."""
+"""Events: what happened, sent to whoever subscribed."""
 
 from layerkit.events.base import EventBus
 from layerkit.events.event import Event, Payload

@@ -208,7 +208,7 @@ ETag: TypeAlias = Annotated[ETagSender, Depends(_etag)]
 """Send a version: ``etag: ETag`` as a parameter, ``etag.send(user.version)`` inside.
 
 A GET that names this version in If-None-Match is answered 304, without a body; one
-whose header is malformed, 400. Where something is changed, the header is passed over.
+whose header is malformed, 400. Where something is changed, the header is ignored.
 """
 
 IfMatch: TypeAlias = Annotated[EntityTags, Depends(_if_match)]

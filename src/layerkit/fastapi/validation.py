@@ -1,7 +1,7 @@
 """Where in a request an error is, and what it is, without a word of what was sent.
 
 What is done with a client's text takes time in proportion to it, and what is shown of
-it is bounded: names are cut, and of many errors the first ones are told.
+it is bounded: names are cut, and of many errors the first ones are reported.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence

@@ -98,7 +98,7 @@ def check_walk(where: Specification, orders: Sequence[Order], layout: Layout) ->
     """Refuse to read a whole class for what no index serves.
 
     A walk in the order of the keys that ends with the page is no such thing, even
-    where it passes over the soft-deleted.
+    where it skips the soft-deleted.
 
     Raises:
         NotSupportedError: With the names of the fields.

@@ -24,7 +24,7 @@ class Script:
 
 
 class Server:
-    """Send commands through a client, whatever it was told of decoding.
+    """Send commands through a client, however it is set to decode.
 
     Args:
         client: The client; it stays the caller's.

@@ -60,7 +60,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Steps:
-    """Gather what the script at the commit is told.
+    """Gather what the script at the commit is given.
 
     Attributes:
         documents: Those that must be as they were read, by the name of each.

@@ -62,7 +62,7 @@ class BaseRepository(ABC, Generic[T, ID]):
 
     @abstractmethod
     async def get_all(self, skip: int = 0, limit: int = 100) -> list[T]:
-        """Return entities in the order of their keys, *skip* passed over."""
+        """Return entities in the order of their keys, after the first *skip*."""
 
     @abstractmethod
     async def update(self, entity_id: ID, update_data: dict[str, Any]) -> T | None:
@@ -103,7 +103,7 @@ class BaseRepository(ABC, Generic[T, ID]):
         Args:
             where: The filter; ``ALL`` for every entity.
             order_by: ``field("name").asc()``, or several.
-            skip: How many to pass over, 0 or more.
+            skip: How many to skip, 0 or more.
             limit: The most to return, 1 to 10,000.
 
         Raises:
@@ -150,7 +150,7 @@ class BaseRepository(ABC, Generic[T, ID]):
     ) -> list[AggregateRow]:
         """Return the figures of each group of what matches *where*.
 
-        Nulls are as SQL has them: they are passed over, a sum or average of nothing is
+        Nulls are as SQL has them: they are ignored, a sum or average of nothing is
         null, and null in *by* is a group of its own. Without *by* there is one row,
         always; with it there are none where nothing matches. Sums of integers and
         Decimals are exact, however great. An average is a float, of Decimals a Decimal

@@ -264,7 +264,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
 
     @override
     async def get_all(self, skip: int = 0, limit: int = 100) -> list[T]:
-        """Return entities in the order of their keys, *skip* passed over.
+        """Return entities in the order of their keys, after the first *skip*.
 
         Raises:
             UsageError: *skip* is negative, or *limit* is not 1 to 10,000.
@@ -314,7 +314,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         Args:
             where: The filter; ``ALL`` for every entity.
             order_by: ``field("name").asc()``, or several.
-            skip: How many to pass over, 0 or more.
+            skip: How many to skip, 0 or more.
             limit: The most to return, 1 to 10,000.
             lock: Keep others from changing them until the open unit ends.
 

@@ -143,7 +143,7 @@ class BaseService(Generic[T, ID]):
         """Return detached copies of entities, as the business rules show them.
 
         Args:
-            skip: How many to pass over, in the order of their keys.
+            skip: How many to skip, in the order of their keys.
             limit: The most to return, 1 to 10,000.
         """
         found = await self.repository.get_all(skip, limit)

@@ -62,7 +62,7 @@ class Block:
 
 
 # The blocks that this context has entered, oldest first. Contexts are copied into
-# tasks and generators, so leaving is told by `is_open` and never by resetting this.
+# tasks and generators, so leaving is known by `is_open` and never by resetting this.
 _entered: ContextVar[tuple[Block, ...]] = ContextVar("layerkit_blocks", default=())
 
 

@@ -98,7 +98,7 @@ def read_cursor(key: bytes, cursor: str, paged: PagedList) -> Position:
     except (AttributeError, UnicodeError, binascii.Error) as error:
         raise invalid from error
     signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-    # The decoder passes over what is no Base64, so that many texts mean the same bytes.
+    # The decoder skips what is no Base64, so that many texts mean the same bytes.
     is_ours = hmac.compare_digest(signature, _sign(key, payload, paged))
     if not is_ours or urlsafe_b64encode(raw).decode() != cursor:
         raise invalid

@@ -146,7 +146,7 @@ class Tracking:
 
     Nothing tells of an attribute that was set, so that objects are compared with what
     they held: each comparison costs what a look at a dict does. Who can't be reached by
-    the caller any more can't be changed either, and is passed over until it is handed
+    the caller any more can't be changed either, and is skipped until it is handed
     out again; ``everything`` looks at these too.
     """
 
