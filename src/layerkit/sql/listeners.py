@@ -114,8 +114,7 @@ def _check_commit(session: Session) -> None:
 def _note_commit(session: Session) -> None:
     state = state_of(session)
     if state is not None:
-        ending = session.get_nested_transaction() or session.get_transaction()
-        state.committed = ending
+        state.committed = session.get_nested_transaction() or session.get_transaction()
 
 
 @event.listens_for(Session, "after_rollback")

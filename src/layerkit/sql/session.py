@@ -134,9 +134,8 @@ class SessionUnit(SQLTransaction):
 
     def _restore(self, loaded: Loaded) -> None:
         known = {id(entity) for entity, _ in self._known}
-        restore(self._known)
         strangers = [pair for pair in loaded if id(pair[0]) not in known]
-        restore(strangers)
+        restore([*self._known, *strangers])
         for entity, _ in strangers:
             if entity in self.session:
                 # It may hold what was never stored: readable, but read afresh later.
@@ -232,8 +231,6 @@ class SessionUnit(SQLTransaction):
 
     def ended(self, *, committed: bool) -> None:
         """Run what waited for the caller's commit, or drop it."""
-        if not (self._waiting or self._veto or self._unstored):
-            return
         waiting, self._waiting = self._waiting, []
         veto, self._veto = self._veto, None
         unstored, self._unstored = self._unstored, Counter()
@@ -247,11 +244,10 @@ class SessionUnit(SQLTransaction):
                 type(veto[0]).__name__,
             )
         elif unstored:
-            total = sum(unstored.values())
             logger.warning(
                 "a session was closed without a commit, and %d writes are gone (%s); "
                 "write inside a unit of work, or commit",
-                total,
+                sum(unstored.values()),
                 ", ".join(f"{name}: {count}" for name, count in unstored.items()),
             )
 

@@ -169,8 +169,7 @@ def _tames(dialect: Dialect) -> None:
     write lock. The thread of aiosqlite does one thing after the other, so whatever is
     asked of it next comes when the statement has ended.
     """
-    if not event.contains(dialect, "handle_error", _keep_connection):
-        event.listen(dialect, "handle_error", _keep_connection)
+    event.listen(dialect, "handle_error", _keep_connection)  # once, however often
 
 
 def _keep_connection(context: ExceptionContext) -> None:
