@@ -38,7 +38,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from typing_extensions import override
 
 from layerkit.repository import ALL, Repository, adapter_for, field
-from layerkit.sql import Database, SQLRepository, UTCDateTime
+from layerkit.sql import Database, SQLRepository, UTCDateTime, statements
 from layerkit.sql.compile import condition
 from layerkit.sql.dialects.sqlite import SQLITE
 from layerkit.sql.forms import Compared
@@ -220,6 +220,17 @@ async def test_a_value_of_any_column_finds_its_own_row(
 
     await check_found(rows, "value", ordered=name not in _UNORDERED)
     await check_guards(rows, "value")
+
+
+@pytest.mark.parametrize("name", ["double", "money", "utc"])
+async def test_a_column_that_keeps_all_of_a_value_is_not_read_again(
+    database: Database, name: str
+) -> None:
+    rows = await table_of(database, _CLASSES[name])
+
+    for value in _KINDS[name][1]:
+        with statements(max=1):
+            await rows.create({"value": value})
 
 
 @pytest.mark.unmeasured
