@@ -39,14 +39,12 @@ _SCALE: Final = 2.0**-64
 
 def spread_over(wanted: Aggregation, columns: Columns, server: Server) -> list[str]:
     """Return the fields whose values are added up here, each as often as it occurs."""
-
-    def is_float(name: str) -> bool:
-        return server.decimals_are_floats or isinstance(
-            columns[name].column.type, Float
-        )
-
-    numbers = wanted.numbers.items()
-    return [n for n, kind in numbers if issubclass(kind, Decimal) and is_float(n)]
+    return [
+        name
+        for name, kind in wanted.numbers.items()
+        if issubclass(kind, Decimal)
+        and (server.decimals_are_floats or isinstance(columns[name].column.type, Float))
+    ]
 
 
 class AggregateQuery:
@@ -82,10 +80,9 @@ class AggregateQuery:
         statement = statement.group_by(*(grouped for _, grouped in keys))
         statement = statement.group_by(*(columns[name].column for name in self._spread))
         self.is_spread = bool(self._spread)
-        limited = bool(keys) and not self._spread
-        self.statement: Select[Any] = (
-            statement.limit(MAX_GROUPS + 1) if limited else statement
-        )
+        if keys and not self._spread:
+            statement = statement.limit(MAX_GROUPS + 1)
+        self.statement: Select[Any] = statement
 
     def partial(self, row: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
         """Return the group of a *row* of the statement, and its figures."""

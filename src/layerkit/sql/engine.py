@@ -11,12 +11,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import (
-    ConnectionPoolEntry,
-    Pool,
-    PoolResetState,
-    QueuePool,
-)
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolResetState, QueuePool
 
 from layerkit.core.errors import UsageError
 from layerkit.core.extras import require_extra
