@@ -156,10 +156,7 @@ class References:
         """Tell whether a row loses values that others may refer to."""
         ties = self.of(entity)
         spreads: list[Spread] = [*ties.mapped, *ties.referring]
-        return any(
-            new is None or _value(old, spread.fields) != _value(new, spread.fields)
-            for spread in spreads
-        )
+        return any(_value(old, s.fields) != _value(new, s.fields) for s in spreads)
 
     async def note(
         self,
@@ -174,7 +171,7 @@ class References:
             ConflictError: It refers to nothing.
         """
         ties = self.of(entity)
-        for link in ties.links if new is not None else ():
+        for link in ties.links:
             value = _value(new, link.rule.fields)
             if value is None or value == _value(old, link.rule.fields):
                 continue
