@@ -77,3 +77,28 @@ async def test_a_page_that_would_begin_where_the_last_one_began_is_refused(
     with pytest.raises(UsageError, match="would begin again where"):
         async for _ in visits.stream(order_by=order, batch_size=size):
             pass
+
+
+async def test_the_way_back_from_a_page_that_begins_again_is_not_refused() -> None:
+    visits = Repository[Visit, int](Home(), Visit)
+    await visits.create_many([Visit(_NOON) for _ in range(4)])
+    page = await visits.paginate(size=2)
+
+    last = await visits.paginate(size=4, cursor=page.next_cursor)
+
+    assert (last.next_cursor, last.previous_cursor is None) == (None, False)
+
+
+async def test_a_page_after_all_that_is_gone_leads_back_entity_by_entity() -> None:
+    visits = Repository[Visit, int](MemoryDatabase(), Visit)
+    await visits.create_many([Visit(_NOON) for _ in range(4)])
+    page = await visits.paginate(size=3)
+    await visits.delete(4)
+    page = await visits.paginate(size=1, cursor=page.next_cursor)
+    assert page.items == []
+
+    for number in (3, 2, 1):
+        page = await visits.paginate(size=1, cursor=page.previous_cursor)
+        assert [visit.id for visit in page.items] == [number]
+
+    assert page.previous_cursor is None

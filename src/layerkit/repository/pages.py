@@ -76,12 +76,7 @@ def past(
         UsageError: It is not past *start*, so that the pages would never end.
     """
     position = Position(place(entity, paged.orders), backward)
-    if (
-        start is None
-        or start.inclusive
-        or start.backward != backward
-        or _is_beyond(paged.orders, start, position)
-    ):
+    if start is None or _is_beyond(paged.orders, start, position):
         return position
     names = ", ".join(order.field for order in paged.orders)
     raise UsageError(
@@ -93,6 +88,8 @@ def past(
 
 def _is_beyond(orders: Sequence[Order], start: Position, end: Position) -> bool:
     """Tell whether *end* is past *start*; databases sort texts in ways of their own."""
+    if start.inclusive or start.backward != end.backward:
+        return True
     for order, old, new in zip(orders, start.values, end.values, strict=True):
         if not is_same(old, new):
             is_known = isinstance(old, _SORTED_ALIKE) and isinstance(new, _SORTED_ALIKE)
