@@ -114,10 +114,11 @@ class MemoryDatabase(Home):
 
     @override
     def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:
-        adapter.check_portable()
-        self._tables.setdefault(adapter.entity, Table(adapter))
-        if self._foreign_keys:
-            self._references.add(adapter)
+        if adapter.entity not in self._tables:
+            adapter.check_portable()
+            self._tables[adapter.entity] = Table(adapter)
+            if self._foreign_keys:
+                self._references.add(adapter)
         return MemoryBackend(adapter)
 
 
