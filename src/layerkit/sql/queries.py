@@ -1,7 +1,7 @@
 """The statements of one mapped class, without a session to run them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
@@ -84,7 +84,7 @@ class Queries(Generic[T]):
         load: Sequence[ORMOption],
     ) -> None:
         self.adapter = adapter
-        self.dialect = lru_cache(1)(dialect)  # asked for when it is needed first
+        self._asked_dialect = dialect
         self.options: Final = tuple(load)
         self.attributes: Final = adapter.attributes
         self.key: Final = [self.attributes[name] for name in adapter.key]
@@ -92,9 +92,14 @@ class Queries(Generic[T]):
         self._version = adapter.version if adapter.counts_by_one else None
 
     @cached_property
+    def dialect(self) -> Dialect:
+        """The dialect, asked for when it is needed first."""
+        return self._asked_dialect()
+
+    @cached_property
     def server(self) -> Server:
         """What is known of the server."""
-        return server_of(self.dialect())
+        return server_of(self.dialect)
 
     @cached_property
     def _compared(self) -> dict[str, Compared]:
@@ -104,13 +109,13 @@ class Queries(Generic[T]):
     @cached_property
     def rounded(self) -> dict[str, Callable[[Any], bool]]:
         """What tells of each field whether another value may be read of it."""
-        columns, dialect = self.adapter.columns.items(), self.dialect()
+        columns, dialect = self.adapter.columns.items(), self.dialect
         found = {name: rounding(column.type, dialect) for name, column in columns}
         return {name: is_rounded for name, is_rounded in found.items() if is_rounded}
 
     def returns_keys(self, statement: Update | Delete) -> bool:
         """Tell whether *statement* can return keys that objects are found by."""
-        dialect = self.dialect()
+        dialect = self.dialect
         if isinstance(statement, Update):
             can = dialect.update_returning
         else:

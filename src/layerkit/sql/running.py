@@ -119,7 +119,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         if verb == "upsert":
             return self._is_plain("upsert") and queries.server.returns_upserts
         is_narrow = queries.adds_narrow(given)
-        return queries.dialect().update_returning and bool(given) and not is_narrow
+        return queries.dialect.update_returning and bool(given) and not is_narrow
 
     @cached_property
     def _reads_safely(self) -> bool:
@@ -260,7 +260,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         """Tell whether one statement changes a row and returns it."""
         if unit.commits_itself:
             return True  # it is on its way because of that
-        returns = bool(changes) and self._queries.dialect().update_returning
+        returns = bool(changes) and self._queries.dialect.update_returning
         is_narrow = self._queries.adds_narrow(changes)
         return returns and not is_narrow and self._returns(unit.session)
 

@@ -285,8 +285,10 @@ def unit_of(session: AsyncSession | Session) -> SessionUnit:
 def known_unit(session: AsyncSession | Session) -> SessionUnit | None:
     """Return the one unit of *session*; None where nobody has asked for it yet."""
     state = state_of(session)
-    units = state.units if state is not None else ()
-    return next((unit for unit in units if isinstance(unit, SessionUnit)), None)
+    for unit in state.units if state is not None else ():
+        if isinstance(unit, SessionUnit):
+            return unit
+    return None
 
 
 def _complete(work: Coroutine[Any, Any, None]) -> None:
