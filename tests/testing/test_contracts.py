@@ -175,7 +175,7 @@ FAULTS = {
                 entity_id, data, expected_version=expected_version
             )
         """,
-        "test_a_guarded_change_is_made_only_where_its_guard_holds",
+        "test_a_guarded_change_needs_its_guard",
     ),
     "a verb that always says yes": (
         """
@@ -225,7 +225,7 @@ def test_what_a_backend_does_not_claim_must_be_refused(
 
     result = certify(pytester, code, "-k", "refused_where_there_is_none", more=lacks)
 
-    result.stdout.fnmatch_lines(["FAILED *test_a_unit_of_work_is_refused*"])
+    result.stdout.fnmatch_lines(["FAILED *test_a_unit_is_refused*"])
 
 
 def test_a_known_failure_is_expected_with_its_reason(

@@ -31,9 +31,7 @@ class BlocksContract(BaseContract):
 
     # Nesting
 
-    async def test_an_inner_block_joins_and_the_outer_one_commits(
-        self, items: Any
-    ) -> None:
+    async def test_an_inner_block_joins_the_outer_one(self, items: Any) -> None:
         async with items.unit_of_work():
             async with items.unit_of_work():
                 await items.create(self.make("a"))
@@ -54,9 +52,7 @@ class BlocksContract(BaseContract):
 
         assert await items.count() == 0
 
-    async def test_an_inner_failure_before_any_write_rolls_nothing_back(
-        self, items: Any
-    ) -> None:
+    async def test_an_inner_failure_without_a_write_is_caught(self, items: Any) -> None:
         async with items.unit_of_work():
             await items.create(self.make("outer"))
             with pytest.raises(ValidationError):
@@ -84,9 +80,7 @@ class BlocksContract(BaseContract):
 
         assert await self.held(items) == {"a": 1}
 
-    async def test_an_attribute_changed_before_an_inner_failure_is_kept(
-        self, items: Any
-    ) -> None:
+    async def test_a_change_before_an_inner_failure_is_kept(self, items: Any) -> None:
         created = await items.create(self.make("a", qty=1))
         async with items.unit_of_work():
             (await items.get_by_id(created.id)).qty = 2
@@ -112,9 +106,7 @@ class BlocksContract(BaseContract):
         assert await self.held(items) == {"a": 3}
 
     @needs("unique")
-    async def test_a_caught_duplicate_without_a_savepoint_makes_the_unit_rollback_only(
-        self, items: Any
-    ) -> None:
+    async def test_a_caught_duplicate_marks_the_unit(self, items: Any) -> None:
         for again in (
             lambda _: items.create(self.make("a")),
             items.create,
@@ -180,9 +172,7 @@ class BlocksContract(BaseContract):
 
         assert await self.held(items) == {"a": None, "b": 7}
 
-    async def test_a_savepoint_that_ends_well_is_kept_or_lost_with_its_unit(
-        self, items: Any
-    ) -> None:
+    async def test_a_savepoint_commits_with_its_unit(self, items: Any) -> None:
         async with undone(items.unit_of_work()) as unit, unit.savepoint():
             await items.create(self.make("lost"))
         async with items.unit_of_work() as unit, unit.savepoint():
@@ -192,9 +182,7 @@ class BlocksContract(BaseContract):
 
         assert await self.names(items) == "ab"
 
-    async def test_a_rolled_back_savepoint_restores_objects_which_stay_tracked(
-        self, items: Any
-    ) -> None:
+    async def test_a_rolled_back_savepoint_restores_objects(self, items: Any) -> None:
         ids = [(await items.create(self.make(name, qty=1))).id for name in "abc"]
         async with items.unit_of_work() as unit:
             held = await items.get_by_id(ids[2])
@@ -230,9 +218,7 @@ class BlocksContract(BaseContract):
 
         assert seen == [("async", 1), ("sync", 0)]
 
-    async def test_hooks_and_events_go_with_their_unit_or_savepoint(
-        self, items: Any
-    ) -> None:
+    async def test_hooks_and_events_are_lost_with_their_block(self, items: Any) -> None:
         sink = RecordingSink()
 
         async with undone(items.unit_of_work(events=sink)) as unit:
@@ -261,9 +247,7 @@ class BlocksContract(BaseContract):
         assert sink.told == sink.published == ["a"]
         assert await items.count() == 1
 
-    async def test_hooks_and_events_of_an_inner_block_wait_for_the_outer_commit(
-        self, items: Any
-    ) -> None:
+    async def test_hooks_and_events_wait_for_the_commit(self, items: Any) -> None:
         sink = RecordingSink()
         async with items.unit_of_work(events=sink) as outer:
             sink.leave(outer, "first")
@@ -285,9 +269,7 @@ class BlocksContract(BaseContract):
             with pytest.raises(UsageError, match="one sink"):
                 await items.unit_of_work(events=RecordingSink()).__aenter__()
 
-    async def test_a_cancelled_commit_runs_to_its_end_hooks_included(
-        self, items: Any
-    ) -> None:
+    async def test_a_cancelled_commit_runs_to_its_end(self, items: Any) -> None:
         committing = asyncio.Event()
 
         class Sink(RecordingSink):

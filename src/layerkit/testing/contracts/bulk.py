@@ -49,9 +49,7 @@ class BulkContract(BaseContract):
         assert "".join([item.name async for item in stream]) == "edbac"
         assert "".join([item.name async for item in some]) == "bd"
 
-    async def test_a_stream_outside_of_a_unit_lets_others_write(
-        self, filled: Any
-    ) -> None:
+    async def test_a_stream_lets_others_write(self, filled: Any) -> None:
         async for item in filled.stream(batch_size=2):
             await filled.update(item.id, {"note": "seen"})
 
@@ -67,9 +65,7 @@ class BulkContract(BaseContract):
         assert await items.count(field("qty") == 1) == 3
         assert await items.create_many([]) == 0
 
-    async def test_rows_without_unique_values_are_stored_batch_by_batch(
-        self, sales: Any
-    ) -> None:
+    async def test_rows_without_unique_values_never_collide(self, sales: Any) -> None:
         for _ in range(3):
             await sales.create_many([{}, {}])
 
@@ -104,7 +100,7 @@ class BulkContract(BaseContract):
 
         assert await self.names(items) == ""
 
-    async def test_create_many_returns_the_entities_in_their_order_when_asked(
+    async def test_create_many_returns_entities_in_their_order(
         self, items: Any
     ) -> None:
         new = [self.make(name, qty=n) for n, name in enumerate("cabd")]
@@ -119,9 +115,7 @@ class BulkContract(BaseContract):
         assert await items.create_many([], returning=True) == []
 
     @needs("records", "batches")
-    async def test_what_create_many_returns_has_keys_and_stamps(
-        self, records: Any
-    ) -> None:
+    async def test_what_create_many_returns_is_complete(self, records: Any) -> None:
         view = records.scoped(field("tenant") == "x")
         rows = [{"code": "a", "qty": 7}, {"code": "b"}]
 
@@ -134,9 +128,7 @@ class BulkContract(BaseContract):
                 assert getattr(record, name) is not None
 
     @needs("records", "transactions")
-    async def test_what_create_many_returns_stays_in_its_scope(
-        self, records: Any
-    ) -> None:
+    async def test_what_create_many_returns_is_confined(self, records: Any) -> None:
         view = records.scoped(field("tenant") == "x")
 
         with pytest.raises(ValidationError) as moved:
@@ -172,9 +164,7 @@ class BulkContract(BaseContract):
 
     # update_where and delete_where
 
-    async def test_update_where_changes_what_is_meant_and_counts_it(
-        self, filled: Any
-    ) -> None:
+    async def test_update_where_changes_what_matches(self, filled: Any) -> None:
         changed = await filled.update_where(~(field("qty") == 2), {"note": "x"})
 
         found = await filled.find(field("note") == "x")
@@ -186,17 +176,13 @@ class BulkContract(BaseContract):
         assert await filled.count(field("note") == "y") == 5
 
     @needs("conditions")
-    async def test_update_where_adds_to_each_and_leaves_nulls(
-        self, filled: Any
-    ) -> None:
+    async def test_update_where_adds_and_leaves_nulls(self, filled: Any) -> None:
         await filled.update_where(ALL, {"qty": Inc(10)})
 
         expected = {"a": 11, "b": 12, "c": None, "d": 12, "e": 15}
         assert await self.held(filled) == expected
 
-    async def test_delete_where_removes_what_is_meant_and_counts_it(
-        self, filled: Any
-    ) -> None:
+    async def test_delete_where_removes_what_matches(self, filled: Any) -> None:
         assert await filled.delete_where(field("qty") != 2) == 2
         assert await self.names(filled) == "bcd"
         assert await filled.delete_where(ALL) == 3
@@ -211,9 +197,7 @@ class BulkContract(BaseContract):
 
         assert await self.names(filled) == "abcde"
 
-    async def test_another_number_than_expected_is_refused_and_nothing_done(
-        self, filled: Any
-    ) -> None:
+    async def test_an_unexpected_number_undoes_a_bulk_verb(self, filled: Any) -> None:
         twos = field("qty") == 2
 
         for expect in (0, 1, 3):
@@ -228,9 +212,7 @@ class BulkContract(BaseContract):
         assert await filled.delete_where(twos, expect=2) == 2
 
     @needs("transactions")
-    async def test_a_unit_goes_on_after_another_number_than_expected(
-        self, items: Any
-    ) -> None:
+    async def test_a_unit_goes_on_after_an_unexpected_number(self, items: Any) -> None:
         ids = await self.fill(items)
 
         async with items.unit_of_work():
@@ -259,9 +241,7 @@ class BulkContract(BaseContract):
         assert await self.names(items) == "bcde"
 
     @needs("unique", "batches")
-    async def test_a_bulk_update_to_one_unique_value_is_refused(
-        self, filled: Any
-    ) -> None:
+    async def test_update_where_keeps_unique_rules(self, filled: Any) -> None:
         updating = filled.update_where(field("qty") == 2, {"name": "x"})
         await refused(AlreadyExistsError, updating)
 
@@ -278,9 +258,7 @@ class BulkContract(BaseContract):
         assert await items.count() == 0
 
     @needs("upserts")
-    async def test_an_upsert_stores_what_is_new_or_changes_what_is_there(
-        self, items: Any
-    ) -> None:
+    async def test_an_upsert_stores_or_changes(self, items: Any) -> None:
         there = await items.upsert(self.make("a", qty=1, note="kept"), key="name")
         assert (there.name, there.qty, there.note) == ("a", 1, "kept")
         assert (await items.get_by_id(there.id)).qty == 1
@@ -307,7 +285,7 @@ class BulkContract(BaseContract):
         assert await items.count(field("qty") == 0) == 0
 
     @needs("upserts", "unique", "transactions")
-    async def test_a_create_after_an_upsert_runs_into_the_rule_as_before_it(
+    async def test_a_create_after_an_upsert_keeps_unique_rules(
         self, items: Any
     ) -> None:
         await items.create(self.make("a"))
@@ -322,9 +300,7 @@ class BulkContract(BaseContract):
         assert await items.count() == 2
 
     @needs("upserts")
-    async def test_an_upsert_goes_by_a_unique_rule_and_its_values(
-        self, items: Any
-    ) -> None:
+    async def test_an_upsert_goes_by_values_of_a_rule(self, items: Any) -> None:
         new = self.make("a")
         for key in ("qty", "nope", ("name", "qty"), ()):
             await refused(UsageError, items.upsert(new, key=key), match="not unique by")
@@ -416,9 +392,7 @@ class BulkContract(BaseContract):
         await refused(UsageError, seats.get_by_id("a"), match="row, number")
 
     @needs("composite_keys")
-    async def test_get_many_takes_more_keys_of_two_fields_than_a_statement(
-        self, seats: Any
-    ) -> None:
+    async def test_get_many_takes_many_keys_of_two_fields(self, seats: Any) -> None:
         await seats.create_many(self.seat(row="a", number=n) for n in range(9))
 
         found = await seats.get_many([("a", n) for n in range(2_500, -1, -1)])

@@ -11,9 +11,7 @@ class CountersContract(BaseContract):
     """Test upserts with ``Inc``."""
 
     @needs("upserts", "conditions")
-    async def test_an_upsert_adds_to_what_is_there_and_starts_from_nothing(
-        self, items: Any
-    ) -> None:
+    async def test_an_upsert_adds_to_what_is_there_or_to_0(self, items: Any) -> None:
         hit = {"name": "a", "qty": Inc(2), "note": "x"}
 
         first = await items.upsert(hit, key="name")
@@ -48,9 +46,7 @@ class CountersContract(BaseContract):
         assert await self.held(filled) == known | {"x": 80, "y": 100}
 
     @needs("upserts", "conditions", "records")
-    async def test_an_upsert_that_adds_moves_the_version_and_starts_from_a_default(
-        self, records: Any
-    ) -> None:
+    async def test_an_upsert_that_adds_moves_the_version(self, records: Any) -> None:
         made = await records.upsert({"id": 5, "code": "a", "qty": Inc(3)}, key="id")
         began = (made.qty, made.version)
         later = await records.upsert({"id": 5, "code": "a", "qty": Inc(4)}, key="id")
@@ -59,9 +55,7 @@ class CountersContract(BaseContract):
         assert (later.qty, later.version) == (7, 2)
 
     @needs("upserts", "conditions")
-    async def test_an_upsert_adds_once_where_another_key_is_given(
-        self, items: Any
-    ) -> None:
+    async def test_an_upsert_with_another_key_adds_once(self, items: Any) -> None:
         ids = await self.fill(items)
         hit = {"id": ids["e"] + 100, "name": "a", "qty": Inc(10)}
 
@@ -72,9 +66,7 @@ class CountersContract(BaseContract):
         assert (await items.get_by_id(ids["a"])).qty == 21
 
     @needs("upserts", "conditions", "unique", "records")
-    async def test_an_upsert_that_adds_obeys_the_scope_and_other_unique_rules(
-        self, records: Any
-    ) -> None:
+    async def test_an_upsert_that_adds_obeys_its_view(self, records: Any) -> None:
         first = await records.create({"code": "a", "tenant": "x", "qty": 1})
         second = await records.create({"code": "b", "tenant": "x", "qty": 1})
         hidden = {"id": first.id, "code": "c", "qty": Inc(1)}
@@ -95,7 +87,7 @@ class CountersContract(BaseContract):
         assert [r.qty for r in await records.find(ALL)] == [1, 1]
 
     @needs("upserts", "conditions")
-    async def test_an_upsert_adds_numbers_to_fields_that_it_may_change(
+    async def test_an_upsert_adds_numbers_to_fields_of_numbers(
         self, items: Any
     ) -> None:
         wrong = {"note": Inc(1), "qty": Inc("1"), "nope": Inc(1), "id": Inc(1)}

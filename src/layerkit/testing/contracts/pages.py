@@ -72,9 +72,7 @@ class PagesContract(BaseContract):
         assert there[0].previous_cursor is None
 
     @needs("cursors")
-    async def test_a_cursor_stays_where_it_is_when_rows_come_and_go(
-        self, items: Any
-    ) -> None:
+    async def test_a_cursor_stays_when_rows_come_and_go(self, items: Any) -> None:
         await self.fill_rows(items)
         order = field("name").asc()
         first = await items.paginate(order_by=order, size=4)
@@ -109,9 +107,7 @@ class PagesContract(BaseContract):
         assert [item.name for item in rest.items] == ["c", "d"]
 
     @needs("cursors")
-    async def test_a_cursor_may_be_followed_by_pages_of_another_size_and_total(
-        self, items: Any
-    ) -> None:
+    async def test_a_cursor_takes_another_size_and_total(self, items: Any) -> None:
         await self.fill_rows(items)
         where = field("qty") == 0
 

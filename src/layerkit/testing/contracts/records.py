@@ -43,9 +43,7 @@ class RecordsContract(BaseContract):
     # Versions
 
     @needs("records")
-    async def test_a_new_record_has_version_one_and_two_equal_stamps(
-        self, records: Any
-    ) -> None:
+    async def test_a_new_record_has_a_version_and_stamps(self, records: Any) -> None:
         before = datetime.now(UTC)
         made = await records.create(self.write("a"))
         await records.create_many([self.write("b"), {"code": "c"}])
@@ -109,9 +107,7 @@ class RecordsContract(BaseContract):
         assert await records.delete(made.id, expected_version=2) is True
 
     @needs("records", "transactions")
-    async def test_racing_changes_of_one_record_are_stored_or_stale(
-        self, records: Any
-    ) -> None:
+    async def test_racing_changes_are_stored_or_stale(self, records: Any) -> None:
         made = await records.create(self.write("a"))
 
         async def work() -> None:
@@ -130,9 +126,7 @@ class RecordsContract(BaseContract):
         assert (found.qty, found.version) == (stored, stored + 1)
 
     @needs("records")
-    async def test_versions_and_soft_deletion_are_for_entities_that_have_them(
-        self, items: Any
-    ) -> None:
+    async def test_versions_and_restore_need_their_fields(self, items: Any) -> None:
         made = await items.create(self.make("a"))
 
         updating = items.update(made.id, {"qty": 1}, expected_version=1)
@@ -143,9 +137,7 @@ class RecordsContract(BaseContract):
             items.with_deleted()
 
     @lacks("records")
-    async def test_versions_and_views_are_refused_where_there_are_none(
-        self, items: Any
-    ) -> None:
+    async def test_records_are_refused_where_there_are_none(self, items: Any) -> None:
         made = await items.create(self.make("a", qty=1))
 
         updating = items.update(made.id, {"qty": 2}, expected_version=1)
@@ -158,9 +150,7 @@ class RecordsContract(BaseContract):
         assert (await items.get_by_id(made.id)).qty == 1
 
     @needs("records", "upserts")
-    async def test_an_upsert_keeps_the_stamps_and_counts_the_version_of_what_is_there(
-        self, records: Any
-    ) -> None:
+    async def test_an_upsert_keeps_the_stamps(self, records: Any) -> None:
         made = await records.create({"code": "a"})
         foreign = {"created_at": datetime(2001, 1, 1, tzinfo=UTC), "version": 9}
 
@@ -195,9 +185,7 @@ class RecordsContract(BaseContract):
     # Soft deletion
 
     @needs("records")
-    async def test_what_is_deleted_is_hidden_from_every_verb(
-        self, records: Any
-    ) -> None:
+    async def test_what_is_deleted_is_hidden_from_verbs(self, records: Any) -> None:
         gone = await records.create(self.write("gone", qty=1))
         kept = await records.create(self.write("kept", qty=1))
 

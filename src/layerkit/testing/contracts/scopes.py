@@ -166,9 +166,7 @@ class ScopesContract(BaseContract):
         assert await records.count((_TENANT == "mine") & (field("qty") == 3)) == 3
 
     @needs("records")
-    async def test_a_view_stores_nothing_that_it_would_not_show(
-        self, records: Any
-    ) -> None:
+    async def test_a_view_stores_only_what_it_shows(self, records: Any) -> None:
         view = records.scoped(_TENANT == "mine")
         foreign = {"code": "a", "tenant": "others"}
 
@@ -213,9 +211,7 @@ class ScopesContract(BaseContract):
         assert await mine.count() == 2
 
     @needs("records", "upserts")
-    async def test_an_upsert_writes_no_field_that_its_view_names(
-        self, records: Any
-    ) -> None:
+    async def test_an_upsert_writes_no_field_of_its_view(self, records: Any) -> None:
         await records.create({"code": "a", "tenant": "x", "qty": 3})
         view = records.scoped(field("qty") >= 1)
         row = {"code": "a", "tenant": "y", "qty": 9}
@@ -256,9 +252,7 @@ class ScopesContract(BaseContract):
                 await view.paginate(size=1, cursor=page.next_cursor)
 
     @needs("records")
-    async def test_a_guard_in_a_view_tells_nothing_of_others(
-        self, records: Any
-    ) -> None:
+    async def test_a_guard_tells_nothing_of_other_views(self, records: Any) -> None:
         mine, _, ids = await self.tenants(records)
         never = field("qty") > 99
 

@@ -125,9 +125,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
             assert await items.count(cap=4) == 3
 
     @needs("unique")
-    async def test_a_unique_value_given_up_in_a_unit_is_free_in_it(
-        self, items: Any
-    ) -> None:
+    async def test_a_unit_frees_the_unique_values_it_gives_up(self, items: Any) -> None:
         ids = await self.fill(items)
         async with items.unit_of_work():
             await items.delete(ids["a"])
@@ -157,9 +155,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert any(overtaken) == self.capabilities.optimistic
 
     @needs("optimistic")
-    async def test_a_unit_that_was_overtaken_is_refused_as_retryable(
-        self, items: Any
-    ) -> None:
+    async def test_an_overtaken_unit_is_refused_as_retryable(self, items: Any) -> None:
         created = await items.create(self.make("a", qty=1))
 
         with pytest.raises(ConflictError) as overtaken:
@@ -171,9 +167,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert overtaken.value.retryable
         assert (stored.qty, stored.note) == (2, None)
 
-    async def test_a_read_only_unit_refuses_verbs_and_changed_attributes(
-        self, items: Any
-    ) -> None:
+    async def test_a_read_only_unit_refuses_every_change(self, items: Any) -> None:
         created = await items.create(self.make("a", qty=1))
 
         async with items.unit_of_work(read_only=True):
@@ -230,9 +224,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert await items.count() == 0
 
     @needs("unique")
-    async def test_a_changed_attribute_must_keep_the_unique_rules(
-        self, items: Any
-    ) -> None:
+    async def test_a_changed_attribute_keeps_unique_rules(self, items: Any) -> None:
         await items.create(self.make("a"))
         other = await items.create(self.make("b"))
 
@@ -254,9 +246,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert (stored.name, stored.qty) == ("stored", 2)
         assert (found.name, lost.name) == ("before", "lost")
 
-    async def test_an_entity_that_its_unit_has_deleted_can_be_created_again(
-        self, items: Any
-    ) -> None:
+    async def test_a_deleted_entity_can_be_created_again(self, items: Any) -> None:
         created = await items.create(self.make("a"))
         async with items.unit_of_work():
             item = await items.get_by_id(created.id)
@@ -275,9 +265,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
 
         assert await items.count() == 0
 
-    async def test_a_read_from_a_task_of_the_unit_is_part_of_it(
-        self, items: Any
-    ) -> None:
+    async def test_a_read_from_a_task_of_the_unit_joins_it(self, items: Any) -> None:
         async with items.unit_of_work():
             created = await items.create(self.make("a"))
 
@@ -286,9 +274,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
 
             assert found is again is created
 
-    async def test_a_task_that_outlives_the_unit_has_units_of_its_own(
-        self, items: Any
-    ) -> None:
+    async def test_a_task_that_outlives_its_unit_is_outside(self, items: Any) -> None:
         left = asyncio.Event()
 
         async def later() -> None:
