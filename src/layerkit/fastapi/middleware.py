@@ -80,7 +80,8 @@ class CatchAllMiddleware:
     """Answer what nothing else has caught, inside all other middleware.
 
     Starlette answers unknown errors outside all middleware, so that its 500 carries
-    neither CORS headers nor the correlation id. A websocket is closed with 1011.
+    neither CORS headers nor the correlation id. A websocket is closed with 1011, or
+    with 1008 where the error is an AppException that blames the client.
 
     Args:
         app: The application inside.
