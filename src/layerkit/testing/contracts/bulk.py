@@ -67,7 +67,7 @@ class BulkContract(BaseContract):
 
     async def test_rows_without_unique_values_never_collide(self, sales: Any) -> None:
         for _ in range(3):
-            await sales.create_many([{}, {}])
+            await sales.create_many([self.sale(), self.sale()])
 
         assert await sales.count() == 6
 
