@@ -384,9 +384,9 @@ def make_home(source: object) -> Home | None:
     Raises:
         UsageError: *source* is an engine.
     """
-    if isinstance(source, AsyncSession | Session):
+    if isinstance(source, (AsyncSession, Session)):
         return SessionHome(source)
-    if isinstance(source, async_sessionmaker | sessionmaker):
+    if isinstance(source, (async_sessionmaker, sessionmaker)):
         database = _databases.get(id(source)) or Database(source)
         _databases[id(source)] = database
         return database

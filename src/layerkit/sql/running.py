@@ -81,11 +81,16 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         super().__init__(adapter)
         self._mapped = adapter
         self._dialect_of = dialect_of
-        self._queries = Queries(adapter, lambda: dialect_of(adapter.mapper), load)
+        self._load = load
         self._bound = {"mapper": adapter.mapper}
         self._plain: dict[Way, bool] = {}
         self._loads_more = bool(load)
         self._with: dict[tuple[ORMOption, ...], Self] = {}
+
+    @cached_property
+    def _queries(self) -> Queries[T]:
+        mapper, dialect_of = self._mapped.mapper, self._dialect_of
+        return Queries(self._mapped, lambda: dialect_of(mapper), self._load)
 
     @cached_property
     def _brings(self) -> list[list[str]]:
