@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import String, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -143,6 +144,34 @@ async def add_all_by_hand(session: AsyncSession, _: int) -> object:
     return None
 
 
+def built() -> list[Item]:
+    """Return a thousand entities."""
+    return [Item(**values) for values in BATCH]
+
+
+async def add_entities_by_hand(session: AsyncSession, _: int) -> object:
+    """Store a thousand."""
+    session.add_all(built())
+    await session.flush()
+    return None
+
+
+async def upsert_by_hand(session: AsyncSession, n: int) -> object:
+    """Change five hundred, and store as many, by Core."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement: Any = dialect.insert(Item.__table__)
+    excluded = statement.excluded
+    changes = {"email": excluded.email, "qty": excluded.qty}
+    statement = statement.on_conflict_do_update(index_elements=["id"], set_=changes)
+    return await session.execute(statement, mixed(n))
+
+
+def mixed(n: int) -> list[dict[str, Any]]:
+    """Return a thousand rows, of which half are stored."""
+    first = ROWS - MANY // 2 + 1
+    return [{"id": first + i, "email": f"u{i}", "qty": n} for i in range(MANY)]
+
+
 HAND: Final[Mapping[str, Operation]] = {
     "get_by_id, cold": get_by_hand,
     "get_by_id, loaded": lambda s, _: s.get(Item, ROWS),
@@ -153,6 +182,8 @@ HAND: Final[Mapping[str, Operation]] = {
     "find 100": find_by_hand,
     "page of 100": page_by_hand,
     "create_many 1000": add_all_by_hand,
+    "create_many 1000 entities": add_entities_by_hand,
+    "upsert_many 1000": upsert_by_hand,
     "update_where": lambda s, n: s.execute(
         update(Item).where(Item.qty >= n).values(qty=Item.qty + 1)
     ),
@@ -168,6 +199,8 @@ OURS: Final[Mapping[str, Operation]] = {
     "find 100": lambda r, n: r.find(field("qty") >= n),
     "page of 100": lambda r, n: r.paginate(field("qty") >= n, size=100),
     "create_many 1000": lambda r, _: r.create_many(BATCH),
+    "create_many 1000 entities": lambda r, _: r.create_many(built()),
+    "upsert_many 1000": lambda r, n: r.upsert_many(mixed(n), key="id"),
     "update_where": lambda r, n: r.update_where(field("qty") >= n, {"qty": Inc(1)}),
     "delete_where": lambda r, n: r.delete_where(field("qty") == n),
 }
@@ -186,7 +219,13 @@ FAST: Final[Mapping[str, Operation]] = {
     ),
     "exists": lambda f, n: f.crud.exists(f.session, id=n + 1),
 }
-TIMES: Final = {"create_many 1000": 2, "update_where": 20, "get_by_id, loaded": 1000}
+TIMES: Final = {
+    "create_many 1000": 2,
+    "create_many 1000 entities": 2,
+    "upsert_many 1000": 5,
+    "update_where": 20,
+    "get_by_id, loaded": 1000,
+}
 AIMS: Final = {
     "get_by_id, cold": 1.15,
     "get_by_id, loaded": 1.5,
@@ -195,6 +234,8 @@ AIMS: Final = {
     "find 100": 1.1,
     "page of 100": 0.7,
     "create_many 1000": 0.1,
+    "create_many 1000 entities": 0.25,
+    "upsert_many 1000": 3.0,
 }
 
 

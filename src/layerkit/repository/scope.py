@@ -178,7 +178,8 @@ class Scope(Generic[T]):
     ) -> Upsert[T]:
         adapter = self.adapter
         started, added = adapter.started(data, fixed)
-        named = adapter.given(data).keys()  # before defaults join them
+        # What is named, before defaults join it: a mapping need not be copied for that.
+        named = data if isinstance(data, dict) else adapter.given(data)
         entity: T | Values
         if takes_values and not isinstance(data, adapter.entity):
             entity = held = self.new_values(started)

@@ -371,7 +371,7 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         What has no default is always among them, so that rows look alike; a null is
         left out where the table has a default, as SQLAlchemy's own does it.
         """
-        given = entity if isinstance(entity, Mapping) else self.held(entity)
+        given = entity if isinstance(entity, dict | Mapping) else self.held(entity)
         row = {**self._blank, **given, **self._next_version(None)}
         if None not in row.values():
             return row

@@ -271,7 +271,10 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
 
     def _brings_others(self, entities: Sequence[T]) -> bool:
         """Tell whether related objects would be inserted with *entities*."""
-        related = (loaded_relations(self._mapped.mapper, e).values() for e in entities)
+        mapper = self._mapped.mapper
+        if not mapper.relationships:
+            return False
+        related = (loaded_relations(mapper, entity).values() for entity in entities)
         return any(map(any, related))
 
     def _plainly(self, what: Way, session: AsyncSession) -> bool:
