@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import CHAR, REAL, DateTime, Double, Float, ForeignKey
+from sqlalchemy import CHAR, REAL, DateTime, Double, Float, ForeignKey, String
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -37,6 +37,14 @@ class Town(Base):
     code: Mapped[str] = mapped_column(CHAR(5), primary_key=True)
     country: Mapped[str | None] = mapped_column(ForeignKey(Country.code))
     n: Mapped[int] = mapped_column(default=0)
+
+
+class Word(Base):
+    """Have a text for its key."""
+
+    __tablename__ = "key_spellings_words"
+
+    text: Mapped[str] = mapped_column(String(20), primary_key=True)
 
 
 class Place(Base):
@@ -223,3 +231,15 @@ def _weight(kind: Any) -> type[Any]:
 
     columns = {"id": mapped_column(kind, primary_key=True)}
     return type("Weight", (Own,), {"__tablename__": "weights", **columns})
+
+
+async def test_a_key_in_other_letters_is_another_one(home: Home) -> None:
+    words = Repository[Word, str](home, Word)
+    await words.create({"text": "rose"})
+
+    for other in ("ROSE", "rose ", "rosé"):
+        assert await words.get_by_id(other) is None
+        assert not await words.exists(other)
+        assert await words.get_many([other]) == []
+        assert not await words.delete(other)
+    assert await words.count() == 1
