@@ -25,8 +25,12 @@ settings.register_profile("default", max_examples=50, derandomize=True, deadline
 settings.register_profile("full", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# The classes of contracts whose histories are measured: one home that does everything,
-# one of a user's own, and a repository that can do little.
+# The longest tests of the contracts, which are measured on few homes: on one that does
+# everything, one of a user's own, and a repository that can do little.
+LONGEST = (
+    *("_end_as_in_the_reference", "test_a_filter_may_have_many_parts"),
+    "test_get_many_takes_many_keys_of_two_fields",
+)
 MEASURED = ("TestDataclassesInMemory::", "TestFileDatabase::", "TestDictRepository::")
 
 
@@ -35,16 +39,16 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Leave out what needs a MariaDB where none is given, in place of many skips.
 
-    Histories are measured on few homes: they call what single tests of a home do too,
-    and coverage doubles the time of the longest tests.
+    The longest tests are measured on few homes: they call what others of a home do too,
+    and coverage doubles their time.
     """
     if not os.environ.get("LAYERKIT_TEST_MYSQL_URL"):
         out = [i for i in items if "mysql_server" in getattr(i, "fixturenames", ())]
         items[:] = [item for item in items if item not in set(out)]
         config.hook.pytest_deselected(items=out)
     for item in items:
-        is_history = item.name.endswith("_end_as_in_the_reference")
-        if is_history and not any(name in item.nodeid for name in MEASURED):
+        is_long = item.name.partition("[")[0].endswith(LONGEST)
+        if is_long and not any(name in item.nodeid for name in MEASURED):
             item.add_marker("unmeasured")
 
 

@@ -83,6 +83,7 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
+@pytest.mark.unmeasured
 class TestSQLite(DrivenBySyncCode):
     known_failures: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (
@@ -137,7 +138,6 @@ def shared_mysql_url(mysql_server: str) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.unmeasured
 class TestPsycopg(TestSQLite):
     known_failures: ClassVar[Mapping[str, str]] = {}
 
