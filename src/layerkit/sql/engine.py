@@ -187,7 +187,7 @@ def _ping_idle(engine: AsyncEngine) -> None:
     """Let a connection that was idle be asked whether it is alive, before it is used.
 
     A server that was restarted has cut every connection in the pool. Asking costs as
-    much as a statement, so where the driver is told of the cut, one that has just
+    much as a statement, so where the driver hears of the cut, one that has just
     answered is taken at its word.
     """
 

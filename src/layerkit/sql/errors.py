@@ -1,4 +1,4 @@
-"""What drivers raise, told by sqlstate or error number, as layerkit's errors.
+"""What drivers raise, recognised by sqlstate or error number, as layerkit's errors.
 
 What the codes mean is written down in ``layerkit.sql.dialects``. Texts are read for
 names only, never for their words, which a server may translate.

@@ -1,4 +1,4 @@
-"""Telling what fails while stored values are read from what fails otherwise."""
+"""What fails while stored values are read, apart from what fails otherwise."""
 
 import re
 import traceback

@@ -113,8 +113,8 @@ class SQLTransaction(Transaction):
             with self._ending():
                 await session.commit()
         except driver_errors() as error:
-            told = translate if self.read_only else translate_commit
-            raise told(error, registries=self.state.registries) from error
+            known = translate if self.read_only else translate_commit
+            raise known(error, registries=self.state.registries) from error
 
     async def _flush(self, session: AsyncSession) -> None:
         try:

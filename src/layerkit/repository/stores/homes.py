@@ -58,9 +58,9 @@ class Home(ABC):
     """Own connections, make units of work, and hand out backends for repositories."""
 
     optimistic: ClassVar[bool] = False
-    """True where a unit may be told at its commit that another was faster.
+    """True where a commit may be refused because another unit was faster.
 
-    What is one verb, outside of a unit of work, is repeated then.
+    A verb outside of a unit of work is then repeated.
     """
 
     _cursor_key: bytes | None = None

@@ -104,7 +104,7 @@ class Server:
         hides_failure: True where a COMMIT after a refused statement rolls back, and
             tells nobody.
         foreign_keys: Asks whether foreign keys are checked; None where they always are.
-        skips_locked: True where a read can pass over locked rows.
+        skips_locked: True where a read can skip locked rows.
         reads_snapshots: True where a unit reads what there was at its first read, if
             it does not lock.
         counts_in_order: True where the keys of a batch are in the order of its rows.
