@@ -46,6 +46,16 @@ class Slip(Base):
     size: Mapped[int] = mapped_column(Integer, default="1")
 
 
+class Note(Base):
+    """Have a text that updates set, and that is too long."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int]
+    text: Mapped[str | None] = mapped_column(String(3), onupdate="abcdef")
+
+
 class Tag(Base):
     """Have a default that asks SQLAlchemy's own context."""
 
@@ -136,6 +146,18 @@ async def test_a_default_beyond_its_column_is_refused_with_its_name(
     assert refused.value.fields == ("text",)
     assert (await slips.create({"text": "abc", "size": 1})).text == "abc"
     assert len((await slips.get_all())[0].id) == 32
+
+
+async def test_what_an_upsert_sets_beyond_its_column_is_refused_with_its_name(
+    home: Home,
+) -> None:
+    notes = Repository[Note, int](home, Note)
+    await notes.create({"id": 1, "size": 1})
+
+    with pytest.raises(ValidationError, match="at most 3 characters") as refused:
+        await notes.upsert({"id": 1, "size": 2}, key="id")
+
+    assert refused.value.fields == ("text",)
 
 
 async def test_a_default_of_another_class_is_left_to_the_database(
