@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import Enum, TypeDecorator
+from sqlalchemy import Enum, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from typing_extensions import override
 
@@ -178,6 +178,19 @@ async def test_a_key_that_no_member_has_is_not_there(home: Home) -> None:
     assert [s.state for s in await stages.get_many(["zzz", "new"])] == ["new"]
     with pytest.raises(ValidationError, match="state must be one of"):
         await stages.create({"state": "zzz"})
+
+
+async def test_sqlite_counts_texts_that_a_column_had_before_its_enum_lost_them() -> (
+    None
+):
+    async with Database("sqlite://") as database:
+        await new_tables(database.engine, Base.metadata)
+        tasks = Repository[Task, int](database, Task)
+        async with database.engine.begin() as connection:
+            insert = text("INSERT INTO text_enums_tasks (id, state) VALUES (1, 'old')")
+            await connection.execute(insert)
+
+        assert await tasks.count(field("state") == "old") == 1
 
 
 async def test_pages_by_a_key_of_texts_lose_nothing(home: Home) -> None:

@@ -302,3 +302,19 @@ async def test_a_refusal_at_the_commit_names_fields_and_not_columns(
         "one_seat_a_night",
         ("guest", "night"),
     )
+
+
+async def test_an_update_by_objects_may_set_what_a_view_had_confined(
+    sheets: Repository[Sheet, int],
+) -> None:
+    hour = timedelta(hours=1)
+    view = sheets.scoped(field("lasts") == hour)
+    made = await view.create({"id": 1})
+
+    async with sheets.unit_of_work():
+        held = await view.get_by_id(made.id)
+        changed = await sheets.update(made.id, {"lasts": 2 * hour})
+
+        assert changed is held
+
+    assert await sheets.count(field("lasts") == 2 * hour) == 1
