@@ -47,7 +47,7 @@ BUDGETS: Mapping[str, Budget] = {
     "notifications": Budget(aim=110, most=110),
     "realtime": Budget(aim=270, most=270),
     "redis": Budget(aim=1100, most=1040),
-    "repository": Budget(aim=2800, most=4840),
+    "repository": Budget(aim=2800, most=4850),
     "service": Budget(aim=200, most=230),
     "settings": Budget(aim=370, most=460),
     "smtp": Budget(aim=10, most=10),
