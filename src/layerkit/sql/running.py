@@ -84,7 +84,6 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         self._load = load
         self._bound = {"mapper": adapter.mapper}
         self._plain: dict[Way, bool] = {}
-        self._loads_more = bool(load)
         self._with: dict[tuple[ORMOption, ...], Self] = {}
 
     @cached_property
@@ -129,9 +128,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
     @cached_property
     def _reads_safely(self) -> bool:
         """True where nothing that is stored can fail to be read, once it is written."""
-        return not self._loads_more and all(
-            map(_is_safe, self._mapped.columns.values())
-        )
+        return not self._load and all(map(_is_safe, self._mapped.columns.values()))
 
     @cached_property
     def _makes_safely(self) -> bool:
@@ -257,7 +254,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
 
     def _returns(self, session: AsyncSession) -> bool:
         """Tell whether a statement that changes a row returns all a reader gets."""
-        return self._plainly("update", session) and not self._loads_more
+        return self._plainly("update", session) and not self._load
 
     def _changes_plainly(
         self, unit: SQLTransaction, changes: Mapping[str, Any]
