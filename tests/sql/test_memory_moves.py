@@ -80,6 +80,42 @@ async def test_what_refers_to_a_value_that_changes_goes_by_on_update(
     await alike(url, Own, script)
 
 
+@pytest.mark.parametrize("verb", ["update", "update_where"])
+async def test_what_was_changed_first_refers_to_what_there_was_before_a_move(
+    url: str, verb: str
+) -> None:
+    class Own(DeclarativeBase): ...
+
+    class Parent(Own):
+        __tablename__ = "family_parents"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str] = mapped_column(String(9), unique=True)
+
+    class Child(Own):
+        __tablename__ = "family_children"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        code: Mapped[str] = mapped_column(String(9), ForeignKey("family_parents.code"))
+
+    async def script(play: Play) -> None:
+        parents, children = play.of(Parent), play.of(Child)
+        await parents.create_many([{"id": 1, "code": "a"}, {"id": 2, "code": "b"}])
+        await children.create({"id": 1, "code": "a"})
+
+        async def work() -> None:
+            async with play.home.unit_of_work():
+                child = await children.get_by_id(1)
+                child.code = "x"  # which no parent has as yet
+                if verb == "update":
+                    await parents.update(2, {"code": "x"})
+                else:
+                    await parents.update_where(field("id") == 2, {"code": "x"})
+
+        await play.say(work())
+        await play.rows(Parent, Child)
+
+    await alike(url, Own, script)
+
+
 async def test_what_a_savepoint_has_undone_leads_to_nothing(url: str) -> None:
     class Own(DeclarativeBase): ...
 

@@ -318,3 +318,33 @@ async def test_an_update_by_objects_may_set_what_a_view_had_confined(
         assert changed is held
 
     assert await sheets.count(field("lasts") == 2 * hour) == 1
+
+
+async def test_what_is_changed_after_an_update_by_objects_is_checked_again(
+    sheets: Repository[Sheet, int],
+) -> None:
+    await sheets.create({"id": 1})
+
+    with pytest.raises(ValidationError, match="lasts"):
+        async with sheets.unit_of_work():
+            held = await sheets.update(1, {"lasts": timedelta(hours=1)})
+            assert held is not None
+            held.lasts = 5  # type: ignore[assignment] # as a caller may get it wrong
+
+
+async def test_what_a_read_has_flushed_counts_as_written_where_its_block_fails(
+    sheets: Repository[Sheet, int],
+) -> None:
+    await sheets.create({"id": 1})
+
+    with pytest.raises(UnitOfWorkError):
+        async with sheets.unit_of_work():
+            held = await sheets.get_by_id(1)
+            assert held is not None
+            with pytest.raises(RuntimeError):
+                async with sheets.unit_of_work():
+                    held.lasts = timedelta(hours=1)
+                    await sheets.count()
+                    raise RuntimeError
+
+    assert await sheets.count(field("lasts").is_null()) == 1
