@@ -103,7 +103,7 @@ async def test_what_was_changed_first_refers_to_what_there_was_before_a_move(
 
         async def work() -> None:
             async with play.home.unit_of_work():
-                child = await children.get_by_id(1)
+                child: Any = await children.get_by_id(1)
                 child.code = "x"  # which no parent has as yet
                 if verb == "update":
                     await parents.update(2, {"code": "x"})
