@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from layerkit.core import UsageError, WiringError
 from layerkit.factory import Need, ServiceFactory, describe
+from layerkit.factory.keys import implements
 from layerkit.notifications import NotificationService
 from layerkit.realtime import RealtimeService
 from layerkit.repository import Home, MemoryDatabase, Repository, SessionSource
@@ -660,3 +661,10 @@ def test_keys_are_described_as_people_write_them(key: object, name: str) -> None
 def test_wiring_errors_are_usage_errors() -> None:
     with pytest.raises(UsageError):
         ServiceFactory().scoped(UserService).check()
+
+
+def test_a_key_implements_neither_itself_nor_what_is_no_class() -> None:
+    assert implements(bool, int)
+    assert not implements(int, int)
+    assert not implements("name", int)
+    assert not implements(int, "name")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -343,3 +344,11 @@ async def test_what_a_constructor_makes_of_values_is_checked_too() -> None:
     assert (await marks.create({"text": "abc", "size": 1})).size == 3
     with pytest.raises(ValidationError, match="wrong type, expected size: int"):
         await marks.create({"text": "wrong", "size": 1})
+
+
+async def test_any_mapping_makes_an_entity() -> None:
+    pens = PenRepository(MemoryDatabase())
+
+    made = await pens.create(MappingProxyType({"colour": "red"}))
+
+    assert await pens.red() == [made]

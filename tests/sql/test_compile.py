@@ -1,5 +1,7 @@
 """The SQL of specifications, dialect by dialect, without a server."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import pytest
@@ -133,3 +135,13 @@ def test_what_is_no_specification_is_refused() -> None:
 
     with pytest.raises(TypeError, match="not a specification"):
         condition(where, columns_on(SQLITE))
+
+
+def test_many_parts_are_joined_in_groups() -> None:
+    parts = [field("qty") == n for n in range(150)]
+
+    text = sql(reduce(or_, parts), "sqlite")
+
+    assert text.count("(") == 2
+    assert text.startswith("(qty = 0 OR qty = 1 OR")
+    assert text.endswith("OR qty = 149)")

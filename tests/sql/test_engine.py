@@ -345,3 +345,23 @@ async def test_mariadb_refuses_what_does_not_fit_however_lax_it_is(
 
     assert "STRICT_ALL_TABLES" in modes[0]
     assert modes[1] == ""
+
+
+async def test_a_unit_that_waits_too_long_to_begin_is_to_be_tried_again(
+    tmp_path: Path,
+) -> None:
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    async with Database(
+        f"sqlite:///{tmp_path}/x.db", busy_timeout_seconds=0.05
+    ) as opened:
+        await opened.create_all(Base.metadata)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UnavailableError) as refused:
+            async with opened.unit_of_work():
+                await Repository[Author, int](opened, Author).count()
+        other.rollback()
+
+        assert refused.value.retryable
+        async with opened.unit_of_work():
+            assert await Repository[Author, int](opened, Author).count() == 0
+    other.close()

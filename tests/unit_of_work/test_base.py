@@ -342,7 +342,7 @@ async def test_a_task_that_outlives_a_block_is_in_no_transaction(
 
     async def look() -> object:
         await has_ended.wait()
-        return transaction_of(home)
+        return transaction_of(home) or current_unit()
 
     async with home.unit_of_work():
         outliving = asyncio.create_task(look())

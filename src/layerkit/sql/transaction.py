@@ -64,7 +64,7 @@ class SQLTransaction(Transaction):
         self.needs_loop = needs_loop
         self.commits_itself = False
         self._make_session = make_session
-        self._registries = registries
+        self._registries = set() if registries is None else registries
         self._ends = self._has_failed = False
         self._session: AsyncSession
 
@@ -89,8 +89,7 @@ class SQLTransaction(Transaction):
         self._session = self._make_session()
         state = ensure_state(self._session)
         state.units.append(self)
-        if self._registries is not None:
-            state.registries = self._registries
+        state.registries = self._registries
 
     @override
     async def _commit(self) -> None:

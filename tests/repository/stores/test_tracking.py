@@ -13,8 +13,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from typing_extensions import override
 
 from layerkit.core.errors import AlreadyExistsError, ValidationError
-from layerkit.repository import ALL, MemoryDatabase, Repository, Unique
+from layerkit.repository import ALL, MemoryDatabase, Repository, Unique, adapter_for
 from layerkit.repository import field as stored
+from layerkit.repository.stores.tracking import Tracking
 
 
 @dataclass
@@ -575,3 +576,7 @@ async def test_a_unit_keeps_no_object_beyond_its_end() -> None:
         assert weak() is not None
 
     assert weak() is None
+
+
+def test_objects_of_a_class_without_unique_fields_never_collide() -> None:
+    assert not Tracking().may_collide(adapter_for(Plain))

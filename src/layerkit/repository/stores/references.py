@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import Any, Final, Generic, TypeAlias
+from typing import Any, Final, Generic, TypeAlias, cast
 
 from typing_extensions import TypeVar
 
@@ -143,8 +143,7 @@ class References:
 
     def add(self, adapter: Adapter) -> None:
         """Let a class be known."""
-        if adapter.entity not in self._known:
-            self._known[adapter.entity], self._ties = adapter, None
+        self._known[adapter.entity], self._ties = adapter, None
 
     def of(self, entity: type) -> Ties:
         """Return what ties a class to others."""
@@ -317,9 +316,7 @@ async def _check_kept(
     Raises:
         ConflictError: It does.
     """
-    link = spread.link
-    if link is None:
-        return
+    link = cast(Link, spread.link)  # what goes by a foreign key has one
     if link.rule.deferred:
         allowed = {v for v, now in lost.items() if spread.action(now) == "NO ACTION"}
         transaction.top.deferred += [(link, value) for value in allowed]

@@ -86,18 +86,17 @@ async def outside(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def repeated(work: Callable[[], Awaitable[object]]) -> int:
-    """Do *work* until no other unit was faster, and return how often one was.
-
-    Raises:
-        ConflictError: It is not to be tried again.
-    """
-    try:
-        await work()
-    except ConflictError as error:
-        if not error.retryable:
-            raise
-        return 1 + await repeated(work)
-    return 0
+    """Do *work* until no other unit was faster, and return how often one was."""
+    overtaken = 0
+    while True:
+        try:
+            await work()
+        except ConflictError as error:
+            may_try_again = error.retryable
+        else:
+            return overtaken
+        assert may_try_again
+        overtaken += 1
 
 
 async def cancelled(work: Coroutine[Any, Any, None], once: asyncio.Event) -> None:
