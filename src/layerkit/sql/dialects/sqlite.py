@@ -113,9 +113,11 @@ async def _prepare(driver: Any) -> None:
     connection has been closed.
     """
     await driver.execute_fetchall("PRAGMA foreign_keys=ON")
-    while not await _switches_to_wal(driver):
+    is_switched = await _switches_to_wal(driver)
+    while not is_switched:
         await driver.execute_fetchall("BEGIN EXCLUSIVE")
         await driver.execute_fetchall("COMMIT")
+        is_switched = await _switches_to_wal(driver)
 
 
 async def _switches_to_wal(driver: Any) -> bool:
