@@ -113,29 +113,29 @@ async def _prepare(driver: Any) -> None:
     connection has been closed.
     """
     await driver.execute_fetchall("PRAGMA foreign_keys=ON")
-    is_switched = await _switches_to_wal(driver)
-    while not is_switched:
-        await driver.execute_fetchall("BEGIN EXCLUSIVE")
-        await driver.execute_fetchall("COMMIT")
-        is_switched = await _switches_to_wal(driver)
+    await _switch_to_wal(driver)
 
 
-async def _switches_to_wal(driver: Any) -> bool:
-    """Switch the file to WAL; False where somebody else has locked it.
+async def _switch_to_wal(driver: Any) -> None:
+    """Switch the file to WAL, and wait for who has locked it.
 
     SQLite refuses that at once and waits for no lock while others write or switch, as
     when two connect to a new file. The beginning of a transaction does wait.
 
     Raises:
-        sqlite3.OperationalError: Its journal can't be opened or written.
+        sqlite3.OperationalError: Its journal can't be opened or written, or others lock
+            it for too long.
     """
-    try:
-        await driver.execute_fetchall("PRAGMA journal_mode=WAL")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True
+    while True:
+        try:
+            await driver.execute_fetchall("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        else:
+            return
+        await driver.execute_fetchall("BEGIN EXCLUSIVE")
+        await driver.execute_fetchall("COMMIT")
 
 
 def _begin(connection: Connection) -> None:
