@@ -50,7 +50,7 @@ _open: ContextVar[tuple[Statements, ...]] = ContextVar(
 @contextmanager
 def statements(
     *,
-    max: int | None = None,  # noqa: A002 - the word for it
+    max: int | None = None,  # noqa: A002 - callers write statements(max=2)
     max_round_trips: int | None = None,
 ) -> Iterator[Statements]:
     """Count the SQL statements of a block, on whatever engine, and bound them.

@@ -93,7 +93,7 @@ class Transaction(ABC):
     Attributes:
         needs_loop: True where what stores is reached by an asynchronous driver, whose
             connections belong to the loop that opened them.
-        is_alone: True where one reading verb is all of it, and nothing else joins.
+        is_alone: True where one verb is all of it, and nothing else joins.
         commit_timeout_seconds: How long each step of its end waits for the server.
         may_be_stored: True once the commit has been sent to the server.
     """
@@ -350,7 +350,7 @@ class Transaction(ABC):
             raise
 
     async def alone(self, work: Callable[[Self], Awaitable[R]]) -> R:
-        """Run *work*, one reading verb, as all of this transaction.
+        """Run *work*, one verb, as all of this transaction.
 
         It has no block, so nothing else joins it, and there are no hooks.
 

@@ -108,7 +108,7 @@ class Home(ABC):
         Args:
             verb: What is run; it is given the transaction.
             writes: False where it only reads.
-            single: True where it is one reading statement, which needs no transaction.
+            single: True where it is one statement, which needs no transaction.
 
         Raises:
             ConflictError: Others were faster each time.
