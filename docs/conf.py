@@ -23,11 +23,7 @@ version = release = tomllib.loads(_PYPROJECT.read_text("utf-8"))["project"]["ver
 for package in iter_modules(layerkit.__path__):
     import_module(f"layerkit.{package.name}")
 
-extensions = [
-    "myst_parser",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
-]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 nitpicky = True
 nitpick_ignore_regex = [

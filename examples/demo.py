@@ -31,7 +31,7 @@ TO_TRY: Final = {
     "users": (
         "curl -i {url}/users -H 'Content-Type: application/json' -d "
         """'{{"email": "ada@example.org", "name": "Ada", "password": "engine no 1"}}'"""
-    ),
+    )
 }
 """A line for the command line, for each example that is served."""
 

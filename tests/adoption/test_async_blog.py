@@ -335,9 +335,7 @@ def test_the_openapi_document_differs_in_one_answer(tmp_path: Path) -> None:
 # What the move has mended: these hold after it, and did not before
 
 
-async def test_likes_at_once_are_all_counted_after_the_move(
-    postgres_url: str,
-) -> None:
+async def test_likes_at_once_are_all_counted_after_the_move(postgres_url: str) -> None:
     async with calling(BLOGS["after"](postgres_url)) as client:
         client.headers.update(ACME)
         await post(client, await author(client))

@@ -314,9 +314,7 @@ async def test_what_was_stored_is_there_before_the_answer_is_sent(
     assert watched.seen == [(201, 1), (409, 1), (204, 0)]
 
 
-async def test_another_client_reads_it_right_after_the_answer(
-    shop: FastAPI,
-) -> None:
+async def test_another_client_reads_it_right_after_the_answer(shop: FastAPI) -> None:
     async with (
         listening(shop) as address,
         AsyncClient(base_url=f"http://{address}") as one,
@@ -369,9 +367,7 @@ async def test_views_at_once_are_all_counted_after_the_move(moved: FastAPI) -> N
     assert last.json()["views"] == TOGETHER + 1
 
 
-async def test_orders_at_once_sell_nothing_twice_after_the_move(
-    moved: FastAPI,
-) -> None:
+async def test_orders_at_once_sell_nothing_twice_after_the_move(moved: FastAPI) -> None:
     async with calling(moved) as client:
         ada, lamp = await customer(client), await product(client, stock=3)
         answers = await asyncio.gather(

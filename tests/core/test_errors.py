@@ -204,12 +204,7 @@ def test_a_mistake_in_code_is_not_shown_to_clients(error: UsageError) -> None:
 
 @pytest.mark.parametrize(
     ("entity_id", "shown"),
-    [
-        (7, 7),
-        ("a", "a"),
-        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
-        (0, 0),
-    ],
+    [(7, 7), ("a", "a"), (UUID(int=1), "00000000-0000-0000-0000-000000000001"), (0, 0)],
 )
 def test_not_found_says_what_was_looked_for(entity_id: object, shown: object) -> None:
     class User: ...

@@ -201,9 +201,7 @@ class CheckedOut(UserOut):
 
 
 @pytest.mark.parametrize("schema", [UserOut, CheckedOut])
-def test_the_fields_of_a_response_are_in_its_json_schema(
-    schema: type[UserOut],
-) -> None:
+def test_the_fields_of_a_response_are_in_its_json_schema(schema: type[UserOut]) -> None:
     shown = schema.model_json_schema(mode="serialization")
 
     assert list(shown["properties"]) == ["id", "created_at", "updated_at", "name"]

@@ -225,9 +225,7 @@ async def test_a_database_that_is_gone_is_answered_as_unavailable(
 
 
 async def test_a_table_that_is_missing_is_a_plain_500(
-    client: AsyncClient,
-    factory: ServiceFactory,
-    caplog: pytest.LogCaptureFixture,
+    client: AsyncClient, factory: ServiceFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with factory.scope() as scope:
         database = await scope.get(Home)

@@ -123,9 +123,7 @@ async def test_taken_email_is_refused_in_any_spelling(client: AsyncClient) -> No
     assert answer["context"]["fields"] == ["email"]
 
 
-async def test_of_two_registrations_at_once_one_is_refused(
-    client: AsyncClient,
-) -> None:
+async def test_of_two_registrations_at_once_one_is_refused(client: AsyncClient) -> None:
     racing = (client.post("/users", json=body()) for _ in range(4))
 
     responses = await asyncio.gather(*racing)
@@ -175,9 +173,7 @@ async def test_refused_password_is_shown_neither_in_the_answer_nor_in_the_log(
     assert "s3cret" not in caplog.text
 
 
-async def test_registration_that_is_not_valid_is_refused(
-    client: AsyncClient,
-) -> None:
+async def test_registration_that_is_not_valid_is_refused(client: AsyncClient) -> None:
     for changes in INVALID_REGISTRATIONS:
         response = await client.post("/users", json=body() | changes)
 
@@ -361,9 +357,7 @@ async def test_patch_refuses_an_email_that_is_taken(client: AsyncClient) -> None
     assert (await client.get(f"/users/{ada['id']}")).json() == ada
 
 
-async def test_patch_that_is_not_valid_is_refused(
-    client: AsyncClient,
-) -> None:
+async def test_patch_that_is_not_valid_is_refused(client: AsyncClient) -> None:
     user = await register(client)
 
     for changes in INVALID_CHANGES:

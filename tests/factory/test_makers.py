@@ -340,8 +340,7 @@ async def test_type_parameters_of_a_class_are_what_a_subclass_says(name: str) ->
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax of PEP 695")
 @pytest.mark.parametrize(
-    ("name", "cause"),
-    [("Case", "Case needs P"), ("generic", "generic needs P")],
+    ("name", "cause"), [("Case", "Case needs P"), ("generic", "generic needs P")]
 )
 def test_a_type_parameter_that_nobody_gives_is_refused_at_start(
     name: str, cause: str

@@ -151,11 +151,7 @@ async def test_a_cancellation_during_a_clean_up_runs_the_others() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert recorder.log == [
-        "service: ended",
-        "cache: ended",
-        "session: CancelledError",
-    ]
+    assert recorder.log == ["service: ended", "cache: ended", "session: CancelledError"]
 
 
 @pytest.mark.defect("F6")

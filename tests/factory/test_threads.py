@@ -194,10 +194,7 @@ async def test_the_error_of_the_block_is_raised_in_the_generator(
     recorder: Recorder,
 ) -> None:
     with pytest.raises(ConflictError):
-        async with (
-            recorder.factory() as factory,
-            threaded(factory) as scope,
-        ):
+        async with recorder.factory() as factory, threaded(factory) as scope:
             await scope.get(Session)
             raise ConflictError("taken")
 

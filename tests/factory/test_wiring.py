@@ -71,8 +71,7 @@ def test_a_missing_need_names_who_needs_it_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(
-    "cls",
-    [Request, HTTPConnection, WebSocket, Response, BackgroundTasks],
+    "cls", [Request, HTTPConnection, WebSocket, Response, BackgroundTasks]
 )
 def test_what_comes_with_a_request_is_announced(cls: type[object]) -> None:
     def tenant(source: object) -> SMTPMail:

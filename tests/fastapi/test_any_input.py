@@ -24,15 +24,7 @@ from layerkit import (
     ServiceFactory,
     field,
 )
-from layerkit.fastapi import (
-    ETag,
-    FilterBy,
-    IfMatch,
-    Inject,
-    Listing,
-    install,
-    listing,
-)
+from layerkit.fastapi import ETag, FilterBy, IfMatch, Inject, Listing, install, listing
 from layerkit.sql import Database, UTCDateTime
 from tests.support.profiles import examples
 

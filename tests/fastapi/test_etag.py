@@ -135,8 +135,7 @@ def test_a_text_that_is_no_tag_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "version"),
-    [(None, None), ("*", None), ('"7"', 7), (' "7",', 7)],
+    ("given", "version"), [(None, None), ("*", None), ('"7"', 7), (' "7",', 7)]
 )
 async def test_a_condition_that_holds_gives_the_version(
     app: FastAPI, serve: Serve, given: str | None, version: int | None

@@ -252,10 +252,7 @@ async def test_what_comes_with_a_request_can_be_injected(serve: Serve) -> None:
 
     class Visitor:
         def __init__(
-            self,
-            connection: HTTPConnection,
-            response: Response,
-            tasks: BackgroundTasks,
+            self, connection: HTTPConnection, response: Response, tasks: BackgroundTasks
         ) -> None:
             response.headers["X-Seen"] = connection.headers["user-agent"]
             tasks.add_task(log.append, "done")

@@ -11,16 +11,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from fastapi import (
-    Body,
-    Cookie,
-    Depends,
-    FastAPI,
-    Header,
-    Request,
-    WebSocket,
-    params,
-)
+from fastapi import Body, Cookie, Depends, FastAPI, Header, Request, WebSocket, params
 from pydantic import BaseModel
 from sqlalchemy import Numeric
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -28,13 +19,7 @@ from starlette.datastructures import FormData
 
 from layerkit import BaseService, MemoryDatabase, Repository, UsageError, field
 from layerkit.core import AppException
-from layerkit.fastapi import (
-    FilterBy,
-    Listing,
-    app_exception_handler,
-    install,
-    listing,
-)
+from layerkit.fastapi import FilterBy, Listing, app_exception_handler, install, listing
 from layerkit.fastapi.sent import unfit
 from layerkit.sql import Database, UTCDateTime
 from tests.fastapi.conftest import Connect, Serve

@@ -25,11 +25,7 @@ from layerkit.repository import (
     Specification,
     Written,
 )
-from layerkit.testing.contracts import (
-    Capabilities,
-    OpenRepository,
-    UnitOfWorkContract,
-)
+from layerkit.testing.contracts import Capabilities, OpenRepository, UnitOfWorkContract
 from layerkit.unit_of_work import EventSink, UnitOfWork
 from tests.support.project import ROOT
 

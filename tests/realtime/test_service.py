@@ -78,11 +78,7 @@ async def test_changed_data_is_sent_to_the_client_it_names(site: Site) -> None:
     await site.bus.publish(Event(event_type="data.updated", data=data, timestamp=NOON))
 
     assert site.ada.messages == [
-        {
-            "type": "data_updated",
-            "data": data,
-            "timestamp": "2026-03-01T12:00:00+00:00",
-        }
+        {"type": "data_updated", "data": data, "timestamp": "2026-03-01T12:00:00+00:00"}
     ]
     assert site.bob.messages == []
 

@@ -12,11 +12,7 @@ from typing_extensions import override
 
 from layerkit.redis import RedisDatabase
 from layerkit.repository import Indexed, Repository, Unique
-from layerkit.testing.contracts import (
-    Capabilities,
-    OpenRepository,
-    UnitOfWorkContract,
-)
+from layerkit.testing.contracts import Capabilities, OpenRepository, UnitOfWorkContract
 from tests.support.entities import (
     MappedItem,
     MappedReading,

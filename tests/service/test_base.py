@@ -184,9 +184,7 @@ def test_events_need_an_entity_name() -> None:
     assert Nameless(Users()).entity_name is None
 
 
-def test_the_logger_is_named_after_the_class(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_the_logger_is_named_after_the_class(caplog: pytest.LogCaptureFixture) -> None:
     service = make_service()
 
     with caplog.at_level(logging.INFO):

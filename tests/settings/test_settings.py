@@ -68,11 +68,7 @@ def test_the_fields_have_the_textbooks_names_and_defaults() -> None:
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
     ("name", "is_development", "is_production"),
-    [
-        ("development", True, False),
-        ("production", False, True),
-        ("test", False, False),
-    ],
+    [("development", True, False), ("production", False, True), ("test", False, False)],
 )
 def test_the_environment_is_known_by_its_name(
     name: str, is_development: bool, is_production: bool
@@ -114,11 +110,11 @@ def test_argument_comes_before_environment_before_file_before_dotenv(
     given = AppSettings(APP_NAME="argument")
 
     assert [getattr(given, name) for name in names] == [
-        *("argument", "variable", "file", "dotenv"),
+        *("argument", "variable", "file", "dotenv")
     ]
     sources = {row.name: row.source for row in given.explain()}
     assert [sources[name] for name in names] == [
-        *("argument", "environment", "file", ".env"),
+        *("argument", "environment", "file", ".env")
     ]
     assert sources["DEBUG"] == "default"
 
@@ -423,8 +419,7 @@ def test_explain_shows_value_and_source_of_every_setting() -> None:
 
 
 @pytest.mark.skipif(
-    not hasattr(utils, "logger"),
-    reason="pydantic-settings logs since 2.15",
+    not hasattr(utils, "logger"), reason="pydantic-settings logs since 2.15"
 )
 @pytest.mark.defect("F21")
 def test_debug_logs_show_names_alone(

@@ -110,11 +110,7 @@ async def test_decimals_that_the_database_holds_as_floats_are_exact(
             sum=("rounded", "price", "count"), avg="price", max="count"
         )
 
-    assert row.sum == {
-        "rounded": 3,
-        "price": Decimal("1000000003.00"),
-        "count": 61,
-    }
+    assert row.sum == {"rounded": 3, "price": Decimal("1000000003.00"), "count": 61}
     assert +row.avg["price"] == Decimal("1000000003.00") / 31
     assert (row.count, row.max) == (32, {"count": 2})
 
@@ -130,9 +126,7 @@ async def test_a_sum_of_decimals_is_exact_beyond_what_floats_hold(
     assert total.sum == {name: value * 10_001 for name, value in row.items()}
 
 
-async def test_a_value_that_is_stored_in_two_forms_is_one_group(
-    things: Things,
-) -> None:
+async def test_a_value_that_is_stored_in_two_forms_is_one_group(things: Things) -> None:
     await things.create_many({"name": name} for name in "ab")
     home = things.home
     assert isinstance(home, Database)

@@ -117,9 +117,7 @@ async def test_an_entity_that_is_loaded_is_got_without_a_statement(
 
 
 @pytest.mark.defect("R32")
-async def test_delete_does_not_load_what_has_no_relationships(
-    sqlite: Database,
-) -> None:
+async def test_delete_does_not_load_what_has_no_relationships(sqlite: Database) -> None:
     seats = Repository[Seat, Any](sqlite, Seat)
     await seats.create({"row": "A", "number": 1})
 
@@ -260,9 +258,7 @@ async def test_update_by_flush_gives_the_same(sqlite: Database) -> None:
     assert await stamped.update(created.id, {}) is not None
 
 
-async def test_create_without_returning_leaves_nothing_unread(
-    sqlite: Database,
-) -> None:
+async def test_create_without_returning_leaves_nothing_unread(sqlite: Database) -> None:
     dialect = sqlite.engine.sync_engine.dialect
     dialect.insert_returning = dialect.insert_executemany_returning = False
     stamped = Repository[Stamped, Any](sqlite, Stamped)
@@ -424,9 +420,7 @@ async def test_events_of_the_mapping_run_on_update(database: Database) -> None:
     assert seen == ["x"]
 
 
-async def test_joined_inheritance_is_written_to_both_tables(
-    database: Database,
-) -> None:
+async def test_joined_inheritance_is_written_to_both_tables(database: Database) -> None:
     managers = Repository[Manager, int](database, Manager)
     employees = Repository[Employee, int](database, Employee)
     created = await managers.create({"name": "Ada", "budget": 5})
@@ -562,9 +556,7 @@ async def test_an_update_drops_the_relationship_that_it_leads_elsewhere(
     assert (moved.name, book.author.name) == ("Bob", "Ada")
 
 
-async def test_an_option_of_ones_own_goes_before_the_mapping(
-    sqlite: Database,
-) -> None:
+async def test_an_option_of_ones_own_goes_before_the_mapping(sqlite: Database) -> None:
     class Own(DeclarativeBase):
         pass
 

@@ -230,9 +230,7 @@ async def test_what_the_unit_has_loaded_costs_nothing_to_get(parts: Parts) -> No
             assert await parts.get_by_id(1) is held
 
 
-async def test_eager_relations_cost_a_create_what_they_cost_a_get(
-    parts: Parts,
-) -> None:
+async def test_eager_relations_cost_a_create_what_they_cost_a_get(parts: Parts) -> None:
     class Nailed(SQLRepository[Crate, int]):
         load = (selectinload(Crate.nails),)
 

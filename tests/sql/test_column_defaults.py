@@ -135,9 +135,7 @@ async def test_a_default_that_is_given_is_left_alone(
     assert (made.price, made.rate) == (Decimal(2), 0.5)
 
 
-async def test_a_default_beyond_its_column_is_refused_with_its_name(
-    home: Home,
-) -> None:
+async def test_a_default_beyond_its_column_is_refused_with_its_name(home: Home) -> None:
     slips = Repository[Slip, str](home, Slip)
 
     with pytest.raises(ValidationError, match="at most 3 characters") as refused:

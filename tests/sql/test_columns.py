@@ -224,9 +224,7 @@ async def test_a_key_is_exact(home: Home, other: str) -> None:
     assert [word.hits for word in await words.find(ALL)] == [0]
 
 
-async def test_an_upsert_never_changes_what_has_another_key(
-    database: Database,
-) -> None:
+async def test_an_upsert_never_changes_what_has_another_key(database: Database) -> None:
     words = Repository[Word, str](database, Word)
     await words.create({"id": "ada"})
 

@@ -6,25 +6,13 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from layerkit.core.errors import (
-    AlreadyExistsError,
-    UnitOfWorkError,
-)
+from layerkit.core.errors import AlreadyExistsError, UnitOfWorkError
 from layerkit.service import BaseService
 from layerkit.sql import Database
 from tests.sql.conftest import make_tables
-from tests.support.authors import (
-    Authors,
-    PlannedError,
-    Sessions,
-    names,
-)
+from tests.support.authors import Authors, PlannedError, Sessions, names
 from tests.support.databases import forget_tables
 
 # R7: how it commits

@@ -316,9 +316,7 @@ async def test_units_of_two_databases_do_not_mix(
         assert (await here.count(), await there.count()) == (0, 1)
 
 
-async def test_a_read_only_unit_on_a_session_refuses_to_write(
-    sqlite: Database,
-) -> None:
+async def test_a_read_only_unit_on_a_session_refuses_to_write(sqlite: Database) -> None:
     async with AsyncSession(sqlite.engine) as session:
         authors = SQLRepository[Author, int](session, Author)
         async with authors.unit_of_work():

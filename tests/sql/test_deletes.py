@@ -528,9 +528,7 @@ async def test_where_sqlite_checks_no_foreign_keys_no_orphan_is_left(
     await engine.dispose()
 
 
-async def test_a_child_that_leads_elsewhere_by_default_is_read_again(
-    url: str,
-) -> None:
+async def test_a_child_that_leads_elsewhere_by_default_is_read_again(url: str) -> None:
     class Own(DeclarativeBase): ...
 
     class Shelf(Own):
@@ -620,10 +618,7 @@ async def test_what_a_key_reaches_over_others_that_are_not_held_is_forgotten(
 ) -> None:
     people = of(shapes, Person)
     await of(shapes, Node).create_many(
-        [
-            Node(id=1),
-            Node(id=2, above_id=1, leaves=[Leaf(id=1)]),
-        ]
+        [Node(id=1), Node(id=2, above_id=1, leaves=[Leaf(id=1)])]
     )
     await people.create(Person(id=1, letters=[Letter(id=1)]))
 

@@ -466,9 +466,7 @@ async def test_a_float_of_four_bytes_that_another_program_wrote_finds_its_own_ro
         assert sorted(walked) == [row.id for row in stored]
 
 
-async def test_sums_of_floats_of_four_bytes_are_alike_by_every_verb(
-    home: Home,
-) -> None:
+async def test_sums_of_floats_of_four_bytes_are_alike_by_every_verb(home: Home) -> None:
     singles = Repository[Single, int](home, Single)
     for _ in range(3):
         await singles.upsert({"code": "u", "real": Inc(0.1)}, key="code")

@@ -468,10 +468,7 @@ def test_nothing_of_a_password_is_shown_however_it_is_written(
     ],
 )
 def test_postgresql_names_constraints(
-    state: str,
-    names: dict[str, str],
-    constraint: str | None,
-    fields: tuple[str, ...],
+    state: str, names: dict[str, str], constraint: str | None, fields: tuple[str, ...]
 ) -> None:
     translated = translate(from_postgres(state, **names), THING)
 

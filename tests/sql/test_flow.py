@@ -7,23 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from layerkit.core.errors import (
-    UnitOfWorkError,
-)
+from layerkit.core.errors import UnitOfWorkError
 from layerkit.repository import Repository
 from layerkit.service import BaseService
-from tests.support.authors import (
-    Authors,
-    PlannedError,
-    Sessions,
-    names,
-)
+from tests.support.authors import Authors, PlannedError, Sessions, names
 from tests.support.library import Book
 
 pytestmark = pytest.mark.unmeasured
@@ -164,9 +153,7 @@ async def test_db_session_is_the_session_of_the_open_unit(sessions: Sessions) ->
         assert authors.db_session is not first
 
 
-async def test_db_session_is_the_session_that_was_passed_in(
-    sessions: Sessions,
-) -> None:
+async def test_db_session_is_the_session_that_was_passed_in(sessions: Sessions) -> None:
     async with sessions() as session:
         assert Authors(session).db_session is session
 

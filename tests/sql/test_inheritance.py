@@ -2,12 +2,7 @@
 
 import pytest
 from sqlalchemy import String
-from sqlalchemy.orm import (
-    DeclarativeBase,
-    Mapped,
-    mapped_column,
-    selectin_polymorphic,
-)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, selectin_polymorphic
 
 from layerkit import ALL, NotSupportedError, Repository, field
 from layerkit.sql import Database, SQLRepository

@@ -36,14 +36,7 @@ from layerkit.core.errors import (
     UsageError,
     ValidationError,
 )
-from layerkit.repository import (
-    ALL,
-    Home,
-    Inc,
-    Repository,
-    adapter_for,
-    field,
-)
+from layerkit.repository import ALL, Home, Inc, Repository, adapter_for, field
 from layerkit.repository.stores.documents import Documents
 from layerkit.sql import Database, UTCDateTime
 from layerkit.sql.dialects import server_of
@@ -334,11 +327,7 @@ async def test_a_value_beyond_the_column_is_found_nowhere(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("name", "a\0"),
-        ("prose", "\udfff"),
-        ("at", datetime(1, 1, 1, 1, tzinfo=_ZONE)),
-    ],
+    [("name", "a\0"), ("prose", "\udfff"), ("at", datetime(1, 1, 1, 1, tzinfo=_ZONE))],
 )
 async def test_a_filter_by_what_no_database_takes_names_the_field(
     cells: Repository[Cell, int], name: str, value: Any
@@ -373,9 +362,7 @@ async def test_a_scope_by_what_the_column_rounds_is_refused(
     assert (await seen.count(), await narrow.count()) == (1, 1)
 
 
-async def test_a_document_that_tracks_changes_stays_one(
-    home: Home,
-) -> None:
+async def test_a_document_that_tracks_changes_stays_one(home: Home) -> None:
     cells = Repository[Paper, int](home, Paper)
     async with cells.unit_of_work():
         made = await cells.create({"id": 1, "data": {"a": 1}})

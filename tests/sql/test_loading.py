@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import ForeignKey, String, create_engine, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import (
-    AsyncAttrs,
-    AsyncSession,
-    async_sessionmaker,
-)
+from sqlalchemy.ext.asyncio import AsyncAttrs, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -265,9 +261,7 @@ async def test_the_identity_map_answers_without_a_statement(loading: Database) -
 
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")  # SQLAlchemy's own
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_session_without_a_repository_is_left_alone(
-    sessions: Sessions,
-) -> None:
+async def test_a_session_without_a_repository_is_left_alone(sessions: Sessions) -> None:
     async with sessions() as session:
         user = await session.get_one(User, 1)
 
@@ -451,9 +445,7 @@ async def test_what_an_entity_brings_along_has_its_own_eager_relations(
     assert shop.doors[0].keys == []
 
 
-async def test_load_reaches_what_an_entity_has_brought_along(
-    loading: Database,
-) -> None:
+async def test_load_reaches_what_an_entity_has_brought_along(loading: Database) -> None:
     class Chained(SQLRepository[Shop, int]):
         load = (selectinload(Shop.owner).selectinload(User.tokens),)
 

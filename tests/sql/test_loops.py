@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import NullPool
-from sqlalchemy.ext.asyncio import (
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from layerkit.core.errors import UsageError
 from layerkit.sql import Database

@@ -6,14 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import (
-    Dialect,
-    FetchedValue,
-    Integer,
-    String,
-    TypeDecorator,
-    event,
-)
+from sqlalchemy import Dialect, FetchedValue, Integer, String, TypeDecorator, event
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -39,9 +32,7 @@ from tests.support.library import (
     Ticket,
     Versioned,
 )
-from tests.support.library import (
-    Base as LibraryBase,
-)
+from tests.support.library import Base as LibraryBase
 from tests.support.statements import sent
 
 
@@ -129,9 +120,7 @@ async def test_a_version_that_is_no_number_is_kept_and_guarded_by_a_condition(
         await rows.delete(1, expected_version=1)
 
 
-async def test_a_version_that_the_server_counts_is_respected(
-    postgres_url: str,
-) -> None:
+async def test_a_version_that_the_server_counts_is_respected(postgres_url: str) -> None:
     class Base(DeclarativeBase): ...
 
     class Row(Base):
@@ -268,9 +257,7 @@ async def test_sessions_may_be_bound_by_the_base_of_their_classes(
     assert [book.id for book in held] == [made.id]
 
 
-async def test_joined_inheritance_is_written_to_both_tables(
-    database: Database,
-) -> None:
+async def test_joined_inheritance_is_written_to_both_tables(database: Database) -> None:
     managers = Repository[Manager, int](database, Manager)
 
     await managers.create_many([{"name": "a", "budget": 1}, {"name": "b"}])
@@ -348,9 +335,7 @@ async def test_an_imperative_mapping_has_all_verbs(database: Database) -> None:
     assert [(ticket.code, ticket.price) for ticket in found] == [("a", 10), ("b", 2)]
 
 
-async def test_a_batch_with_what_is_stored_already_is_refused(
-    sqlite: Database,
-) -> None:
+async def test_a_batch_with_what_is_stored_already_is_refused(sqlite: Database) -> None:
     tickets = Repository[Ticket, str](sqlite, Ticket)
 
     async with tickets.unit_of_work() as unit:

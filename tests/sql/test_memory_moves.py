@@ -35,9 +35,7 @@ async def test_what_refers_to_a_value_that_changes_goes_by_on_update(
         __tablename__ = "family_children"
         id: Mapped[int] = mapped_column(primary_key=True)
         code: Mapped[str | None] = mapped_column(
-            String(9),
-            ForeignKey("family_parents.code", onupdate=onupdate),
-            unique=True,
+            String(9), ForeignKey("family_parents.code", onupdate=onupdate), unique=True
         )
 
     class Grandchild(Own):
@@ -244,9 +242,7 @@ async def test_a_unit_holds_what_a_change_of_another_row_made_of_its_objects(
         __tablename__ = "family_children"
         id: Mapped[int] = mapped_column(primary_key=True)
         code: Mapped[str | None] = mapped_column(
-            String(9),
-            ForeignKey("family_parents.code", onupdate=onupdate),
-            unique=True,
+            String(9), ForeignKey("family_parents.code", onupdate=onupdate), unique=True
         )
         note: Mapped[str | None] = mapped_column(String(9))
 

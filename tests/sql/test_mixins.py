@@ -8,12 +8,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import ForeignKey, Interval, String
-from sqlalchemy.orm import (
-    DeclarativeBase,
-    Mapped,
-    MappedAsDataclass,
-    mapped_column,
-)
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from layerkit import ALL, AlreadyExistsError, MemoryDatabase, Repository, UsageError
 from layerkit.repository import adapter_for

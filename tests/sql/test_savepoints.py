@@ -4,21 +4,10 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-)
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from layerkit.core.errors import (
-    AlreadyExistsError,
-    UnitOfWorkError,
-    UsageError,
-)
-from tests.support.authors import (
-    Authors,
-    PlannedError,
-    Sessions,
-    names,
-)
+from layerkit.core.errors import AlreadyExistsError, UnitOfWorkError, UsageError
+from tests.support.authors import Authors, PlannedError, Sessions, names
 
 # Savepoints
 

@@ -25,13 +25,7 @@ from layerkit.repository import MemoryDatabase, Repository, home_of
 from layerkit.service import BaseService
 from layerkit.sql import Database, SQLRepository
 from layerkit.unit_of_work import UnitOfWork
-from tests.support.authors import (
-    Authors,
-    PlannedError,
-    RecordingSink,
-    Sessions,
-    names,
-)
+from tests.support.authors import Authors, PlannedError, RecordingSink, Sessions, names
 from tests.support.library import Author, Book
 
 # R0: one state for a session

@@ -130,9 +130,7 @@ async def test_a_time_of_day_with_a_zone_is_refused_where_the_column_has_none(
     assert await visits.count(field("clock") >= time(10)) == 1
 
 
-async def test_a_time_of_day_with_a_zone_is_for_homes_that_keep_it(
-    home: Home,
-) -> None:
+async def test_a_time_of_day_with_a_zone_is_for_homes_that_keep_it(home: Home) -> None:
     if isinstance(home, Database) and home.dialect.name != "postgresql":
         with pytest.raises(
             NotSupportedError, match=r"Zoned\.clock .* PostgreSQL alone"

@@ -6,12 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from typing_extensions import override
 
-from layerkit.unit_of_work import (
-    EventSink,
-    Transaction,
-    UnitOfWork,
-    transaction_of,
-)
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 
 
 class RecordingTransaction(Transaction):

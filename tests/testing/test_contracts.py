@@ -228,9 +228,7 @@ def test_what_a_backend_does_not_claim_must_be_refused(
     result.stdout.fnmatch_lines(["FAILED *test_a_unit_is_refused*"])
 
 
-def test_a_known_failure_is_expected_with_its_reason(
-    pytester: pytest.Pytester,
-) -> None:
+def test_a_known_failure_is_expected_with_its_reason(pytester: pytest.Pytester) -> None:
     code, named_by = FAULTS["a verb that always says yes"]
     known = f"known_failures = {{'{named_by}': 'it can not tell'}}"
 

@@ -14,11 +14,7 @@ from layerkit.core.errors import (
     UnitOfWorkError,
     UsageError,
 )
-from layerkit.unit_of_work import (
-    current_unit,
-    plain_unit_of_work,
-    transaction_of,
-)
+from layerkit.unit_of_work import current_unit, plain_unit_of_work, transaction_of
 from tests.support.recording import RecordingHome
 
 
@@ -84,11 +80,7 @@ async def test_failing_rollback_is_logged_and_hides_nothing(
 
 @pytest.mark.parametrize(
     ("step", "outcome"),
-    [
-        ("commit", UnavailableError),
-        ("rollback", LookupError),
-        ("release", None),
-    ],
+    [("commit", UnavailableError), ("rollback", LookupError), ("release", None)],
 )
 async def test_a_step_of_the_end_that_stalls_is_cut_off(
     home: RecordingHome, step: str, outcome: type[Exception] | None
@@ -433,9 +425,7 @@ async def test_verb_that_is_cut_off_makes_the_unit_rollback_only(
     assert home.log == ["begin", "write", "rollback", "release"]
 
 
-async def test_verb_that_is_refused_rolls_nothing_back(
-    home: RecordingHome,
-) -> None:
+async def test_verb_that_is_refused_rolls_nothing_back(home: RecordingHome) -> None:
     home.failing["write"] = ConflictError("taken")
 
     async with home.unit_of_work():

@@ -313,10 +313,7 @@ async def test_inner_block_with_another_sink_is_refused(
 
 
 async def test_sink_that_is_false_is_a_sink(home: RecordingHome) -> None:
-    async with (
-        home.unit_of_work(events=EmptySink(home)) as unit,
-        home.unit_of_work(),
-    ):
+    async with home.unit_of_work(events=EmptySink(home)) as unit, home.unit_of_work():
         unit.emit(1)
 
     assert home.log[-1] == "publish [1]"

@@ -29,11 +29,7 @@ from layerkit.fastapi import Inject, install, problems
 from layerkit.repository import Repository
 from layerkit.sql import Database
 from layerkit.testing import MockNotification
-from layerkit.testing.contracts import (
-    Capabilities,
-    OpenRepository,
-    RepositoryContract,
-)
+from layerkit.testing.contracts import Capabilities, OpenRepository, RepositoryContract
 from tests.support.databases import new_tables
 from tests.support.entities import MappedItem, MappedRecord, MappedSale, MappedSeat
 from tests.usage.shop import (

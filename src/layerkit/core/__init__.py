@@ -24,12 +24,7 @@ from layerkit.core.errors import (
 )
 from layerkit.core.extras import require_extra
 from layerkit.core.logging import JSONFormatter, correlation_id, get_logger
-from layerkit.core.schemas import (
-    BaseSchema,
-    CreateSchema,
-    ResponseSchema,
-    UpdateSchema,
-)
+from layerkit.core.schemas import BaseSchema, CreateSchema, ResponseSchema, UpdateSchema
 from layerkit.core.types import UNSET, Clock, SystemClock, Unset, uuid7
 
 __all__ = [

@@ -347,10 +347,7 @@ class AlreadyExistsError(ConflictError):
     ) -> None:
         self.fields = tuple(fields)
         super().__init__(
-            message or self.text(),
-            kind=kind,
-            constraint=constraint,
-            fields=self.fields,
+            message or self.text(), kind=kind, constraint=constraint, fields=self.fields
         )
 
 

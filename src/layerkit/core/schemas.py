@@ -94,9 +94,7 @@ def _shown(
 
 
 def refusal(
-    message: str,
-    *errors: pydantic.ValidationError,
-    named: Callable[[str], str] = str,
+    message: str, *errors: pydantic.ValidationError, named: Callable[[str], str] = str
 ) -> ValidationError:
     """Return pydantic's refusals as ours: fields and messages, never the input.
 

@@ -178,10 +178,7 @@ class ServiceFactory:
     # Using
 
     def scope(
-        self,
-        values: Mapping[Any, object] | None = None,
-        *,
-        in_threads: bool = False,
+        self, values: Mapping[Any, object] | None = None, *, in_threads: bool = False
     ) -> Scope:
         """Return a scope, to be used as ``async with factory.scope() as scope:``.
 

@@ -86,9 +86,7 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
     return tuple(parameters), hints.get("return", MISSING)
 
 
-def _read(
-    make: Make,
-) -> tuple[list[inspect.Parameter], dict[str, Any], dict[Any, Any]]:
+def _read(make: Make) -> tuple[list[inspect.Parameter], dict[str, Any], dict[Any, Any]]:
     """Return parameters, annotations, and what type variables in these stand for."""
     if isinstance(make, functools.partial):
         parameters, hints, arguments = _read(make.func)

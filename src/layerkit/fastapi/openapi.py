@@ -11,12 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from layerkit.core.errors import AppException, UsageError, ValidationError, phrase_of
-from layerkit.fastapi.errors import (
-    PROBLEM,
-    ProblemRenderer,
-    code_of,
-    problem_handler,
-)
+from layerkit.fastapi.errors import PROBLEM, ProblemRenderer, code_of, problem_handler
 from layerkit.fastapi.etag import answers_of
 from layerkit.fastapi.handlers import Handler
 from layerkit.fastapi.needs import Problem, dependencies_of, routes_of

@@ -3,9 +3,4 @@
 from layerkit.notifications.base import Delivery, Notification, NotificationInterface
 from layerkit.notifications.service import NotificationService
 
-__all__ = [
-    "Delivery",
-    "Notification",
-    "NotificationInterface",
-    "NotificationService",
-]
+__all__ = ["Delivery", "Notification", "NotificationInterface", "NotificationService"]

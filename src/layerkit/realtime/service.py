@@ -51,11 +51,7 @@ class RealtimeService:
 
 
 def _message(type_: str, event: Event[object]) -> dict[str, object]:
-    return {
-        "type": type_,
-        "data": event.data,
-        "timestamp": event.timestamp.isoformat(),
-    }
+    return {"type": type_, "data": event.data, "timestamp": event.timestamp.isoformat()}
 
 
 def _client_id(data: object) -> str | None:

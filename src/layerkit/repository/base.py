@@ -22,11 +22,7 @@ from layerkit.repository.filters.bounds import (
     orders_of,
 )
 from layerkit.repository.filters.evaluate import sorted_by, truth_of
-from layerkit.repository.filters.specification import (
-    ALL,
-    Specification,
-    comparisons,
-)
+from layerkit.repository.filters.specification import ALL, Specification, comparisons
 from layerkit.repository.options import OPTIONS, refusing
 from layerkit.repository.pages import Page
 

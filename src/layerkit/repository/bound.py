@@ -1,38 +1,19 @@
 """A repository bound to a home: the unit that a verb works in, and what it sees."""
 
 import copy
-from collections.abc import (
-    Awaitable,
-    Callable,
-    Mapping,
-)
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import (
-    Any,
-    ClassVar,
-    Generic,
-    Self,
-    get_args,
-    get_origin,
-)
+from typing import Any, ClassVar, Generic, Self, get_args, get_origin
 
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.base import ID, BaseRepository, T
 from layerkit.repository.entities.adapter import EntityAdapter
-from layerkit.repository.entities.checks import (
-    keyed,
-)
+from layerkit.repository.entities.checks import keyed
 from layerkit.repository.entities.registry import adapter_for
-from layerkit.repository.filters.bounds import (
-    check_expected,
-    check_number,
-)
-from layerkit.repository.filters.specification import (
-    ALL,
-    Specification,
-)
+from layerkit.repository.filters.bounds import check_expected, check_number
+from layerkit.repository.filters.specification import ALL, Specification
 from layerkit.repository.guards import check_lock
 from layerkit.repository.pages import Page
 from layerkit.repository.scope import Scope, pinned
@@ -106,9 +87,7 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
     # Views
 
     def scoped(
-        self,
-        where: Specification = ALL,
-        defaults: Mapping[str, object] | None = None,
+        self, where: Specification = ALL, defaults: Mapping[str, object] | None = None
     ) -> Self:
         """Return a view that every verb obeys: it has only what matches *where*.
 

@@ -1,17 +1,9 @@
 """Repository: one repository class for any home."""
 
-from collections.abc import (
-    AsyncIterator,
-    Iterable,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import (
-    Generic,
-    Literal,
-    overload,
-)
+from typing import Generic, Literal, overload
 
 from typing_extensions import TypeVar, override
 
@@ -487,11 +479,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
 
     @override
     async def update_where(
-        self,
-        where: Specification,
-        update_data: Data,
-        *,
-        expect: int | None = None,
+        self, where: Specification, update_data: Data, *, expect: int | None = None
     ) -> int:
         """Change every entity that matches *where*, all or none, and return how many.
 
@@ -616,12 +604,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
 
         single: Verb | None = "upsert" if returning else None
         return await self._verb(
-            name,
-            work,
-            writes=True,
-            single=single,
-            given=items[0],
-            whole=not returning,
+            name, work, writes=True, single=single, given=items[0], whole=not returning
         )
 
 
@@ -634,8 +617,6 @@ class InMemoryRepository(Repository[T, ID], Generic[T, ID]):
     """
 
     def __init__(
-        self,
-        home: MemoryDatabase | None = None,
-        model_class: type[T] | None = None,
+        self, home: MemoryDatabase | None = None, model_class: type[T] | None = None
     ) -> None:
         super().__init__(home or MemoryDatabase(), model_class)

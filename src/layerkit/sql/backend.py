@@ -4,11 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Generic, cast
 
-from sqlalchemy import (
-    CursorResult,
-    delete,
-    insert,
-)
+from sqlalchemy import CursorResult, delete, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import make_transient
@@ -31,16 +27,9 @@ from layerkit.repository import (
 from layerkit.repository.filters.aggregates import Groups
 from layerkit.repository.filters.specification import key_in
 from layerkit.sql.batches import insert_counted
-from layerkit.sql.deletes import (
-    follow_delete,
-    tables_of,
-)
+from layerkit.sql.deletes import follow_delete, tables_of
 from layerkit.sql.errors import SumError, failure_of
-from layerkit.sql.loading import (
-    has_all,
-    keep_relations,
-    loaded_relations,
-)
+from layerkit.sql.loading import has_all, keep_relations, loaded_relations
 from layerkit.sql.objects import Objects
 from layerkit.sql.refresh import load_along, refresh_columns
 from layerkit.sql.running import SessionBackend

@@ -10,11 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import CursorResult, Delete, ScalarResult, Select, Update, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm.attributes import (
-    flag_modified,
-    instance_state,
-    set_committed_value,
-)
+from sqlalchemy.orm.attributes import flag_modified, instance_state, set_committed_value
 
 from layerkit.core.errors import NotSupportedError, ValidationError
 from layerkit.repository import Inc, KeyTuple, Lock

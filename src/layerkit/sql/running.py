@@ -24,11 +24,7 @@ from sqlalchemy.orm.interfaces import ORMOption
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import AppException
-from layerkit.repository import (
-    ALL,
-    Backend,
-    Specification,
-)
+from layerkit.repository import ALL, Backend, Specification
 from layerkit.repository.stores.backend import Verb
 from layerkit.sql.bypass import Way, builds_plainly, is_plain
 from layerkit.sql.collections import (
@@ -36,17 +32,11 @@ from layerkit.sql.collections import (
     notice_collections,
     remember_collections,
 )
-from layerkit.sql.deletes import (
-    enforces_foreign_keys,
-    relies_on_database,
-)
+from layerkit.sql.deletes import enforces_foreign_keys, relies_on_database
 from layerkit.sql.engine import hears_flushes
 from layerkit.sql.entities import MappedAdapter
 from layerkit.sql.errors import in_doubt
-from layerkit.sql.loading import (
-    brought_along,
-    loaded_relations,
-)
+from layerkit.sql.loading import brought_along, loaded_relations
 from layerkit.sql.moves import follow_update
 from layerkit.sql.queries import Queries
 from layerkit.sql.reading import failure_in

@@ -52,10 +52,7 @@ class Upserts(Generic[T]):
     """
 
     def __init__(
-        self,
-        queries: Queries[T],
-        rule: UniqueRule,
-        seen: Specification,
+        self, queries: Queries[T], rule: UniqueRule, seen: Specification
     ) -> None:
         self.rule, self.seen = rule, seen
         self._adapter, self._server = queries.adapter, queries.server

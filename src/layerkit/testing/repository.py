@@ -29,9 +29,7 @@ class MockRepository(Failures, InMemoryRepository[T, ID], Generic[T, ID]):
     """
 
     def __init__(
-        self,
-        home: MemoryDatabase | None = None,
-        model_class: type[T] | None = None,
+        self, home: MemoryDatabase | None = None, model_class: type[T] | None = None
     ) -> None:
         Failures.__init__(self)
         InMemoryRepository.__init__(self, home, model_class)

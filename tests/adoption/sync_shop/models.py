@@ -36,8 +36,7 @@ class Order(Table, table=True):
     status: str = "placed"
     total: int = 0
     placed_at: datetime = Field(
-        default_factory=lambda: datetime.now(UTC),
-        sa_type=DateTime(timezone=True),
+        default_factory=lambda: datetime.now(UTC), sa_type=DateTime(timezone=True)
     )
     customer: Customer = Relationship(back_populates="orders")
     lines: list["OrderLine"] = Relationship(

@@ -8,12 +8,7 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from layerkit.core.errors import AlreadyExistsError, ConflictError, UnitOfWorkError
-from layerkit.repository import (
-    InMemoryRepository,
-    MemoryDatabase,
-    Repository,
-    field,
-)
+from layerkit.repository import InMemoryRepository, MemoryDatabase, Repository, field
 from layerkit.repository.stores.memory import MemoryTransaction
 from layerkit.sql import SoftDeleteMixin, unique_live
 

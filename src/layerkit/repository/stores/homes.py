@@ -21,12 +21,7 @@ from layerkit.repository.entities.registry import load_sql
 from layerkit.repository.filters.bounds import check_number
 from layerkit.repository.filters.cursors import process_key
 from layerkit.repository.stores.backend import Backend
-from layerkit.unit_of_work import (
-    EventSink,
-    Transaction,
-    UnitOfWork,
-    transaction_of,
-)
+from layerkit.unit_of_work import EventSink, Transaction, UnitOfWork, transaction_of
 from layerkit.unit_of_work.shield import COMMIT_TIMEOUT_SECONDS, running_task
 
 T = TypeVar("T")
@@ -97,11 +92,7 @@ class Home(ABC):
         """Return what stores entities of the adapter's class in this home."""
 
     async def alone(
-        self,
-        verb: Callable[[Any], Awaitable[R]],
-        *,
-        writes: bool,
-        single: bool = False,
+        self, verb: Callable[[Any], Awaitable[R]], *, writes: bool, single: bool = False
     ) -> R:
         """Run *verb* in a unit of its own, and again where the home is optimistic.
 
