@@ -96,7 +96,7 @@ FAULTS = {
         async def update(self, entity_id, data, *, expected_version=None, when=None):
             return await super().update(entity_id, data, when=when)
         """,
-        "test_a_stale_version_is_refused_and_nothing_changed",
+        "test_a_stale_version_refuses_every_change",
     ),
     "unescaped LIKE": (
         """
@@ -115,7 +115,7 @@ FAULTS = {
                 held[entity_id] = await super().get_by_id(entity_id, lock=lock)
             return held[entity_id]
         """,
-        "test_an_entity_that_was_handed_out_is_no_live_object",
+        "test_an_entity_handed_out_is_no_live_object",
     ),
     "scope ignored by a bulk verb": (
         """
@@ -124,7 +124,7 @@ FAULTS = {
             everywhere._scope = Scope(self._adapter)
             return await Repository.delete_where(everywhere, where, expect=expect)
         """,
-        "test_no_verb_reaches_out_of_its_view",
+        "test_no_verb_leaves_its_view",
     ),
     "lost tie-break": (
         """
@@ -143,7 +143,7 @@ FAULTS = {
             except AlreadyExistsError:
                 return entity
         """,
-        "test_a_taken_unique_value_is_refused_with_its_fields",
+        "test_a_taken_unique_value_names_its_fields",
     ),
     "half-applied batch": (
         """
@@ -166,7 +166,7 @@ FAULTS = {
             everywhere._scope = Scope(self._adapter)
             return await Repository.restore(everywhere, entity_id)
         """,
-        "test_no_verb_reaches_out_of_its_view",
+        "test_no_verb_leaves_its_view",
     ),
     "a guard that is ignored": (
         """

@@ -41,9 +41,7 @@ class BlocksContract(BaseContract):
         assert between == 0
         assert await items.count() == 2
 
-    async def test_an_inner_failure_after_a_write_rolls_back_the_whole(
-        self, items: Any
-    ) -> None:
+    async def test_an_inner_failure_after_a_write_undoes_all(self, items: Any) -> None:
         async with only_rolled_back(items, match="Failure"):
             await items.create(self.make("outer"))
             async with undone(items.unit_of_work()):
@@ -90,7 +88,7 @@ class BlocksContract(BaseContract):
         assert await self.held(items) == {"a": 2}
 
     @needs("conditions")
-    async def test_a_refused_guard_after_a_changed_attribute_rolls_nothing_back(
+    async def test_a_refused_guard_undoes_no_changed_attribute(
         self, items: Any
     ) -> None:
         created = await items.create(self.make("a", qty=1))
@@ -231,9 +229,7 @@ class BlocksContract(BaseContract):
 
         assert sink.told == sink.published == ["first", "last"]
 
-    async def test_a_failing_hook_stops_neither_the_commit_nor_the_others(
-        self, items: Any
-    ) -> None:
+    async def test_a_failing_hook_stops_nothing_else(self, items: Any) -> None:
         sink = RecordingSink()
 
         def failing() -> None:

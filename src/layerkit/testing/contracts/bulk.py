@@ -100,9 +100,7 @@ class BulkContract(BaseContract):
 
         assert await self.names(items) == ""
 
-    async def test_create_many_returns_entities_in_their_order(
-        self, items: Any
-    ) -> None:
+    async def test_create_many_returns_entities_in_order(self, items: Any) -> None:
         new = [self.make(name, qty=n) for n, name in enumerate("cabd")]
 
         stored = await items.create_many(new, returning=True)
@@ -285,9 +283,7 @@ class BulkContract(BaseContract):
         assert await items.count(field("qty") == 0) == 0
 
     @needs("upserts", "unique", "transactions")
-    async def test_a_create_after_an_upsert_keeps_unique_rules(
-        self, items: Any
-    ) -> None:
+    async def test_a_create_after_upsert_keeps_unique_rules(self, items: Any) -> None:
         await items.create(self.make("a"))
         async with items.unit_of_work() as unit:
             await items.upsert(self.make("b"), key="name")

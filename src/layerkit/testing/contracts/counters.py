@@ -87,9 +87,7 @@ class CountersContract(BaseContract):
         assert [r.qty for r in await records.find(ALL)] == [1, 1]
 
     @needs("upserts", "conditions")
-    async def test_an_upsert_adds_numbers_to_fields_of_numbers(
-        self, items: Any
-    ) -> None:
+    async def test_an_upsert_adds_numbers_to_number_fields(self, items: Any) -> None:
         wrong = {"note": Inc(1), "qty": Inc("1"), "nope": Inc(1), "id": Inc(1)}
         for name, value in wrong.items():
             row = {"name": "a", name: value}

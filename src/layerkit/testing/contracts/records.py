@@ -80,9 +80,7 @@ class RecordsContract(BaseContract):
         assert found.updated_at > updated
 
     @needs("records")
-    async def test_an_update_to_what_is_there_already_moves_the_version(
-        self, records: Any
-    ) -> None:
+    async def test_an_update_to_the_same_moves_the_version(self, records: Any) -> None:
         made = await records.create(self.write("a", qty=1))
 
         once = await records.update(made.id, {"qty": 1})
@@ -93,9 +91,7 @@ class RecordsContract(BaseContract):
         assert (await records.get_by_id(made.id)).version == 4
 
     @needs("records")
-    async def test_a_stale_version_is_refused_and_nothing_changed(
-        self, records: Any
-    ) -> None:
+    async def test_a_stale_version_refuses_every_change(self, records: Any) -> None:
         made = await records.create(self.write("a"))
         await records.update(made.id, {"qty": 1}, expected_version=1)
 

@@ -263,9 +263,7 @@ class ScopesContract(BaseContract):
 
     @needs("records")
     @pytest.mark.parametrize("seed", [1, 2])
-    async def test_no_verb_reaches_out_of_its_view(
-        self, records: Any, seed: int
-    ) -> None:
+    async def test_no_verb_leaves_its_view(self, records: Any, seed: int) -> None:
         mine, others, ids = await self.tenants(records)
         await others.delete(ids[3])  # which nobody is to restore
         everything = records.with_deleted()

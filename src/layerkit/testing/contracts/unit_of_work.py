@@ -61,9 +61,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
 
         assert await items.count() == 0
 
-    async def test_a_unit_cancelled_at_any_wait_is_undone_and_lets_go_at_once(
-        self, items: Any
-    ) -> None:
+    async def test_a_unit_cancelled_at_any_wait_is_undone(self, items: Any) -> None:
         expected: list[str] = []
         at, was_cut_off = 0, True
         while was_cut_off:
@@ -205,9 +203,7 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert (stored.qty, stored.note) == (7, "last")
 
     @needs("conditions")
-    async def test_a_changed_attribute_counts_for_guards_and_scopes(
-        self, items: Any
-    ) -> None:
+    async def test_guards_and_scopes_see_changed_attributes(self, items: Any) -> None:
         created = await items.create(self.make("a", qty=1))
         async with items.unit_of_work():
             item = await items.get_by_id(created.id)
