@@ -117,7 +117,8 @@ class BaseContract:
         reading: A class with the fields of ``Reading``; None leaves its tests out.
         known_failures: Tests that are known to fail, by name, each with the reason; one
             that passes all the same is reported.
-        examples: How many histories the machine plays.
+        examples: How many histories the machine plays, and how many random tables are
+            added up.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities()
