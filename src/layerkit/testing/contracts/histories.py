@@ -18,14 +18,7 @@ from typing_extensions import TypeVar, override
 from layerkit.repository import Order, Specification, field
 from layerkit.testing.contracts.base import BaseContract, needs
 from layerkit.testing.contracts.entities import OpenRepository
-from layerkit.testing.contracts.kinds import (
-    ABSENT,
-    ITEMS,
-    READINGS,
-    RECORDS,
-    SEATS,
-    Kind,
-)
+from layerkit.testing.contracts.kinds import ABSENT, KINDS, Kind
 from layerkit.testing.contracts.machine import Machine
 from layerkit.testing.contracts.pages import walked
 
@@ -306,35 +299,14 @@ class HistoriesContract(BaseContract):
     """Test the verbs together, against the reference."""
 
     @needs("unique", "conditions", "batches")
+    @pytest.mark.parametrize("name", KINDS)
     async def test_random_histories_end_as_in_the_reference(
-        self, open_repository: OpenRepository
+        self, open_repository: OpenRepository, name: str
     ) -> None:
-        await self.play(ITEMS, open_repository, self.entity)
-
-    @needs("records", "unique", "conditions", "batches")
-    async def test_histories_of_records_end_as_in_the_reference(
-        self, open_repository: OpenRepository
-    ) -> None:
-        await self.play(RECORDS, open_repository, self.record)
-
-    @needs("composite_keys", "unique", "conditions", "batches")
-    async def test_histories_of_composite_keys_end_as_in_the_reference(
-        self, open_repository: OpenRepository
-    ) -> None:
-        await self.play(SEATS, open_repository, self.seat)
-
-    @needs("unique", "conditions", "batches", "cursors")
-    async def test_histories_of_readings_end_as_in_the_reference(
-        self, open_repository: OpenRepository
-    ) -> None:
-        if self.reading is None:
-            pytest.skip("no class of readings")
-        await self.play(READINGS, open_repository, self.reading)
-
-    async def play(
-        self, kind: Kind, open_repository: OpenRepository, entity: type[Any]
-    ) -> None:
-        """Play random histories of *entity*."""
+        kind, entity = KINDS[name], getattr(self, name)
+        has_all = all(getattr(self.capabilities, each) for each in kind.needs)
+        if entity is None or not has_all:
+            pytest.skip(f"no class {name}, or a backend that lacks {kind.needs}")
         members = {
             "kind": kind,
             "open_repository": staticmethod(open_repository),

@@ -32,6 +32,7 @@ class Kind:
 
     Attributes:
         rules: The rules of the machine that are played.
+        needs: What a backend must be capable of, besides what items take.
         shown: Given an entity, returns what must be equal on both sides.
         labels: What an entity is called by in a step: generated ids may differ.
         id_of: Given a repository and a label, returns the id there, or ``ABSENT``.
@@ -67,6 +68,7 @@ class Kind:
     compared: st.SearchStrategy[tuple[str, Any]] = _nothing
     copied: tuple[str, ...] = ()
     owned: st.SearchStrategy[str] = _nothing
+    needs: tuple[str, ...] = ()
 
 
 def _fields(*names: str) -> Shown:
@@ -194,6 +196,7 @@ def _record(record: Any) -> Mapping[str, object]:
 
 RECORDS = Kind(
     rules=_VERBS | {"restore"},
+    needs=("records",),
     shown=_record,
     labels=st.integers(0, 5),
     id_of=_at,
@@ -236,6 +239,7 @@ async def _given(_: Any, key: tuple[str, int]) -> tuple[str, int]:
 
 SEATS = Kind(
     rules=_VERBS - {"upsert_by_id"},
+    needs=("composite_keys",),
     shown=_fields("row", "number", "guest"),
     labels=_keys,
     id_of=_given,
@@ -291,6 +295,7 @@ READINGS = Kind(
     rules=frozenset(
         {"create", "update", "change", "update_where", "copy", "compare", "own"}
     ),
+    needs=("cursors",),
     shown=_reading,
     labels=_marks,
     id_of=_found_by("code"),
@@ -314,3 +319,6 @@ READINGS = Kind(
     copied=("at",),
     owned=st.sampled_from(["at", *_columns]),
 )
+
+KINDS: Final = {"entity": ITEMS, "record": RECORDS, "seat": SEATS, "reading": READINGS}
+"""By the attribute of a contract that holds the class."""
