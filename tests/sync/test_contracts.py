@@ -86,10 +86,7 @@ def make_engine(url: str) -> Engine:
 @pytest.mark.unmeasured
 class TestSQLite(DrivenBySyncCode):
     known_failures: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        (
-            "test_an_inner_block_joins_the_outer_one",
-            "test_others_see_nothing_before_the_commit",
-        ),
+        ("test_an_inner_block_joins_the_outer_one",),
         "every transaction of this engine takes the write lock, those that read too",
     )
 

@@ -37,16 +37,13 @@ class BulkContract(BaseContract):
 
         assert [item.name for item in found] == ["e", "d", "c", "b", "a"]
 
-    @pytest.mark.parametrize("batch_size", [1, 2, 5, 500])
-    async def test_a_stream_yields_everything_once_in_its_order(
-        self, filled: Any, batch_size: int
-    ) -> None:
+    async def test_a_stream_yields_everything_once_in_order(self, filled: Any) -> None:
         orders = (field("qty").desc(), field("name").desc())
 
-        stream = filled.stream(order_by=orders, batch_size=batch_size)
+        for size in (1, 2, 5, 500):
+            stream = filled.stream(order_by=orders, batch_size=size)
+            assert "".join([item.name async for item in stream]) == "edbac"
         some = filled.stream(field("qty") == 2)
-
-        assert "".join([item.name async for item in stream]) == "edbac"
         assert "".join([item.name async for item in some]) == "bd"
 
     async def test_a_stream_lets_others_write(self, filled: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 import pytest
 
 from layerkit.core.errors import (
-    AlreadyExistsError,
     AppException,
     ConflictError,
     UsageError,
@@ -195,20 +194,6 @@ class ScopesContract(BaseContract):
 
         assert by_id.detail["fields"] == by_filter.detail["fields"] == ["tenant"]
         assert await records.count(_TENANT == "mine") == 2
-
-    @needs("records")
-    async def test_an_upsert_never_reaches_across(self, records: Any) -> None:
-        mine, others, ids = await self.tenants(records)
-
-        theirs = {"code": "b0", "qty": 99}
-        await refused(
-            AlreadyExistsError,
-            mine.upsert(theirs, key="code"),
-            mine.upsert_many([{"code": "new"}, theirs], key="code"),
-        )
-
-        assert (await others.get_by_id(ids[2])).qty == 0
-        assert await mine.count() == 2
 
     @needs("records", "upserts")
     async def test_an_upsert_writes_no_field_of_its_view(self, records: Any) -> None:
