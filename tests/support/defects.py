@@ -34,7 +34,7 @@ defect("R23", "R24", "R25")(
     Contract.test_cursors_lead_forward_and_back_over_every_entity_once
 )
 defect("R28")(Contract.test_what_is_deleted_is_hidden_from_verbs)
-defect("R28")(Contract.test_delete_where_hides_as_delete_does)
+defect("R28")(Contract.test_aggregates_obey_scope_and_soft_deletion)
 defect("R29")(Contract.test_a_hidden_record_frees_its_unique_value)
 defect("R30")(Contract.test_racing_upserts_leave_one_and_raise_nothing)
 defect("R37")(Contract.test_hooks_run_after_the_commit_in_their_order)

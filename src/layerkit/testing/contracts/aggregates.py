@@ -48,54 +48,18 @@ class AggregatesContract(BaseContract):
         """Store a sale of each of these values."""
         await sales.create_many(self.sale(**row) for row in rows)
 
-    async def test_nothing_adds_up_to_nulls_or_to_no_group(self, sales: Any) -> None:
-        (row,) = await sales.aggregate(**_FIGURES)
-        groups = await sales.aggregate(by="region", **_FIGURES)
-        await self.sell(sales, {}, {})
-        counted = await sales.aggregate()
-
-        assert (row.count, row.by, groups) == (0, {}, [])
-        assert [each.count for each in counted] == [2]
-        for figure, names in _FIGURES.items():
-            assert getattr(row, figure) == dict.fromkeys(names)
-
     async def test_nulls_count_for_nothing_and_are_a_group(self, filled: Any) -> None:
         await filled.update_where(field("name").in_(["a", "c"]), {"note": "x"})
 
         rows = await filled.aggregate(
             field("name") < "e", by="note", sum="qty", avg=["qty"], min="qty"
         )
+        (uncounted,) = await filled.aggregate(count=False, max="qty")
 
         assert [(row.by["note"], row.count) for row in rows] == [("x", 2), (None, 2)]
         figures = [(r.sum["qty"], r.avg["qty"], r.min["qty"]) for r in rows]
         assert figures == [(1, 1.0, 1), (4, 2.0, 2)]
-
-    async def test_sums_are_exact_to_the_last_digit(self, sales: Any) -> None:
-        great, cents = 2**63 - 1, Decimal("0.10")
-        await self.sell(
-            sales,
-            *[{"units": great, "amount": cents}] * 3,
-            {"units": -5, "amount": Decimal("99999999.97")},
-            {},
-        )
-
-        (row,) = await sales.aggregate(sum=("units", "amount"), avg=("units", "amount"))
-
-        units, amount = 3 * great - 5, Decimal("100000000.27")
-        assert row.sum == {"units": units, "amount": amount}
-        assert [type(value) for value in row.sum.values()] == [int, Decimal]
-        assert row.avg == {"units": units / 4, "amount": Decimal("25000000.0675")}
-
-    async def test_an_average_of_decimals_has_28_digits(self, sales: Any) -> None:
-        for number, weight in ((1, 0.5), (0, 0.25), (0, None)):
-            row = {"amount": Decimal(number), "units": number, "weight": weight}
-            await self.sell(sales, row)
-
-        (row,) = await sales.aggregate(count=False, avg=_FIGURES["avg"])
-
-        third = Decimal("0." + 28 * "3")
-        assert row.avg == {"amount": third, "weight": 0.375, "units": 1 / 3}
-        assert row.count is None
+        assert (uncounted.count, uncounted.max) == (None, {"qty": 5})
 
     @needs("records")
     async def test_aggregates_refuse_what_homes_differ_in(self, sales: Any) -> None:
@@ -129,7 +93,7 @@ class AggregatesContract(BaseContract):
     async def test_aggregates_obey_scope_and_soft_deletion(self, records: Any) -> None:
         for n, tenant in enumerate("xxyy", 1):
             await records.create({"code": str(n), "tenant": tenant, "qty": n})
-        await records.delete_where(field("qty") == 3)
+        assert await records.delete_where(field("qty") == 3) == 1
 
         seen = await records.aggregate(by="tenant", sum="qty")
         scoped = await records.scoped(field("tenant") == "x").aggregate(sum="qty")
@@ -143,7 +107,7 @@ class AggregatesContract(BaseContract):
     async def test_an_aggregate_is_what_entities_add_up_to(self, sales: Any) -> None:
         for seed in range(self.examples):
             random = Random(seed)  # noqa: S311 - no secret
-            rows = [_sale(random) for _ in range(random.randint(0, 12))]
+            rows = [_sale(random) for _ in range(seed % 13)]
             await sales.delete_where(ALL)
             await self.sell(sales, *rows)
             for by in ([], *([name] for name in _BY), random.sample(_BY, 2)):
@@ -168,6 +132,7 @@ class AggregatesContract(BaseContract):
                 if name in row.sum:
                     total = sum(values) if values else None
                     assert row.sum[name] == total
+                    assert type(row.sum[name]) is type(total)
                     mean = None if total is None else total / len(values)
                     found = row.avg[name]
                     assert (+found if isinstance(found, Decimal) else found) == mean

@@ -217,15 +217,6 @@ class RecordsContract(BaseContract):
         assert hidden.deleted_at <= datetime.now(UTC)
 
     @needs("records")
-    async def test_delete_where_hides_as_delete_does(self, records: Any) -> None:
-        await records.create_many(self.write(c) for c in "abc")
-
-        assert await records.delete_where(field("code") != "b") == 2
-
-        assert [r.code for r in await records.get_all()] == ["b"]
-        assert await records.with_deleted().count() == 3
-
-    @needs("records")
     async def test_what_was_hidden_is_restored(self, records: Any) -> None:
         made = await records.create(self.write("a", qty=4))
         updated = made.updated_at
