@@ -7,16 +7,21 @@ from typing import Any, Final, Generic, Literal, overload
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UsageError
-from layerkit.repository.filters.aggregates import AggregateRow, Groups, Names, asked
+from layerkit.repository.filters.aggregates import (
+    AggregateRow,
+    Aggregation,
+    Groups,
+    Names,
+    asked,
+)
 from layerkit.repository.filters.bounds import (
     MAX_LIMIT,
     OrderBy,
+    PageQuery,
     Total,
     check_bounds,
     check_expected,
     check_number,
-    check_page,
-    check_total,
     check_where,
     given_list,
     orders_of,
@@ -174,6 +179,11 @@ class BaseRepository(ABC, Generic[T, ID]):
             ValidationError: A sum is beyond what a float holds.
         """
         wanted = asked(by=by, count=count, sums=sum, least=min, most=max, means=avg)
+        return await self._aggregate(where, wanted)
+
+    async def _aggregate(
+        self, where: Specification, wanted: Aggregation
+    ) -> list[AggregateRow]:
         groups = Groups(wanted, type(self).__name__)
         async for entity in self._scan(where):
             groups.add_row(_values(entity, wanted.fields))
@@ -236,34 +246,16 @@ class BaseRepository(ABC, Generic[T, ID]):
                 or secret.
             NotSupportedError: A cursor, where the repository has six verbs only.
         """
-        check_page(size, offset, cursor)
-        check_total(total)
-        return await self._page(
-            where,
-            order_by=order_by,
-            size=size,
-            cursor=cursor,
-            offset=offset,
-            total=total,
-        )
+        return await self._page(where, PageQuery(order_by, size, cursor, offset, total))
 
-    async def _page(
-        self,
-        where: Specification,
-        *,
-        order_by: OrderBy,
-        size: int,
-        cursor: str | None,
-        offset: int | None,
-        total: Total,
-    ) -> Page[T]:
-        """Return a page, whose bounds are checked."""
-        if cursor is not None:
+    async def _page(self, where: Specification, asked: PageQuery) -> Page[T]:
+        if asked.cursor is not None:
             raise self._lacks("pages by cursor")
-        items = await self.find(where, order_by, offset or 0, size + 1)
+        size, skip = asked.size, asked.offset or 0
+        items = await self.find(where, asked.order_by, skip, size + 1)
         counted = None
-        if total != "none":
-            counted = await self.count(where, cap=check_total(total))
+        if asked.total != "none":
+            counted = await self.count(where, cap=asked.cap)
         return Page(items[:size], total=counted, has_next=len(items) > size)
 
     async def stream(

@@ -18,14 +18,13 @@ from layerkit.repository.entities.checks import (
     keyed,
 )
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
-from layerkit.repository.filters.aggregates import AggregateRow, Names, asked
+from layerkit.repository.filters.aggregates import AggregateRow, Aggregation
 from layerkit.repository.filters.bounds import (
     MAX_LIMIT,
     OrderBy,
-    Total,
+    PageQuery,
     check_bounds,
     check_number,
-    check_total,
     given_list,
     names_of,
 )
@@ -344,42 +343,22 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         return await self._counted("count", self._scope.inside(where), cap)
 
     @override
-    async def aggregate(
-        self,
-        where: Specification = ALL,
-        *,
-        by: Names = (),
-        count: bool = True,
-        sum: Names = (),
-        min: Names = (),
-        max: Names = (),
-        avg: Names = (),
+    async def _aggregate(
+        self, where: Specification, wanted: Aggregation
     ) -> list[AggregateRow]:
-        wanted = checked_aggregation(
-            self._adapter,
-            asked(by=by, count=count, sums=sum, least=min, most=max, means=avg),
-        )
+        known = checked_aggregation(self._adapter, wanted)
         scoped = self._scope.inside(where)
-        aggregate = partial(self._backend.aggregate, where=scoped, wanted=wanted)
-        return await self._verb("aggregate", aggregate, single="read", given=wanted)
+        aggregate = partial(self._backend.aggregate, where=scoped, wanted=known)
+        return await self._verb("aggregate", aggregate, single="read", given=known)
 
     @override
-    async def _page(
-        self,
-        where: Specification,
-        *,
-        order_by: OrderBy,
-        size: int,
-        cursor: str | None,
-        offset: int | None,
-        total: Total,
-    ) -> Page[T]:
-        wanted, orders = self._scope.inside(where), completed(self._adapter, order_by)
+    async def _page(self, where: Specification, asked: PageQuery) -> Page[T]:
+        wanted = self._scope.inside(where)
+        orders = completed(self._adapter, asked.order_by)
         paged = PagedList(self._adapter.name, wanted, orders)
-        key = self._home.cursor_key
+        key, cursor = self._home.cursor_key, asked.cursor
         start = None if cursor is None else read_cursor(key(), cursor, paged)
-
-        backend = self._backend
+        backend, size, offset = self._backend, asked.size, asked.offset
 
         async def work(unit: Transaction) -> Page[T]:
             if offset is None:
@@ -389,12 +368,12 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
             page = page_of(found, size, start, paged, key)
             if offset is not None:
                 page = replace(page, next_cursor=None, previous_cursor=None)
-            if total != "none":
-                counted = await backend.count(unit, wanted, check_total(total))
+            if asked.total != "none":
+                counted = await backend.count(unit, wanted, asked.cap)
                 page = replace(page, total=counted)
             return page
 
-        single: Verb | None = "read" if total == "none" else None
+        single: Verb | None = "read" if asked.total == "none" else None
         return await self._verb("paginate", work, single=single)
 
     @override

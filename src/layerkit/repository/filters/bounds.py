@@ -1,6 +1,7 @@
 """Bounds of what callers may ask for; the same on every backend."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from layerkit.core.errors import ConflictError, UsageError
@@ -57,31 +58,39 @@ def check_bounds(skip: int, limit: int) -> None:
     check_number("limit", limit, 1, MAX_LIMIT)
 
 
-def check_page(size: int, offset: int | None, cursor: str | None) -> None:
-    """Refuse what no page can be: its size is 1 to 9,999.
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Say which page of a list is asked for, as ``paginate`` has it.
 
     Raises:
-        UsageError: With the bound that is broken, or an offset beside a cursor.
+        UsageError: A bound is broken, *total* is none of those that there are, or there
+            is an offset beside a cursor.
     """
-    check_number("size", size, 1, MAX_LIMIT - 1)  # one more is read, for has_next
-    if offset is not None:
-        check_number("offset", offset, 0)
-    if offset is not None and cursor is not None:
-        raise UsageError("a page begins at an offset or at a cursor, not at both")
 
+    order_by: OrderBy
+    size: int
+    cursor: str | None
+    offset: int | None
+    total: Total
 
-def check_total(total: Total) -> int | None:
-    """Return the cap in *total*, None without one.
+    def __post_init__(self) -> None:
+        check_number("size", self.size, 1, MAX_LIMIT - 1)  # one more is read: has_next
+        if self.offset is not None:
+            check_number("offset", self.offset, 0)
+            if self.cursor is not None:
+                raise UsageError(
+                    "a page begins at an offset or at a cursor, not at both"
+                )
+        if self.cap is not None:
+            check_number("cap", self.cap, 1)
+        elif self.total not in ("none", "exact"):
+            raise UsageError(f'total is "none", "exact" or a cap, got {self.total!r}')
 
-    Raises:
-        UsageError: It is neither "none", "exact" nor a cap.
-    """
-    if isinstance(total, int) and not isinstance(total, bool):
-        check_number("cap", total, 1)
-        return total
-    if total not in ("none", "exact"):
-        raise UsageError(f'total is "none", "exact" or a cap, got {total!r}')
-    return None
+    @property
+    def cap(self) -> int | None:
+        """How many are counted at most; None for all, or where nobody counts."""
+        total = self.total
+        return None if isinstance(total, str | bool) else total
 
 
 def check_number(name: str, given: object, low: int, high: int | None = None) -> None:

@@ -308,13 +308,6 @@ def register_home(make: HomeMaker) -> None:
     _home_makers.append(make)
 
 
-def _made_home(source: object) -> Home | None:
-    for make in _home_makers:
-        if (home := make(source)) is not None:
-            return home
-    return None
-
-
 def home_of(source: object) -> Home:
     """Return *source* as a home: itself, or the one of a session or session factory.
 
@@ -323,18 +316,15 @@ def home_of(source: object) -> Home:
     """
     if isinstance(source, Home):
         return source
-    home = _made_home(source)
-    if home is None:
-        roots = {cls.__module__.partition(".")[0] for cls in type(source).__mro__}
-        if "sqlalchemy" in roots:
-            load_sql()
-            home = _made_home(source)
-    if home is None:
-        raise UsageError(
-            "a repository needs a Database, MemoryDatabase or RedisDatabase, or a "
-            f"session or session factory of SQLAlchemy, got a {type(source).__name__}"
-        )
-    return home
+    if any(cls.__module__.startswith("sqlalchemy.") for cls in type(source).__mro__):
+        load_sql()
+    for make in _home_makers:
+        if (home := make(source)) is not None:
+            return home
+    raise UsageError(
+        "a repository needs a Database, MemoryDatabase or RedisDatabase, or a "
+        f"session or session factory of SQLAlchemy, got a {type(source).__name__}"
+    )
 
 
 def _is_home(cls: type) -> bool:
