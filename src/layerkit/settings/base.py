@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from inspect import Signature
-from typing import Any, Final, Self, TypeVar, cast, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 from pydantic import (
     BaseModel,
@@ -19,10 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
-    InitSettingsSource,
     PydanticBaseSettingsSource,
-    SecretsSettingsSource,
     SettingsConfigDict,
 )
 from typing_extensions import override
@@ -30,22 +27,8 @@ from typing_extensions import override
 from layerkit.core.errors import SettingsError
 from layerkit.core.logging import get_logger
 from layerkit.core.redaction import redacted
-from layerkit.settings.checks import (
-    SECRET_LENGTH,
-    Finding,
-    is_weak,
-    resembles_production,
-)
-from layerkit.settings.sources import (
-    DotEnvSource,
-    EnvSource,
-    FileSource,
-    InitSource,
-    SecretsSource,
-    Trail,
-    keys_of,
-    trail,
-)
+from layerkit.settings.checks import SECRET_LENGTH, Finding, is_weak, spells_production
+from layerkit.settings.sources import Trail, keys_of, recorded, trail
 
 S = TypeVar("S", bound="Settings")
 
@@ -148,17 +131,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources in the order of their weight."""
-        # What pydantic-settings passes here is always of these classes.
-        arguments = cast("InitSettingsSource", init_settings).init_kwargs
-        env_file = cast("DotEnvSettingsSource", dotenv_settings).env_file
-        secrets_dir = cast("SecretsSettingsSource", file_secret_settings).secrets_dir
-        return (
-            InitSource(settings_cls, init_kwargs=arguments),
-            EnvSource(settings_cls),
-            FileSource(settings_cls),
-            DotEnvSource(settings_cls, env_file=env_file),
-            SecretsSource(settings_cls, secrets_dir=secrets_dir),
-        )
+        given = (init_settings, dotenv_settings, file_secret_settings)
+        return recorded(settings_cls, *given)
 
     @property
     def is_development(self) -> bool:
@@ -191,7 +165,7 @@ class Settings(BaseSettings):
             )
         if self.DEBUG:
             yield Finding("DEBUG", "is on: it shows clients what is inside")
-        if resembles_production(self.ENVIRONMENT) and not self.is_production:
+        if spells_production(self.ENVIRONMENT) and not self.is_production:
             yield Finding(
                 "ENVIRONMENT",
                 "looks like production and is spelt otherwise: write production",
@@ -219,7 +193,7 @@ class Settings(BaseSettings):
         fatal = {
             self._trail.variable_of(f.variable): f.text for f in found if f.is_error
         }
-        if fatal and resembles_production(self.ENVIRONMENT):
+        if fatal and spells_production(self.ENVIRONMENT):
             title = f"{type(self).__name__} is not fit for production"
             raise SettingsError(_listed(title, fatal), variables=fatal)
         return found

@@ -40,6 +40,6 @@ def is_weak(secret: str) -> bool:
     )
 
 
-def resembles_production(environment: str) -> bool:
+def spells_production(environment: str) -> bool:
     """Tell whether *environment* is ``production``, however it is spelt."""
     return _LIKE_PRODUCTION.fullmatch(environment) is not None

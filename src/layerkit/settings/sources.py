@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, get_args, get_origin
+from typing import Any, ClassVar, Final, cast, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
@@ -221,6 +221,26 @@ class SecretsSource(_Decoded, SecretsSettingsSource):
     """Read the files of ``secrets_dir``, where there is one."""
 
     label = "secrets"
+
+
+def recorded(
+    settings_cls: type[BaseSettings],
+    arguments: PydanticBaseSettingsSource,
+    dotenv: PydanticBaseSettingsSource,
+    secrets: PydanticBaseSettingsSource,
+) -> tuple[PydanticBaseSettingsSource, ...]:
+    """Return the sources in the order of their weight, each leaving a trail."""
+    # What pydantic-settings passes is always of these classes.
+    values = cast("InitSettingsSource", arguments).init_kwargs
+    env_file = cast("DotEnvSettingsSource", dotenv).env_file
+    secrets_dir = cast("SecretsSettingsSource", secrets).secrets_dir
+    return (
+        InitSource(settings_cls, init_kwargs=values),
+        EnvSource(settings_cls),
+        FileSource(settings_cls),
+        DotEnvSource(settings_cls, env_file=env_file),
+        SecretsSource(settings_cls, secrets_dir=secrets_dir),
+    )
 
 
 def keys_of(name: str, field: FieldInfo) -> list[str]:
