@@ -6,12 +6,7 @@ from typing import Any, Final, Generic
 from uuid import UUID
 
 import pydantic
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError, ValidationError
@@ -21,7 +16,7 @@ ID = TypeVar("ID", default=int | str | UUID)
 _MOST_ERRORS: Final = 100  # of one refusal: a client may send a million wrong items
 
 
-class BaseSchema(BaseModel):
+class BaseSchema(pydantic.BaseModel):
     """Read attributes of objects, validate assignment, hold enums by their values."""
 
     model_config = ConfigDict(

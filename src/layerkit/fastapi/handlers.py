@@ -3,14 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
-from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.exception_handlers import (
-    http_exception_handler,
-    request_validation_exception_handler,
-)
-from fastapi.exception_handlers import (
-    websocket_request_validation_exception_handler as _refuse_websocket,
-)
+from fastapi import FastAPI, Request, Response, WebSocket, exception_handlers
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -23,9 +16,11 @@ from layerkit.fastapi.etag import IS_CONDITIONAL
 from layerkit.fastapi.needs import is_ours, route_of, routes_of
 
 _OWN: Final[dict[type, Callable[..., Awaitable[Response]]]] = {
-    HTTPException: http_exception_handler,
-    RequestValidationError: request_validation_exception_handler,
-    WebSocketRequestValidationError: cast("Any", _refuse_websocket),
+    HTTPException: exception_handlers.http_exception_handler,
+    RequestValidationError: exception_handlers.request_validation_exception_handler,
+    WebSocketRequestValidationError: cast(
+        "Any", exception_handlers.websocket_request_validation_exception_handler
+    ),
 }
 """The handlers that FastAPI brings; what an application registers stays."""
 
@@ -59,7 +54,7 @@ class Handler:
         ):
             return await own(connection, raised)
         if isinstance(raised, HTTPException) and raised.status_code < _FIRST_ERROR:
-            return await http_exception_handler(connection, raised)  # 304 has no body
+            return await _OWN[HTTPException](connection, raised)  # 304 has no body
         error: Exception = raised
         if isinstance(raised, StaleDataError) and IS_CONDITIONAL in connection.scope:
             error = PreconditionFailedError(raised.message)
