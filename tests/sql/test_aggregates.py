@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from layerkit import ALL, Repository, UsageError, field
 from layerkit.repository import adapter_for
-from layerkit.repository.entities.checks import checked_aggregation
+from layerkit.repository.entities.checks import checked_figures
 from layerkit.repository.filters.aggregates import asked
 from layerkit.sql import Database, statements
 from layerkit.sql.aggregates import AggregateQuery
@@ -186,7 +186,7 @@ def test_postgresql_compares_texts_by_their_code_points() -> None:
     columns = columns_on(POSTGRESQL)
 
     query = AggregateQuery(
-        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, POSTGRESQL
+        checked_figures(adapter, wanted), Thing, columns, Thing.id > 0, POSTGRESQL
     )
 
     sql = str(
@@ -208,7 +208,7 @@ def test_mysql_compares_bytes_and_scales_floats() -> None:
     columns = columns_on(MYSQL)
 
     query = AggregateQuery(
-        checked_aggregation(adapter, wanted), Thing, columns, Thing.id > 0, MYSQL
+        checked_figures(adapter, wanted), Thing, columns, Thing.id > 0, MYSQL
     )
 
     sql = str(query.statement.compile(dialect=mysql.dialect()))

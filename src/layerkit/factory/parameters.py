@@ -15,9 +15,6 @@ Make: TypeAlias = Callable[..., object]
 
 _MAKING = ("__new__", "__init__")
 
-MISSING = inspect.Parameter.empty
-"""What stands for an annotation or a default that is not there."""
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -41,12 +38,11 @@ def function_of(make: Make) -> Callable[..., Any]:
         make = make.func
     if inspect.isroutine(make) or isinstance(get_origin(make) or make, type):
         return make
-    call: Callable[..., Any] = type(make).__call__
-    return call
+    return type(make).__call__
 
 
 def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
-    """Return the parameters of *make* and its return annotation.
+    """Return the parameters of *make* and its return annotation, None without one.
 
     Raises:
         UsageError: The signature or an annotation can't be read, or is missing.
@@ -68,8 +64,8 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             continue
         annotation = hints.get(parameter.name, parameter.annotation)
-        has_default = parameter.default is not MISSING
-        if annotation is MISSING:
+        has_default = parameter.default is not parameter.empty
+        if annotation is parameter.empty:
             if has_default:
                 continue
             raise UsageError(
@@ -83,7 +79,7 @@ def read_parameters(make: Make) -> tuple[tuple[Parameter, ...], object]:
         parameters.append(
             Parameter(parameter.name, wanted, has_default, by_position, position)
         )
-    return tuple(parameters), hints.get("return", MISSING)
+    return tuple(parameters), hints.get("return")
 
 
 def _read(make: Make) -> tuple[list[inspect.Parameter], dict[str, Any], dict[Any, Any]]:

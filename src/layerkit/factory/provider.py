@@ -9,13 +9,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args, get_origin
 
 from layerkit.core.errors import UsageError
 from layerkit.factory.keys import Key, class_of, describe, unfit
-from layerkit.factory.parameters import (
-    MISSING,
-    Make,
-    Parameter,
-    function_of,
-    read_parameters,
-)
+from layerkit.factory.parameters import Make, Parameter, function_of, read_parameters
 
 
 class Lifetime(Enum):
@@ -103,7 +97,7 @@ def _by_name(make: Callable[..., Any], names: Sequence[str]) -> Callable[..., An
     return call
 
 
-def read_registration(registration: Registration) -> Provider:
+def provider_of(registration: Registration) -> Provider:
     """Return the provider that *registration* describes; problems are noted in it."""
     key, make = registration.key, registration.make
     if make is None:
@@ -154,7 +148,7 @@ def _read_make(make: Make, key: Key, lifetime: Lifetime) -> Provider:
         )
         provider.problems += _unfit_class(cls, key)
     elif key is None:
-        if returned is MISSING:
+        if returned is None:
             provider.problems.append(
                 f"{describe(make)} does not say what it returns: annotate it, "
                 "or give key="

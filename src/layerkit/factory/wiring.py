@@ -17,12 +17,7 @@ from layerkit.factory.keys import (
     is_union,
     unfit,
 )
-from layerkit.factory.provider import (
-    Lifetime,
-    Provider,
-    Registration,
-    read_registration,
-)
+from layerkit.factory.provider import Lifetime, Provider, Registration, provider_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +169,7 @@ class Wiring:
         self, registrations: Iterable[Registration], replaced: Mapping[Key, object]
     ) -> None:
         for registration in registrations:
-            provider = read_registration(registration)
+            provider = provider_of(registration)
             self._problems += provider.problems
             if unfit(provider.key):
                 continue
@@ -188,7 +183,7 @@ class Wiring:
         for key, value in replaced.items():
             if key in self.providers:
                 stand_in = Registration(Lifetime.VALUE, key=key, value=value)
-                self.providers[key] = read_registration(stand_in)
+                self.providers[key] = provider_of(stand_in)
             else:
                 self._problems.append(
                     f"{describe(key)} is overridden, and nothing provides it: "

@@ -11,12 +11,7 @@ from layerkit.core.errors import AlreadyExistsError, ValidationError
 from layerkit.repository.base import ID, T, only_one
 from layerkit.repository.bound import BoundRepository
 from layerkit.repository.entities.adapter import Data
-from layerkit.repository.entities.checks import (
-    among,
-    checked_aggregation,
-    completed,
-    keyed,
-)
+from layerkit.repository.entities.checks import among, checked_figures, completed, keyed
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.aggregates import AggregateRow, Aggregation
 from layerkit.repository.filters.bounds import (
@@ -29,12 +24,7 @@ from layerkit.repository.filters.bounds import (
     names_of,
 )
 from layerkit.repository.filters.cursors import PagedList, Position, read_cursor
-from layerkit.repository.filters.specification import (
-    ALL,
-    Comparison,
-    Order,
-    Specification,
-)
+from layerkit.repository.filters.specification import ALL, Order, Specification, field
 from layerkit.repository.guards import explain, guard
 from layerkit.repository.pages import Page, follow, page_of, past, place
 from layerkit.repository.stores.backend import Lock, Upsert, Verb
@@ -204,7 +194,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         seen = self._scope.with_deleted("restore").seen
         everywhere = keyed(self._adapter, self._adapter.key_of(entity_id)) & seen
         mark = str(self._adapter.deleted)
-        gone = ~Comparison(mark, "null")
+        gone = field(mark).is_not_null()
 
         async def work(unit: Transaction) -> T | None:
             restored = await self._backend.change(unit, everywhere & gone, {mark: None})
@@ -346,7 +336,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
     async def _aggregate(
         self, where: Specification, wanted: Aggregation
     ) -> list[AggregateRow]:
-        known = checked_aggregation(self._adapter, wanted)
+        known = checked_figures(self._adapter, wanted)
         scoped = self._scope.inside(where)
         aggregate = partial(self._backend.aggregate, where=scoped, wanted=known)
         return await self._verb("aggregate", aggregate, single="read", given=known)

@@ -134,9 +134,7 @@ def among(adapter: EntityAdapter[Any], keys: Sequence[KeyTuple]) -> Specificatio
     return Or(tuple(keyed(adapter, key) for key in keys))
 
 
-def checked_aggregation(
-    adapter: EntityAdapter[Any], wanted: Aggregation
-) -> Aggregation:
+def checked_figures(adapter: EntityAdapter[Any], wanted: Aggregation) -> Aggregation:
     """Return *wanted* after a look at every field in it.
 
     Raises:

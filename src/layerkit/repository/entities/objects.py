@@ -172,11 +172,8 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
         # By name: data come from code, while aliases are for what comes from outside.
         model = self._model
         if _HAS_BY_NAME:
-            made = model.model_validate(dict(values), by_name=True)
-        else:
-            made = model.model_validate(_by_alias(model, values))
-        entity: T = made  # type: ignore[assignment] # a T, as the class is
-        return entity
+            return cast(T, model.model_validate(dict(values), by_name=True))
+        return cast(T, model.model_validate(_by_alias(model, values)))
 
     @override
     def validated(
@@ -216,8 +213,7 @@ class PydanticAdapter(ObjectAdapter[T], Generic[T]):
 
     @property
     def _model(self) -> type[BaseModel]:
-        model: type[BaseModel] = self.entity  # type: ignore[assignment] # see make_adapter
-        return model
+        return cast("type[BaseModel]", self.entity)  # see make_adapter
 
 
 def loaded(kind: type[T], values: Values) -> T:

@@ -322,9 +322,8 @@ async def _check_kept(
         transaction.top.deferred += [(link, value) for value in allowed]
         lost = {v: now for v, now in lost.items() if v not in allowed}
     if await link.dangles(transaction, lost):
-        error = mismatch(link.rule.name)
-        if None in lost.values():
-            error = _kept(spread)
+        is_deleted = None in lost.values()
+        error = _kept(spread) if is_deleted else mismatch(link.rule.name)
         raise error
 
 
@@ -372,8 +371,7 @@ def _circle(earlier: Mapping[Node, Set[Node]]) -> list[Node]:
     try:
         TopologicalSorter(earlier).prepare()
     except CycleError as error:
-        found: list[Node] = error.args[1]
-        return found
+        return cast("list[Node]", error.args[1])
     return []
 
 

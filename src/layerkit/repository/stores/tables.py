@@ -44,13 +44,9 @@ class Table:
     def __post_init__(self) -> None:
         """Make an index of each field that is marked for it."""
         for name, info in self.adapter.fields.items():
-            if info.indexed and _has_hash(info.kind):
+            kind = info.kind
+            if info.indexed and kind is not None and issubclass(kind, Hashable):
                 self.index[name] = {}
-
-    @property
-    def unique(self) -> tuple[UniqueRule, ...]:
-        """The unique rules of the class."""
-        return self.adapter.unique
 
     def candidates(self, where: Specification) -> Collection[KeyTuple]:
         """Return the keys of all rows that can match *where*, and maybe of others."""
@@ -58,7 +54,7 @@ class Table:
         given = {n: v for n, v in spelled_out(parts).items() if _is_findable(v)}
         if given.keys() >= set(self.adapter.key):
             return [tuple(given[name] for name in self.adapter.key)]
-        for rule in self.unique:
+        for rule in self.adapter.unique:
             applies = rule.where is None or all(
                 p in parts for p in parts_of(rule.where)
             )
@@ -73,21 +69,17 @@ class Table:
         """Take over what a transaction has written; None removes a row."""
         for key in written:  # all old values leave first, so that two rows can swap
             if (old := self.rows.pop(key, None)) is not None:
-                for rule in self.unique:
+                for rule in self.adapter.unique:
                     self.holders.setdefault(rule, {}).pop(unique_value(old, rule), None)
                 for name, keys in self.index.items():
                     del keys[old[name]][key]
         for key, row in written.items():
             if row is not None:
                 self.rows[key] = row
-                for rule in self.unique:
+                for rule in self.adapter.unique:
                     self.holders.setdefault(rule, {})[unique_value(row, rule)] = key
                 for name, keys in self.index.items():
                     keys.setdefault(row[name], {})[key] = None
-
-
-def _has_hash(kind: type | None) -> bool:
-    return kind is not None and issubclass(kind, Hashable)
 
 
 def _is_findable(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 from typing_extensions import TypeVar, override
 
@@ -224,8 +224,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         if tracked is not None:
             if lock is not None:  # what was read before may be stale
                 unit.objects.refresh(tracked, row)
-            known: T = unit.objects.hand_out(tracked)
-            return known
+            return cast(T, unit.objects.hand_out(tracked))
         entity = self.adapter.load(row)
         unit.objects.add(self.adapter, key, row, entity)
         return entity
