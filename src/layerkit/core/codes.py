@@ -27,7 +27,11 @@ def claim_code(code: object, owner: type) -> str | None:
     holder = _owners.get(code)
     if getattr(super(owner, owner), "code", None) == code:
         return None  # written down, it is still the parent's
-    if holder is None or _is_local(holder) or _place(holder) == _place(owner):
+    if (
+        holder is None
+        or "<locals>" in holder.__qualname__
+        or _place(holder) == _place(owner)
+    ):
         _owners[code] = owner
         return None
     return (
@@ -53,10 +57,6 @@ def names_in(template: str) -> tuple[str, ...]:
 
 def _path(owner: type) -> str:
     return f"{owner.__module__}.{owner.__qualname__}"
-
-
-def _is_local(owner: type) -> bool:
-    return "<locals>" in owner.__qualname__
 
 
 def _place(owner: type) -> tuple[str, str]:

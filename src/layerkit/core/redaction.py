@@ -146,7 +146,10 @@ def redacted_text(text: str, *, is_cut: bool = False) -> str:
         is_cut: True where more came after it: what may be a password up to there is
             taken for one.
     """
-    text = _without_passwords(text, is_cut=is_cut)
+    whole = None if is_cut else _ADDRESS.match(text)
+    if whole and (at := text.rfind("@", whole.end())) >= 0:
+        text = f"{whole[0]}{MASK}{text[at:]}"
+    text = _masked(text, _passwords(text, is_cut=is_cut))
     text = _masked(text, _named(text))
     text = _LINE.sub(f"LINE: {MASK}", text)
     text = _masked(text, _wrong(text))
@@ -166,13 +169,6 @@ def _masked(text: str, secrets: Iterable[tuple[int, int]]) -> str:
 
 def _words(name: str) -> str:
     return "_".join(_WORDS.findall(name)).lower()
-
-
-def _without_passwords(text: str, *, is_cut: bool) -> str:
-    whole = None if is_cut else _ADDRESS.match(text)
-    if whole and (at := text.rfind("@", whole.end())) >= 0:
-        text = f"{whole[0]}{MASK}{text[at:]}"
-    return _masked(text, _passwords(text, is_cut=is_cut))
 
 
 def _passwords(text: str, *, is_cut: bool) -> Iterator[tuple[int, int]]:

@@ -51,17 +51,11 @@ class HealthReport:
 
     def to_dict(self) -> dict[str, object]:
         """Return ``{"ok": ..., "checks": {name: {"ok", "seconds", "code"}}}``."""
-        return {
-            "ok": self.ok,
-            "checks": {
-                check.name: {
-                    "ok": check.ok,
-                    "seconds": round(check.seconds, _DIGITS),
-                    "code": check.code,
-                }
-                for check in self.checks
-            },
+        checks = {
+            c.name: {"ok": c.ok, "seconds": round(c.seconds, _DIGITS), "code": c.code}
+            for c in self.checks
         }
+        return {"ok": self.ok, "checks": checks}
 
 
 class Pulse:
@@ -76,10 +70,8 @@ class Pulse:
         self, objects: Mapping[Key, object], timeout_seconds: float
     ) -> HealthReport:
         """Return how *objects* answered; those without a ``ping()`` are left out."""
-        tasks = {
-            name: asyncio.create_task(_check(name, ping))
-            for name, ping in _pings(objects)
-        }
+        pings = _pings(objects)
+        tasks = {n: asyncio.create_task(_check(n, ping)) for n, ping in pings}
         for task in tasks.values():
             self._pending.add(task)
             task.add_done_callback(self._pending.discard)

@@ -2,11 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
+from layerkit.fastapi.listing import parameter
 from layerkit.repository import ALL, AggregateRow, BaseRepository, Specification
 
 
@@ -32,9 +33,7 @@ class Aggregating:
         self, repository: BaseRepository[Any, Any], where: Specification = ALL
     ) -> list[AggregateRow]:
         """Return these figures of what matches *where* in *repository*."""
-        return await repository.aggregate(
-            where, by=self.by, sum=self.sum, min=self.min, max=self.max, avg=self.avg
-        )
+        return await repository.aggregate(where, **asdict(self))
 
 
 def aggregating(
@@ -65,12 +64,7 @@ def aggregating(
         return Aggregating(**{n: tuple(v) for n, v in query.items()})
 
     parameters = [
-        inspect.Parameter(
-            figure,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=[],
-            annotation=Annotated[list[Literal[tuple(sorted(names))]], Query()],  # type: ignore[misc] # made at run time
-        )
+        parameter(figure, Annotated[list[Literal[tuple(sorted(names))]], Query()], [])  # type: ignore[misc] # made at run time
         for figure, given in allowed.items()
         if (names := set(given))
     ]

@@ -53,15 +53,13 @@ def as_app_exception(error: Exception) -> AppException:
     """Return *error* as an AppException that shows clients nothing internal."""
     if isinstance(error, AppException):
         return error
-    known: AppException
     if isinstance(error, RequestValidationError | WebSocketRequestValidationError):
-        known = invalid_request(error.errors(), getattr(error, "body", None))
-    elif isinstance(error, HTTPException):
-        known = HTTPError(error)
-    else:
-        known = AppException(AppException.title)
-        known.__cause__ = error  # for the log
-    return known
+        return invalid_request(error.errors(), getattr(error, "body", None))
+    if isinstance(error, HTTPException):
+        return HTTPError(error)
+    unknown = AppException(AppException.title)
+    unknown.__cause__ = error  # for the log
+    return unknown
 
 
 async def seen_by_client(connection: HTTPConnection, raised: Exception) -> AppException:

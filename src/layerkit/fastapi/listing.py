@@ -124,15 +124,15 @@ def listing(
         return Listing(where, order_by, skip, query["limit"], cursor)
 
     parameters = [
-        _parameter("skip", Annotated[int, Query(ge=0, le=_HIGHEST_SKIP)], 0),
-        _parameter("limit", Annotated[int, Query(ge=1, le=max_limit)], limit),
-        _parameter("cursor", Annotated[str | None, _CURSOR], None),
-        *(_parameter(name, how.type | None, None) for name, how in by_name.items()),
+        parameter("skip", Annotated[int, Query(ge=0, le=_HIGHEST_SKIP)], 0),
+        parameter("limit", Annotated[int, Query(ge=1, le=max_limit)], limit),
+        parameter("cursor", Annotated[str | None, _CURSOR], None),
+        *(parameter(name, how.type | None, None) for name, how in by_name.items()),
     ]
     if sortable:
         shown = f"Comma-separated: {', '.join(sortable)}; a leading - is descending."
         sort_type = Annotated[str | None, Query(description=shown)]
-        parameters.append(_parameter("sort", sort_type, None))
+        parameters.append(parameter("sort", sort_type, None))
     # FastAPI reads the parameters here.
     read.__signature__ = inspect.Signature(parameters, return_annotation=Listing)  # type: ignore[attr-defined] # inspect's own protocol
     return read
@@ -144,7 +144,8 @@ def _filter_by(name: str, how: type | FilterBy) -> FilterBy:
     return FilterBy(how, lambda value: field(name) == value)
 
 
-def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
+def parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
+    """Return a parameter of a dependency that is made at run time."""
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 

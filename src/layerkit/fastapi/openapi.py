@@ -35,8 +35,6 @@ _SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
-_ANY_PLACES: Final = inspect.Parameter.VAR_POSITIONAL
-_ANY_NAMES: Final = inspect.Parameter.VAR_KEYWORD
 _NOT_MODIFIED: Final = 304
 
 _OWN: Final = {
@@ -74,8 +72,11 @@ def _status_of(error: type[AppException]) -> int:
         try:
             given = inspect.signature(cls).bind_partial()
             for name, parameter in given.signature.parameters.items():
-                is_one = parameter.kind not in {_ANY_PLACES, _ANY_NAMES}
-                if is_one and parameter.default is parameter.empty:
+                several = {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+                if (
+                    parameter.kind not in several
+                    and parameter.default is parameter.empty
+                ):
                     given.arguments[name] = _blank(parameter)
             made = cls(*given.args, **given.kwargs)
         except Exception:  # noqa: BLE001, S112 - whatever a constructor raises
