@@ -99,8 +99,8 @@ class Comparison(Specification):
 
 
 @dataclass(frozen=True, slots=True)
-class And(Specification):
-    """Accept what all parts accept."""
+class _Parts(Specification):
+    """Hold several in one, whichever way they are joined."""
 
     parts: tuple[Specification, ...]
     depth: int = dataclass_field(default=0, init=False, repr=False, compare=False)
@@ -111,15 +111,13 @@ class And(Specification):
 
 
 @dataclass(frozen=True, slots=True)
-class Or(Specification):
+class And(_Parts):
+    """Accept what all parts accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Or(_Parts):
     """Accept what any part accepts."""
-
-    parts: tuple[Specification, ...]
-    depth: int = dataclass_field(default=0, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Note how deep it is."""
-        object.__setattr__(self, "depth", 1 + max(map(depth_of, self.parts), default=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any, Final
@@ -31,34 +32,43 @@ _getrefcount: Final = getattr(sys, "getrefcount", None)  # CPython's alone
 _OURS: Final = _getrefcount(_PROBE.entity) if _getrefcount else 0
 
 
+@dataclass(slots=True, eq=False)
 class Tracked:
-    """Remember an object that was handed out, and the row as it was then."""
+    """Remember an object that was handed out, and the row as it was then.
 
-    __slots__ = ("adapter", "confined", "entity", "key", "number", "row", "seen")
+    Attributes:
+        adapter: What is known of its class.
+        key: Its key.
+        row: The values that it held.
+        entity: The object.
+        number: How many were handed out before it, and one.
+        confined: The fields that may not be changed on it.
+        seen: Its ``__dict__`` as it was, where a look at that tells of changes.
+    """
 
-    def __init__(
-        self,
-        adapter: EntityAdapter[Any],
-        key: KeyTuple,
-        row: Row,
-        entity: Any,
-        number: int,
-    ) -> None:
-        self.adapter = adapter
-        self.key = key
-        self.entity = entity
-        self.number = number
-        self.confined: frozenset[str] = frozenset()
-        self.note(row)
+    adapter: EntityAdapter[Any]
+    key: KeyTuple
+    row: Row
+    entity: Any
+    number: int
+    confined: frozenset[str] = frozenset()
+    seen: object = None
+
+    def __post_init__(self) -> None:
+        """Take the object as it is for unchanged."""
+        self.note(self.row)
 
     def note(self, row: Row) -> None:
         """Take the object, which holds the values of *row* now, for unchanged."""
         self.row = row
         held = getattr(self.entity, "__dict__", {})
-        self.seen: object = _SLOTTED
+        self.seen = _SLOTTED
         if row.keys() <= held.keys() and not self.adapter.takes_more:
             self.seen = {name: row.get(name, value) for name, value in held.items()}
-            if _has_collection(held, row):
+            others = (value for name, value in held.items() if name not in row)
+            if any(isinstance(value, Collection) for value in others):
+                # The caller's own, of related entities say: no comparison would notice
+                # what is added to it.
                 self.seen = None
 
     def may_have_changed(self) -> bool:
@@ -295,11 +305,3 @@ def _changed(objects: Mapping[KeyTuple, Tracked]) -> list[Tracked]:
 def _in_order(found: Iterable[Tracked]) -> list[Tracked]:
     """Return *found* in the order in which they were handed out."""
     return sorted(found, key=lambda known: known.number)
-
-
-def _has_collection(held: Mapping[str, Any], row: Row) -> bool:
-    """Tell whether *held* has a collection, of related entities say, beside the row.
-
-    It is the caller's own, so that no comparison would notice what is added to it.
-    """
-    return any(n not in row and isinstance(v, Collection) for n, v in held.items())
