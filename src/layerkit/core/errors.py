@@ -154,11 +154,8 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
             translate: Puts the message into the words of *locale*.
             locale: Which, such as ``de`` or ``pt-BR``; only *translate* reads it.
         """
-        shown = self._shown(translate, locale)
-        return {
-            "error": shown,
-            "detail": json_ready(self.detail if self.public else {}),
-        }
+        facts = json_ready(self.detail if self.public else {})
+        return {"error": self._shown(translate, locale), "detail": facts}
 
     def to_problem(
         self,

@@ -46,14 +46,9 @@ def unfit(key: object) -> str | None:
             f"{describe(key)} would fit too many parameters: make a type of your own, "
             'such as NewType("Dsn", str), and give it as key='
         )
-    if is_key(key):
+    if isinstance(key, type | NewType) or get_origin(key) is not None:
         return None
     return f"{key!r} is not a type: give one with key="
-
-
-def is_key(key: object) -> bool:
-    """Tell whether *key* is a class, a parametrized one, an Annotated or a NewType."""
-    return isinstance(key, type | NewType) or get_origin(key) is not None
 
 
 def is_hashable(key: object) -> bool:

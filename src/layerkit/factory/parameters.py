@@ -93,11 +93,8 @@ def _read(make: Make) -> tuple[list[inspect.Parameter], dict[str, Any], dict[Any
         # Of a class method its class, of an object its own.
         bound = getattr(make, "__self__", None) if inspect.isroutine(make) else make
         owner = bound if isinstance(bound, type) else type(bound)
-        return (
-            [*inspect.signature(make).parameters.values()],
-            _hints(function, owner),
-            {},
-        )
+        parameters = [*inspect.signature(make).parameters.values()]
+        return parameters, _hints(function, owner), {}
     for function, owner in _constructors(cls):
         parameters = [*inspect.signature(function).parameters.values()]
         kinds = {parameter.kind for parameter in parameters[1:]}
@@ -141,10 +138,8 @@ def _hints(function: Callable[..., Any], owner: type) -> dict[str, Any]:
     Those that are texts may name type parameters (PEP 695) and classes inside of the
     class; those of generated methods, what the modules of its bases name.
     """
-    names: dict[str, Any] = {
-        n: v for n, v in vars(owner).items() if isinstance(v, type)
-    }
-    names[owner.__name__] = owner
+    inside = {n: v for n, v in vars(owner).items() if isinstance(v, type)}
+    names: dict[str, Any] = {**inside, owner.__name__: owner}
     for generic in (owner, function):
         names |= {p.__name__: p for p in getattr(generic, "__type_params__", ())}
     try:

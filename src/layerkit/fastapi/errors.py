@@ -84,10 +84,8 @@ async def app_exception_handler(request: Request, exc: Exception) -> JSONRespons
     fixed text. A websocket is closed with the error's code.
     """
     error = await seen_by_client(request, exc)
-    envelope = error.to_dict() | {
-        "timestamp": datetime.now(UTC).isoformat(),
-        "path": request.url.path,
-    }
+    when = datetime.now(UTC).isoformat()
+    envelope = error.to_dict() | {"timestamp": when, "path": request.url.path}
     return JSONResponse(envelope, error.status_code, headers_of(error))
 
 

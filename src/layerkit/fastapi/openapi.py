@@ -35,6 +35,7 @@ _SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
+_SEVERAL: Final = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 _NOT_MODIFIED: Final = 304
 
 _OWN: Final = {
@@ -72,11 +73,8 @@ def _status_of(error: type[AppException]) -> int:
         try:
             given = inspect.signature(cls).bind_partial()
             for name, parameter in given.signature.parameters.items():
-                several = {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
-                if (
-                    parameter.kind not in several
-                    and parameter.default is parameter.empty
-                ):
+                is_one = parameter.kind not in _SEVERAL
+                if is_one and parameter.default is parameter.empty:
                     given.arguments[name] = _blank(parameter)
             made = cls(*given.args, **given.kwargs)
         except Exception:  # noqa: BLE001, S112 - whatever a constructor raises

@@ -49,8 +49,7 @@ class BoundRepository(BaseRepository[T, ID], Generic[T, ID]):
     def __init__(
         self, home: Home | SessionSource, model_class: type[T] | None = None
     ) -> None:
-        declared = getattr(self, "model_class", None) or self._declared
-        chosen = model_class or declared
+        chosen = model_class or getattr(self, "model_class", None) or self._declared
         if chosen is None:
             name = type(self).__name__
             raise UsageError(

@@ -53,14 +53,13 @@ class Trail:
         """
         from difflib import get_close_matches
 
+        prefix = prefix.upper()
         known = {each for names in self.variables.values() for each in names}
         unknown = {each.upper(): each for each in self.names - known}
         unset = self.variables.keys() - self.origins.keys()
         found = {}
         for variable in sorted(map(self.variable_of, unset)):
-            begin = (
-                prefix.upper() if variable.upper().startswith(prefix.upper()) else ""
-            )
+            begin = prefix if variable.upper().startswith(prefix) else ""
             wanted = variable.upper().removeprefix(begin)
             rests = [n.removeprefix(begin) for n in unknown if n.startswith(begin)]
             for rest in get_close_matches(wanted, rests, n=1, cutoff=0.85):

@@ -123,8 +123,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         if known:
             fresh = {n: v for n, v in values.items() if known.get(n) is not v}
         kept = self.check_data(fresh, increments=False) if fresh else {}
-        missing = [name for name in self._required if values.get(name) is None]
-        if missing:
+        if missing := [name for name in self._required if values.get(name) is None]:
             raise ValidationError(
                 f"a {self.name} needs {', '.join(missing)}", fields=missing
             )
@@ -159,9 +158,7 @@ class EntityAdapter(EntityClass[T], Generic[T]):
             info = fields.get(name)
             if info is None:
                 unknown.append(str(name))
-            elif (type(value) is not info.kind or info.is_partial) and not fits(
-                info, value, increments=increments
-            ):
+            elif not fits(info, value, increments=increments):
                 wrong.append(name)
         if unknown:
             raise self._unknown(unknown)

@@ -94,14 +94,6 @@ class FieldInfo:
         return lambda value: value is None
 
     @property
-    def is_partial(self) -> bool:
-        """True where not every value of the class may be stored.
-
-        A NaN is a null on SQLite, and MySQL has neither that nor an infinity.
-        """
-        return self.aware or self.kind in _WITH_INFINITY
-
-    @property
     def is_ordered(self) -> bool:
         """True where every backend sorts the values alike, or their class is open.
 
@@ -117,7 +109,11 @@ class FieldInfo:
         return not is_mixed and any("__lt__" in vars(c) for c in kind.__mro__[:-1])
 
     def accepts(self, value: object) -> bool:
-        """Tell whether *value* is of the field's type; None always is."""
+        """Tell whether *value* is of the field's type; None always is.
+
+        A NaN is not: it is a null on SQLite, and MySQL has neither that nor an
+        infinity.
+        """
         kind = self.kind
         if kind is None or value is None:
             return True

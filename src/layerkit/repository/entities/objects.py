@@ -77,13 +77,12 @@ class ObjectAdapter(EntityAdapter[T], Generic[T]):
         self.deleted = "deleted_at" if "deleted_at" in self.stamps else None
         self.unique = _unique_rules(marks, self.deleted)
         for name, info in self.fields.items():
-            needed = name in self.key or not info.nullable
-            if needed and name != self.integer_key and name not in self.stamps:
+            is_needed = name in self.key or not info.nullable
+            if name == self.integer_key:  # as the widest column counts
+                limits = Limits(least=-(2**63), greatest=2**63 - 1)
+                self.fields[name] = dataclasses.replace(info, limits=limits)
+            elif is_needed and name not in self.stamps:
                 self.fields[name] = dataclasses.replace(info, required=True)
-        if counted := self.integer_key:  # as the widest column counts
-            limits = Limits(least=-(2**63), greatest=2**63 - 1)
-            info = self.fields[counted]
-            self.fields[counted] = dataclasses.replace(info, limits=limits)
 
     @override
     def build(self, values: Values) -> T:

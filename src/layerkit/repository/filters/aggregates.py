@@ -249,17 +249,14 @@ def _of_row(wanted: Aggregation, measure: Measure, values: Mapping[str, Any]) ->
     return wanted.number(name, value) if how == "sum" else value
 
 
-def _sum(one: Any, other: Any) -> Any:
-    is_exact = isinstance(one, Decimal) or isinstance(other, Decimal)
-    return EXACT.add(one, other) if is_exact else one + other
-
-
 def _joined(how: How, one: Any, other: Any) -> Any:
     """Return two partial figures as one; nulls count for nothing."""
     if one is None or other is None:
         return one if other is None else other
-    extreme = _EXTREMES.get(how)
-    return _sum(one, other) if extreme is None else extreme(one, other)
+    if how in _EXTREMES:
+        return _EXTREMES[how](one, other)
+    is_exact = isinstance(one, Decimal) or isinstance(other, Decimal)
+    return EXACT.add(one, other) if is_exact else one + other
 
 
 def _average(name: str, total: Any, count: int) -> Any:

@@ -410,14 +410,13 @@ class OverlayTransaction(Transaction):
 
     async def _bring_back(self, known: Tracked, undone: Layer) -> None:
         """Let an object hold what is stored, now that *undone* no longer counts."""
-        adapter, key, row = known.adapter, known.key, known.row
-        if key in undone.rows.get(adapter.entity, {}):
-            seen = await self.row(adapter, key)
-            if seen is None:
-                self.objects.forget(adapter.entity, key)
-                return
-            row = seen
-        self.objects.refresh(known, row)
+        adapter, key = known.adapter, known.key
+        is_undone = key in undone.rows.get(adapter.entity, {})
+        row = await self.row(adapter, key) if is_undone else known.row
+        if row is None:
+            self.objects.forget(adapter.entity, key)
+        else:
+            self.objects.refresh(known, row)
 
 
 def _reaches_others(known: Tracked) -> bool:
