@@ -14,11 +14,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present moment, aware and in UTC."""
-        ...
 
     def monotonic_ns(self) -> int:
         """Return nanoseconds since some fixed moment; they never step back."""
-        ...
 
 
 class SystemClock:

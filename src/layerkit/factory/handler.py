@@ -32,7 +32,6 @@ class ScopedHandler(Protocol[R_co]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R_co]:
         """Open a scope, call the function, close the scope."""
-        ...
 
 
 class Call:

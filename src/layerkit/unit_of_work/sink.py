@@ -12,15 +12,12 @@ class EventSink(Protocol):
 
     def check(self, event: object) -> None:
         """Raise UsageError where *event* can't be taken; ``emit`` calls this first."""
-        ...
 
     async def before_commit(self, events: Sequence[object]) -> None:
         """Store *events* inside the transaction; an error here rolls it back."""
-        ...
 
     async def after_commit(self, events: Sequence[object]) -> None:
         """Publish *events*; the transaction has committed, whatever happens here."""
-        ...
 
 
 PORTS[EventSink] = Port(

@@ -230,7 +230,6 @@ class SessionLike(Protocol):
     @property
     def sync_session(self) -> object:
         """The session that does the work."""
-        ...
 
 
 @runtime_checkable
@@ -239,7 +238,6 @@ class BlockingSessionLike(Protocol):
 
     def get_nested_transaction(self) -> object:
         """Return the innermost savepoint."""
-        ...
 
 
 @runtime_checkable
@@ -248,7 +246,6 @@ class SessionFactoryLike(Protocol):
 
     def configure(self, **new_kw: Any) -> None:
         """Change what sessions are made with."""
-        ...
 
 
 SessionSource: TypeAlias = SessionLike | BlockingSessionLike | SessionFactoryLike
