@@ -38,6 +38,9 @@ from layerkit.core.serialization import json_ready
 JSONObject: TypeAlias = dict[str, Any]
 """A JSON object: what ``to_dict()`` and ``to_problem()`` return."""
 
+Facts: TypeAlias = Mapping[str, object]
+"""What an error tells a client besides its message, by name."""
+
 ConflictKind: TypeAlias = Literal[
     "unique", "foreign_key", "serialization", "deadlock", "guard", "count"
 ]
@@ -90,10 +93,7 @@ class AppException(Exception):  # noqa: N818 - the published name of the root
     retry_after: timedelta | None = None
 
     def __init__(
-        self,
-        message: str,
-        status_code: int = 500,
-        detail: Mapping[str, object] | None = None,
+        self, message: str, status_code: int = 500, detail: Facts | None = None
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -232,11 +232,7 @@ class ValidationError(AppException):
     title = "Invalid input"
 
     def __init__(
-        self,
-        message: str,
-        detail: Mapping[str, object] | None = None,
-        *,
-        fields: Iterable[str] = (),
+        self, message: str, detail: Facts | None = None, *, fields: Iterable[str] = ()
     ) -> None:
         self.fields = tuple(fields)
         facts = {"fields": list(self.fields)} if self.fields else {}

@@ -190,9 +190,8 @@ class Settings(BaseSettings):
                 ENVIRONMENT is ``prod``, ``Production`` or the like.
         """
         found = (*self.findings(), *(f for check in more for f in check(self)))
-        fatal = {
-            self._trail.variable_of(f.variable): f.text for f in found if f.is_error
-        }
+        name_of = self._trail.variable_of
+        fatal = {name_of(f.variable): f.text for f in found if f.is_error}
         if fatal and spells_production(self.ENVIRONMENT):
             title = f"{type(self).__name__} is not fit for production"
             raise SettingsError(_listed(title, fatal), variables=fatal)

@@ -11,9 +11,7 @@ _PLACEHOLDER: Final = re.compile(
     r"change|secret|example|default|insecure|password|placeholder|your[ _-]",
     re.IGNORECASE,
 )
-_LIKE_PRODUCTION: Final = re.compile(
-    r"\s*(?:prod|prd|production|live)\s*", re.IGNORECASE
-)
+_PRODUCTION: Final = re.compile(r"\s*(?:prod|prd|production|live)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +40,4 @@ def is_weak(secret: str) -> bool:
 
 def spells_production(environment: str) -> bool:
     """Tell whether *environment* is ``production``, however it is spelt."""
-    return _LIKE_PRODUCTION.fullmatch(environment) is not None
+    return _PRODUCTION.fullmatch(environment) is not None
