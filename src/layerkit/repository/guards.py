@@ -8,7 +8,7 @@ from layerkit.core.errors import (
     UnitOfWorkError,
     UsageError,
 )
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter
 from layerkit.repository.entities.checks import checked
 from layerkit.repository.entities.fields import type_name
 from layerkit.repository.filters.bounds import check_number
@@ -18,9 +18,7 @@ from layerkit.unit_of_work import Transaction
 
 
 def guard(
-    adapter: EntityAdapter[Any],
-    expected_version: int | None,
-    when: Specification | None,
+    adapter: Adapter, expected_version: int | None, when: Specification | None
 ) -> Specification:
     """Return what must hold of an entity that is to be changed; ALL for no matter what.
 

@@ -312,6 +312,10 @@ class EntityAdapter(EntityClass[T], Generic[T]):
         return protected | dict.fromkeys(self.key, "key")
 
 
+Adapter: TypeAlias = EntityAdapter[Any]
+"""What is known of an entity class, whichever that is."""
+
+
 def check_confined(
     entity: str, changes: Collection[str], confined: frozenset[str]
 ) -> None:

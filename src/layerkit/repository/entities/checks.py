@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final
 
 from layerkit.core.errors import UsageError
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter
 from layerkit.repository.entities.fields import FieldInfo, KeyTuple
 from layerkit.repository.filters.aggregates import NUMBERS, Aggregation
 from layerkit.repository.filters.bounds import OrderBy, check_where, orders_of
@@ -33,7 +33,7 @@ _MOST_VALUES: Final = 30_000
 """What PostgreSQL and SQLite take in one statement, and some room."""
 
 
-def checked(adapter: EntityAdapter[Any], where: Specification) -> Specification:
+def checked(adapter: Adapter, where: Specification) -> Specification:
     """Return *where* with its values as they are compared, after a look at each.
 
     Raises:
@@ -59,7 +59,7 @@ def checked(adapter: EntityAdapter[Any], where: Specification) -> Specification:
     return _sought(adapter, where)
 
 
-def _sought(adapter: EntityAdapter[Any], where: Specification) -> Specification:
+def _sought(adapter: Adapter, where: Specification) -> Specification:
     """Return *where* with each value as it is compared with what the field holds."""
     match where:
         case Comparison(name, _, tuple(values)):
@@ -102,7 +102,7 @@ def _among_digits(info: FieldInfo, name: str, values: Choices) -> Specification:
     return Comparison(name, "in", held)
 
 
-def completed(adapter: EntityAdapter[Any], order_by: OrderBy) -> tuple[Order, ...]:
+def completed(adapter: Adapter, order_by: OrderBy) -> tuple[Order, ...]:
     """Return the orders that decide, completed by the key so that nothing ties.
 
     Raises:
@@ -120,13 +120,13 @@ def completed(adapter: EntityAdapter[Any], order_by: OrderBy) -> tuple[Order, ..
     return tuple(orders.values())
 
 
-def keyed(adapter: EntityAdapter[Any], key: KeyTuple) -> Specification:
+def keyed(adapter: Adapter, key: KeyTuple) -> Specification:
     """Return the filter for the entity that has *key*."""
     tests = tuple(Comparison(n, "eq", v) for n, v in zip(adapter.key, key, strict=True))
     return And(tests) if len(tests) > 1 else tests[0]
 
 
-def among(adapter: EntityAdapter[Any], keys: Sequence[KeyTuple]) -> Specification:
+def among(adapter: Adapter, keys: Sequence[KeyTuple]) -> Specification:
     """Return the filter for the entities that have one of *keys*."""
     names = adapter.key
     if len(names) == 1:
@@ -134,7 +134,7 @@ def among(adapter: EntityAdapter[Any], keys: Sequence[KeyTuple]) -> Specificatio
     return Or(tuple(keyed(adapter, key) for key in keys))
 
 
-def checked_figures(adapter: EntityAdapter[Any], wanted: Aggregation) -> Aggregation:
+def checked_figures(adapter: Adapter, wanted: Aggregation) -> Aggregation:
     """Return *wanted* after a look at every field in it.
 
     Raises:

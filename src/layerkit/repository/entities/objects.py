@@ -28,7 +28,7 @@ from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError, ValidationError
 from layerkit.core.schemas import refusal
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter, EntityAdapter
 from layerkit.repository.entities.fields import (
     FieldInfo,
     Indexed,
@@ -273,7 +273,7 @@ def _by_alias(model: type[BaseModel], values: Values) -> dict[Any, Any]:
     return given
 
 
-def make_adapter(entity: type) -> EntityAdapter[Any] | None:
+def make_adapter(entity: type) -> Adapter | None:
     """Return the adapter of a pydantic model or dataclass; None for other classes."""
     if hasattr(entity, "__mapper__"):
         return None  # a mapped dataclass, say: its mapping knows more

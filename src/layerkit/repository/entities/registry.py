@@ -7,17 +7,17 @@ Pydantic models and dataclasses are handled in this package, mapped classes by
 import copy
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import UsageError
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter, EntityAdapter
 from layerkit.repository.filters.specification import Field
 
 T = TypeVar("T")
 
-AdapterMaker: TypeAlias = Callable[[type], EntityAdapter[Any] | None]
+AdapterMaker: TypeAlias = Callable[[type], Adapter | None]
 
 _adapter_makers: list[AdapterMaker] = []
 
@@ -69,7 +69,7 @@ def copy_of(entity: T) -> T:
 class Fields:
     """Have the fields of an entity class as attributes; made by ``fields(User)``."""
 
-    def __init__(self, adapter: EntityAdapter[Any]) -> None:
+    def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
 
     def __getattr__(self, name: str) -> Field:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
 from typing_extensions import is_typeddict
 
 from layerkit.core.errors import UsageError, ValidationError
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter
 from layerkit.repository.entities.objects import class_defaults, loaded
 from layerkit.repository.filters.values import decode_value, encode_value
 from layerkit.repository.stores.tables import Row
@@ -50,7 +50,7 @@ class Documents:
         UsageError: Two classes in its annotations have one name.
     """
 
-    def __init__(self, adapter: EntityAdapter[Any]) -> None:
+    def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
         self._classes = classes_of(adapter)
 
@@ -211,7 +211,7 @@ def _as_json(value: Any, kind: Any) -> Any:
     return made
 
 
-def classes_of(adapter: EntityAdapter[Any]) -> dict[str, type]:
+def classes_of(adapter: Adapter) -> dict[str, type]:
     """Return every class in the annotations of an entity, by its qualified name.
 
     Those in the fields of each of these classes are among them.

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, Generic
+from typing import Generic
 
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnavailableError, UsageError
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter, EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.specification import Order, Specification
 from layerkit.repository.stores.backend import Backend, Lock
@@ -149,13 +149,13 @@ class MemoryTransaction(OverlayTransaction):
         self._locked = False
 
     @override
-    async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+    async def stored(self, adapter: Adapter, key: KeyTuple) -> Row | None:
         return self._tables[adapter.entity].rows.get(key)
 
     @override
     async def stored_rows(
         self,
-        adapter: EntityAdapter[Any],
+        adapter: Adapter,
         where: Specification,
         orders: Sequence[Order],
         limit: int | None,
@@ -166,23 +166,19 @@ class MemoryTransaction(OverlayTransaction):
 
     @override
     async def stored_holder(
-        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+        self, adapter: Adapter, rule: UniqueRule, value: KeyTuple
     ) -> KeyTuple | None:
         return self._tables[adapter.entity].holders.get(rule, {}).get(value)
 
     @override
-    async def next_id(self, adapter: EntityAdapter[Any]) -> int:
+    async def next_id(self, adapter: Adapter) -> int:
         table = self._tables[adapter.entity]
         table.last_id += 1
         return table.last_id
 
     @override
     async def write(
-        self,
-        adapter: EntityAdapter[Any],
-        key: KeyTuple,
-        row: Row,
-        old: Row | None = None,
+        self, adapter: Adapter, key: KeyTuple, row: Row, old: Row | None = None
     ) -> None:
         await self._look_around(adapter, old, row)
         await super().write(adapter, key, row, old)
@@ -192,14 +188,14 @@ class MemoryTransaction(OverlayTransaction):
         await self._references.note(self, adapter.entity, old, row)
 
     @override
-    async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
+    async def remove(self, adapter: Adapter, key: KeyTuple) -> None:
         old = await self.row(adapter, key)
         await self._look_around(adapter, old, None)
         await super().remove(adapter, key)
         await self._references.note(self, adapter.entity, old, None)
 
     async def _look_around(
-        self, adapter: EntityAdapter[Any], old: Row | None, new: Row | None
+        self, adapter: Adapter, old: Row | None, new: Row | None
     ) -> None:
         """See first to what the caller has changed, where others may refer to a row."""
         if old is not None and self._references.are_moved(adapter.entity, old, new):

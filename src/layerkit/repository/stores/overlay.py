@@ -18,7 +18,7 @@ from layerkit.core.errors import (
     StaleDataError,
     UnitOfWorkError,
 )
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.evaluate import matches, truth_of
 from layerkit.repository.filters.specification import (
@@ -71,13 +71,13 @@ class OverlayTransaction(Transaction):
     # What lies under the overlay
 
     @abstractmethod
-    async def stored(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+    async def stored(self, adapter: Adapter, key: KeyTuple) -> Row | None:
         """Return the stored row at *key*, or None."""
 
     @abstractmethod
     async def stored_rows(
         self,
-        adapter: EntityAdapter[Any],
+        adapter: Adapter,
         where: Specification,
         orders: Sequence[Order],
         limit: int | None,
@@ -104,7 +104,7 @@ class OverlayTransaction(Transaction):
         """
 
     async def stored_holder(
-        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+        self, adapter: Adapter, rule: UniqueRule, value: KeyTuple
     ) -> KeyTuple | None:
         """Return the key of the stored row that holds *value* under *rule*, or None.
 
@@ -114,7 +114,7 @@ class OverlayTransaction(Transaction):
         held = (key for key, row in stored if unique_value(row, rule) == value)
         return next(held, None)
 
-    async def next_id(self, adapter: EntityAdapter[Any]) -> int:
+    async def next_id(self, adapter: Adapter) -> int:
         """Return the next generated key, which no rollback has to give back.
 
         A row is written there without a look at what is stored. The default goes
@@ -147,7 +147,7 @@ class OverlayTransaction(Transaction):
         """What is being written, since the innermost savepoint."""
         return self._layers[-1]
 
-    async def row(self, adapter: EntityAdapter[Any], key: KeyTuple) -> Row | None:
+    async def row(self, adapter: Adapter, key: KeyTuple) -> Row | None:
         """Return the row at *key* as this transaction sees it."""
         await self._look_at_one(adapter, key)
         for layer in reversed(self._layers):
@@ -162,7 +162,7 @@ class OverlayTransaction(Transaction):
 
     async def rows(
         self,
-        adapter: EntityAdapter[Any],
+        adapter: Adapter,
         where: Specification,
         orders: Sequence[Order] = (),
         limit: int | None = None,
@@ -189,7 +189,7 @@ class OverlayTransaction(Transaction):
         return [(k, row) for k, row in chain(under, over) if is_meant(row)]
 
     async def holder(
-        self, adapter: EntityAdapter[Any], rule: UniqueRule, value: KeyTuple
+        self, adapter: Adapter, rule: UniqueRule, value: KeyTuple
     ) -> KeyTuple | None:
         """Return the key of the row that holds *value* under *rule*, or None."""
         if rule.fields == adapter.key:
@@ -205,11 +205,7 @@ class OverlayTransaction(Transaction):
         return None
 
     async def write(
-        self,
-        adapter: EntityAdapter[Any],
-        key: KeyTuple,
-        row: Row,
-        old: Row | None = None,
+        self, adapter: Adapter, key: KeyTuple, row: Row, old: Row | None = None
     ) -> None:
         """Put *row* at *key* in the overlay.
 
@@ -236,7 +232,7 @@ class OverlayTransaction(Transaction):
         if known := self.objects.get(adapter.entity, key):
             self.objects.refresh(known, row)
 
-    async def remove(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
+    async def remove(self, adapter: Adapter, key: KeyTuple) -> None:
         """Delete the row at *key* in the overlay."""
         await self.claim()
         self._layers[-1].rows.setdefault(adapter.entity, {})[key] = None
@@ -245,7 +241,7 @@ class OverlayTransaction(Transaction):
 
     def refuse(
         self,
-        adapter: EntityAdapter[Any],  # noqa: ARG002 - for subclasses
+        adapter: Adapter,  # noqa: ARG002 - for subclasses
         rule: UniqueRule,
     ) -> NoReturn:
         """Mark the unit rollback-only, as a server does, and raise what is taken.
@@ -302,7 +298,7 @@ class OverlayTransaction(Transaction):
         elif suspects:
             await self._flush(suspects)
 
-    async def look_for_holders(self, adapter: EntityAdapter[Any]) -> None:
+    async def look_for_holders(self, adapter: Adapter) -> None:
         """Do what ``look`` does if who holds a unique value may have changed."""
         looked_at = (adapter.entity, adapter, None)
         if not self._is_flushing and self._looked_at.isdisjoint(looked_at):
@@ -310,7 +306,7 @@ class OverlayTransaction(Transaction):
             if self.objects.may_collide(adapter):
                 await self.look(adapter.entity)
 
-    async def _look_at_one(self, adapter: EntityAdapter[Any], key: KeyTuple) -> None:
+    async def _look_at_one(self, adapter: Adapter, key: KeyTuple) -> None:
         known = self.objects.get(adapter.entity, key)
         if known is not None and known.may_have_changed():
             if _reaches_others(known):
@@ -318,9 +314,7 @@ class OverlayTransaction(Transaction):
             elif not self._is_flushing:
                 await self._flush([known])
 
-    async def _look_where(
-        self, adapter: EntityAdapter[Any], where: Specification
-    ) -> None:
+    async def _look_where(self, adapter: Adapter, where: Specification) -> None:
         keys = keys_in(where, adapter.key)
         if keys is None:
             await self.look(adapter.entity)

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeAlias, cast
 from typing_extensions import TypeVar
 
 from layerkit.core.errors import ConflictError, UsageError
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter
 from layerkit.repository.entities.fields import (
     Action,
     CascadeRule,
@@ -27,7 +27,6 @@ from layerkit.repository.filters.specification import ALL
 from layerkit.repository.stores.overlay import OverlayTransaction
 from layerkit.repository.stores.tables import Deferred, Lost, Row
 
-Adapter: TypeAlias = EntityAdapter[Any]
 Moves: TypeAlias = dict[KeyTuple, KeyTuple | None]
 """What values have become that others refer to; None where their row is deleted."""
 
@@ -65,19 +64,19 @@ class Link:
     rule: ForeignKeyRule
     parents: tuple[Parent, ...]
 
-    async def leads(self, transaction: OverlayTransaction, value: KeyTuple) -> bool:
+    async def leads(self, unit: OverlayTransaction, value: KeyTuple) -> bool:
         """Tell whether there is a row that *value* refers to."""
         for parent in self.parents:
             given = dict(zip(parent.fields, value, strict=True))
             sought = tuple(given[name] for name in parent.unique.fields)
-            if await transaction.holder(parent.adapter, parent.unique, sought):
+            if await unit.holder(parent.adapter, parent.unique, sought):
                 return True
         return False
 
-    async def dangles(self, transaction: OverlayTransaction, lost: Moves) -> bool:
+    async def dangles(self, unit: OverlayTransaction, lost: Moves) -> bool:
         """Tell whether a row refers to one of the *lost* values, and to nothing now."""
-        gone = {v for v in lost if not await self.leads(transaction, v)}
-        rows = await transaction.rows(self.child, ALL) if gone else []
+        gone = {v for v in lost if not await self.leads(unit, v)}
+        rows = await unit.rows(self.child, ALL) if gone else []
         return any(_value(row, self.rule.fields) in gone for _, row in rows)
 
 
@@ -158,11 +157,7 @@ class References:
         return any(_value(old, s.fields) != _value(new, s.fields) for s in spreads)
 
     async def note(
-        self,
-        transaction: OverlayTransaction,
-        entity: type,
-        old: Row | None,
-        new: Row | None,
+        self, unit: OverlayTransaction, entity: type, old: Row | None, new: Row | None
     ) -> None:
         """Check a row that was written, and remember what others may refer to.
 
@@ -175,14 +170,14 @@ class References:
             if value is None or value == _value(old, link.rule.fields):
                 continue
             if link.rule.deferred:
-                transaction.top.deferred.append((link, value))
-            elif not await link.leads(transaction, value):
+                unit.top.deferred.append((link, value))
+            elif not await link.leads(unit, value):
                 error = mismatch(link.rule.name, link.rule.fields)
                 raise error
         if old is not None and (ties.mapped or ties.referring):
-            transaction.top.lost.append((entity, old, new))
+            unit.top.lost.append((entity, old, new))
 
-    async def run_referential_actions(self, transaction: OverlayTransaction) -> None:
+    async def run_referential_actions(self, unit: OverlayTransaction) -> None:
         """Do to what refers to lost rows what the mappings and foreign keys say.
 
         Raises:
@@ -190,28 +185,26 @@ class References:
             UsageError: The mapping deletes rows that refer to each other in a circle.
             ValidationError: A null goes where none may be.
         """
-        lost = every = _taken(transaction)
+        lost = every = _taken(unit)
         gone = {entity for entity, _, new in lost if new is None}
         mapped = [spread for entity in gone for spread in self.of(entity).mapped]
         is_by_row = any(spread.rule.by_row for spread in mapped)
         while lost:  # what the mapping does cascades, and comes first
             for spread, moves in self._spreads(lost, by_mapping=True).items():
-                await _follow(transaction, spread, moves)
-            lost = _taken(transaction)
+                await _follow(unit, spread, moves)
+            lost = _taken(unit)
             every = [*every, *lost]
         if is_by_row:
             self._check_order(every)
         kept: list[tuple[Spread, Moves]] = []
         while every:
             for spread, moves in self._spreads(every, by_mapping=False).items():
-                kept.append((spread, await _follow(transaction, spread, moves)))
-            every = _taken(transaction)
+                kept.append((spread, await _follow(unit, spread, moves)))
+            every = _taken(unit)
         for spread, moves in kept:
-            await _check_kept(transaction, spread, moves)
+            await _check_kept(unit, spread, moves)
 
-    async def check(
-        self, transaction: OverlayTransaction, deferred: Sequence[Deferred]
-    ) -> None:
+    async def check(self, unit: OverlayTransaction, deferred: list[Deferred]) -> None:
         """Check what was put off to the commit.
 
         Raises:
@@ -221,7 +214,7 @@ class References:
         for link, value in deferred:
             links[link][value] = None
         for link, values in links.items():
-            if await link.dangles(transaction, values):
+            if await link.dangles(unit, values):
                 error = mismatch(link.rule.name, link.rule.fields)
                 raise error
 
@@ -259,9 +252,7 @@ class References:
                 gone[entity][key] = found
         return gone
 
-    def _spreads(
-        self, lost: Sequence[Lost], *, by_mapping: bool
-    ) -> Mapping[Spread, Moves]:
+    def _spreads(self, lost: list[Lost], *, by_mapping: bool) -> Mapping[Spread, Moves]:
         """Return what goes by *lost* rows, and what has become of their values."""
         found: dict[Spread, Moves] = defaultdict(dict)
         for entity, old, new in lost:
@@ -275,9 +266,7 @@ class References:
         return found
 
 
-async def _follow(
-    transaction: OverlayTransaction, spread: Spread, moves: Moves
-) -> Moves:
+async def _follow(unit: OverlayTransaction, spread: Spread, moves: Moves) -> Moves:
     """Do what *spread* says, and return the values that nothing may refer to.
 
     Raises:
@@ -287,30 +276,28 @@ async def _follow(
     refused = {v: now for v, now in moves.items() if spread.action(now) in _REFUSING}
     followed = {v: now for v, now in moves.items() if v not in refused}
     other, written = spread.other, []
-    for key, row in await transaction.rows(other, ALL) if followed else ():
+    for key, row in await unit.rows(other, ALL) if followed else ():
         held = _value(row, spread.others)
         if held in followed:
             becomes = followed[held]
             if spread.action(becomes) != "CASCADE":
                 becomes = (None,) * len(held)  # no table here has defaults of its own
             if becomes is None:
-                await transaction.remove(other, key)
+                await unit.remove(other, key)
                 continue
             fresh = spread.rewritten(row, becomes)
             at = tuple(fresh[name] for name in other.key)
             written.append((at, at != key, fresh, row))
             if at != key:  # all leave before one arrives, and what refers goes along
-                await OverlayTransaction.remove(transaction, other, key)
+                await OverlayTransaction.remove(unit, other, key)
     for at, is_moved, fresh, row in written:
-        if is_moved and await transaction.row(other, at) is not None:
-            transaction.refuse(other, UniqueRule("primary key", other.key))
-        await transaction.write(other, at, fresh, row)
+        if is_moved and await unit.row(other, at) is not None:
+            unit.refuse(other, UniqueRule("primary key", other.key))
+        await unit.write(other, at, fresh, row)
     return refused
 
 
-async def _check_kept(
-    transaction: OverlayTransaction, spread: Spread, lost: Moves
-) -> None:
+async def _check_kept(unit: OverlayTransaction, spread: Spread, lost: Moves) -> None:
     """Refuse to lose values that a row refers to, now or at the commit.
 
     Raises:
@@ -319,9 +306,9 @@ async def _check_kept(
     link = cast(Link, spread.link)  # what goes by a foreign key has one
     if link.rule.deferred:
         allowed = {v for v, now in lost.items() if spread.action(now) == "NO ACTION"}
-        transaction.top.deferred += [(link, value) for value in allowed]
+        unit.top.deferred += [(link, value) for value in allowed]
         lost = {v: now for v, now in lost.items() if v not in allowed}
-    if await link.dangles(transaction, lost):
+    if await link.dangles(unit, lost):
         is_deleted = None in lost.values()
         error = _kept(spread) if is_deleted else mismatch(link.rule.name)
         raise error
@@ -460,6 +447,6 @@ def _value(row: Row | None, fields: Sequence[str]) -> KeyTuple | None:
     return None if None in value else value
 
 
-def _taken(transaction: OverlayTransaction) -> list[Lost]:
-    lost, transaction.top.lost = transaction.top.lost, []
+def _taken(unit: OverlayTransaction) -> list[Lost]:
+    lost, unit.top.lost = unit.top.lost, []
     return lost

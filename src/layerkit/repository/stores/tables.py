@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from layerkit.core.errors import ValidationError
-from layerkit.repository.entities.adapter import EntityAdapter
+from layerkit.repository.entities.adapter import Adapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.evaluate import matches
 from layerkit.repository.filters.specification import (
@@ -35,7 +35,7 @@ Deferred: TypeAlias = tuple[Any, KeyTuple]
 class Table:
     """Hold the committed rows of one entity class, and who holds each unique value."""
 
-    adapter: EntityAdapter[Any]
+    adapter: Adapter
     rows: dict[KeyTuple, Row] = field(default_factory=dict)
     holders: dict[UniqueRule, Holders] = field(default_factory=dict)
     index: dict[str, dict[object, dict[KeyTuple, None]]] = field(default_factory=dict)
@@ -55,10 +55,8 @@ class Table:
         if given.keys() >= set(self.adapter.key):
             return [tuple(given[name] for name in self.adapter.key)]
         for rule in self.adapter.unique:
-            applies = rule.where is None or all(
-                p in parts for p in parts_of(rule.where)
-            )
-            if applies and given.keys() >= set(rule.fields):
+            holds = rule.where is None or all(p in parts for p in parts_of(rule.where))
+            if holds and given.keys() >= set(rule.fields):
                 value = tuple(given[name] for name in rule.fields)
                 holder = self.holders.get(rule, {}).get(value)
                 return [] if holder is None else [holder]

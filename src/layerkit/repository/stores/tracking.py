@@ -9,7 +9,7 @@ from typing import Any, Final
 from weakref import getweakrefcount
 
 from layerkit.core.errors import UsageError
-from layerkit.repository.entities.adapter import EntityAdapter, check_confined
+from layerkit.repository.entities.adapter import Adapter, check_confined
 from layerkit.repository.entities.fields import KeyTuple, is_same
 from layerkit.repository.entities.nesting import UNCHANGING, deep_copy
 from layerkit.repository.stores.tables import Row
@@ -46,7 +46,7 @@ class Tracked:
         seen: Its ``__dict__`` as it was, where a look at that tells of changes.
     """
 
-    adapter: EntityAdapter[Any]
+    adapter: Adapter
     key: KeyTuple
     row: Row
     entity: Any
@@ -179,9 +179,7 @@ class Tracking:
             self._put(known)
         return known.entity
 
-    def add(
-        self, adapter: EntityAdapter[Any], key: KeyTuple, row: Row, entity: Any
-    ) -> None:
+    def add(self, adapter: Adapter, key: KeyTuple, row: Row, entity: Any) -> None:
         """Remember that *entity* stands for the row at *key*."""
         self._note(adapter.entity, key)
         self._added += 1
@@ -202,7 +200,7 @@ class Tracking:
         """Refuse changes of *fields* on the object that was handed out for *key*."""
         self._known[entity][key].confined |= fields
 
-    def may_collide(self, adapter: EntityAdapter[Any]) -> bool:
+    def may_collide(self, adapter: Adapter) -> bool:
         """Tell whether fields that tie objects to others may have been changed."""
         entity, fields = adapter.entity, adapter.linked.difference(adapter.key)
         if not fields:

@@ -105,18 +105,14 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         return groups.rows()
 
     @override
-    async def change(
-        self, unit: X, where: Specification, changes: dict[str, Any]
-    ) -> T | None:
+    async def change(self, unit: X, where: Specification, changes: Row) -> T | None:
         await unit.claim()
         for key, row in await unit.rows(self.adapter, where):
             return self._entity(unit, key, await self._change(unit, key, row, changes))
         return None
 
     @override
-    async def update(
-        self, unit: X, where: Specification, changes: dict[str, Any]
-    ) -> int:
+    async def update(self, unit: X, where: Specification, changes: Row) -> int:
         await unit.claim()
         found = await unit.rows(self.adapter, where)
         for key, row in found:
@@ -192,9 +188,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         await unit.write(adapter, key, row)
         return key, row
 
-    async def _change(
-        self, unit: X, key: KeyTuple, row: Row, changes: dict[str, Any]
-    ) -> Row:
+    async def _change(self, unit: X, key: KeyTuple, row: Row, changes: Row) -> Row:
         if not changes:
             return row
         applied = self._applied(unit, row, changes)
@@ -203,7 +197,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         await unit.write(self.adapter, key, fresh, row)
         return fresh
 
-    def _applied(self, unit: X, row: Row, changes: dict[str, Any]) -> Row:
+    def _applied(self, unit: X, row: Row, changes: Row) -> Row:
         """Return *changes* with each ``Inc`` worked out on *row*; nulls stay null.
 
         Raises:
