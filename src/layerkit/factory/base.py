@@ -141,16 +141,14 @@ class ServiceFactory:
         self._stores.append(store)
         return self
 
-    async def __aexit__(
-        self, _: object, error: BaseException | None, __: object
-    ) -> None:
+    async def __aexit__(self, _: object, exc: BaseException | None, __: object) -> None:
         """Close the singletons in reverse; every clean-up runs."""
         # Those of overrides are closed by their blocks; all refuse from now on.
         stores = self._stores.copy()
         self._stores.clear()
         for store in stores:
             store.is_closed = True
-        await stores[0].close(error)
+        await stores[0].close(exc)
 
     def _wire(self, needs: Iterable[Need] = ()) -> Wiring:
         replaced = {k: v for layer in self._replaced for k, v in layer.items()}

@@ -75,13 +75,11 @@ class Override:
             raise
         return self
 
-    async def __aexit__(
-        self, _: object, error: BaseException | None, __: object
-    ) -> None:
+    async def __aexit__(self, _: object, exc: BaseException | None, __: object) -> None:
         """Restore what was there, and close what was made for the block."""
         store = self._end()
         if store is not None:
-            await store.close(error)
+            await store.close(exc)
 
     def _begin(self) -> tuple[Store, list[Provider]]:
         """Put the replacements in force; return the store and what to make again."""

@@ -21,7 +21,7 @@ _TAG: Final = re.compile(r'(?:W/)?"[!#-~\x80-\xff]*+"')
 _ELEMENT: Final = rf"[ \t]*+(?:{_TAG.pattern}[ \t]*+)?"
 _LIST: Final = re.compile(rf"{_ELEMENT}(?:,{_ELEMENT})*+")
 _NUMBER: Final = re.compile(r'"(0|[1-9][0-9]{0,17})"')
-_KEPT: Final = ("Cache-Control", "Content-Location", "Date", "Expires", "Vary")
+_KEPT: Final = ("Cache-Control", "Content-Location", "Date", "ETag", "Expires", "Vary")
 _READING: Final = {"GET", "HEAD"}
 
 
@@ -114,9 +114,7 @@ class ETagSender:
         is_known = self.known.is_any or tag in opaque  # weakly: section 13.1.2
         if is_known and self.request.method in _READING:
             kept = {name: headers[name] for name in _KEPT if name in headers}
-            raise HTTPException(
-                status.HTTP_304_NOT_MODIFIED, headers=kept | {"ETag": tag}
-            )
+            raise HTTPException(status.HTTP_304_NOT_MODIFIED, headers=kept)
 
 
 def entity_tag(version: Version) -> str:
@@ -159,26 +157,24 @@ def read_tags(name: str, lines: Iterable[str] | None) -> EntityTags:
     return EntityTags(tuple(tags))
 
 
-_IfMatchLines: TypeAlias = Annotated[
+_MatchLines: TypeAlias = Annotated[
     list[str] | None,
     Header(alias="If-Match", description="The ETag that was read, or *."),
 ]
-_IfNoneMatchLines: TypeAlias = Annotated[
+_NoneMatchLines: TypeAlias = Annotated[
     list[str] | None,
     Header(alias="If-None-Match", description="ETags that are known, or *."),
 ]
 
 
-async def _if_match(request: Request, lines: _IfMatchLines = None) -> EntityTags:
+async def _if_match(request: Request, lines: _MatchLines = None) -> EntityTags:
     tags = read_tags("If-Match", lines)
     if tags.tags is not None:
         request.scope[IS_CONDITIONAL] = True
     return tags
 
 
-async def _if_match_required(
-    request: Request, lines: _IfMatchLines = None
-) -> EntityTags:
+async def _if_match_required(request: Request, lines: _MatchLines = None) -> EntityTags:
     if not lines:
         raise HTTPException(
             status.HTTP_428_PRECONDITION_REQUIRED,
@@ -188,7 +184,7 @@ async def _if_match_required(
 
 
 async def _etag(
-    request: Request, response: Response, lines: _IfNoneMatchLines = None
+    request: Request, response: Response, lines: _NoneMatchLines = None
 ) -> ETagSender:
     # Asked for by readers alone, so that a malformed one stops no change.
     asked = lines if request.method in _READING else None
