@@ -1,6 +1,6 @@
 """One page of a list, and how it is made of rows and cursors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from layerkit.repository.filters.cursors import (
     beyond,
     write_cursor,
 )
-from layerkit.repository.filters.specification import Order
+from layerkit.repository.filters.specification import Orders
 from layerkit.repository.stores.backend import Backend
 from layerkit.unit_of_work import Transaction
 
@@ -86,7 +86,7 @@ def past(
     )
 
 
-def _is_beyond(orders: Sequence[Order], start: Position, end: Position) -> bool:
+def _is_beyond(orders: Orders, start: Position, end: Position) -> bool:
     """Tell whether *end* is past *start*; databases sort texts in ways of their own."""
     if start.inclusive or start.backward != end.backward:
         return True
@@ -98,7 +98,7 @@ def _is_beyond(orders: Sequence[Order], start: Position, end: Position) -> bool:
     return False
 
 
-def place(entity: object, orders: Sequence[Order]) -> tuple[Any, ...]:
+def place(entity: object, orders: Orders) -> tuple[Any, ...]:
     """Return what *entity* is sorted by."""
     return tuple(getattr(entity, order.field) for order in orders)
 

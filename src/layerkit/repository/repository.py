@@ -1,6 +1,6 @@
 """Repository: one repository class for any home."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Generic, Literal, overload
@@ -24,7 +24,7 @@ from layerkit.repository.filters.bounds import (
     names_of,
 )
 from layerkit.repository.filters.cursors import PagedList, Position, read_cursor
-from layerkit.repository.filters.specification import ALL, Order, Specification, field
+from layerkit.repository.filters.specification import ALL, Orders, Specification, field
 from layerkit.repository.guards import explain, guard
 from layerkit.repository.pages import Page, follow, page_of, past, place
 from layerkit.repository.stores.backend import Lock, Upsert, Verb
@@ -539,7 +539,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         self,
         name: str,
         where: Specification,
-        orders: Sequence[Order],
+        orders: Orders,
         limit: int,
         *,
         lock: Lock | None = None,

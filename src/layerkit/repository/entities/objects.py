@@ -222,18 +222,16 @@ def loaded(kind: type[T], values: Values) -> T:
         kind: A pydantic model or a dataclass.
         values: By field name; what is extra in a model may be among them.
     """
-    made: T
+    new: T
     if issubclass(kind, BaseModel):
-        made = kind.model_construct(**values)
+        new = kind.model_construct(**values)
         # An alias may be the name of another field.
-        made.__dict__.update(
-            (n, v) for n, v in values.items() if n in kind.model_fields
-        )
-        return made
-    made = kind.__new__(kind)
+        new.__dict__.update((n, v) for n, v in values.items() if n in kind.model_fields)
+        return new
+    new = kind.__new__(kind)
     for name, value in values.items():
-        object.__setattr__(made, name, value)
-    return made
+        object.__setattr__(new, name, value)
+    return new
 
 
 def class_defaults(kind: type, *, without: Collection[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import hmac
 import json
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -25,6 +25,7 @@ from layerkit.repository.filters.specification import (
     Operator,
     Or,
     Order,
+    Orders,
     Specification,
 )
 from layerkit.repository.filters.values import decode_value, encode_value
@@ -61,7 +62,7 @@ class PagedList:
 
     entity: str
     where: Specification
-    orders: Sequence[Order]
+    orders: Orders
 
 
 @cache
@@ -107,7 +108,7 @@ def read_cursor(key: bytes, cursor: str, paged: PagedList) -> Position:
 
 
 def beyond(
-    orders: Sequence[Order], position: Position, nullable: Container[str]
+    orders: Orders, position: Position, nullable: Container[str]
 ) -> Specification:
     """Return what comes after *position* in *orders*, as a filter.
 

@@ -17,6 +17,7 @@ from layerkit.repository.filters.specification import (
     Operator,
     Or,
     Order,
+    Orders,
     Specification,
 )
 
@@ -137,7 +138,7 @@ def _test(name: str, operator: Operator, wanted: Any) -> Truth:
 
 
 def sorted_by(
-    rows: Iterable[Values], orders: Sequence[Order], limit: int | None = None
+    rows: Iterable[Values], orders: Orders, limit: int | None = None
 ) -> list[Values]:
     """Return *rows* sorted by *orders*, the first of them deciding first.
 

@@ -158,6 +158,10 @@ class Order:
         return Order(self.field, not self.descending, not self.nulls_first)
 
 
+Orders: TypeAlias = Sequence[Order]
+"""Several orders, of which the first decides first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inc:
     """Add *amount* to a number in an update, in one atomic step; a null stays null."""

@@ -9,7 +9,7 @@ from typing_extensions import TypeVar, override
 from layerkit.repository.entities.adapter import EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.aggregates import AggregateRow, Aggregation
-from layerkit.repository.filters.specification import Order, Specification
+from layerkit.repository.filters.specification import Orders, Specification
 from layerkit.repository.stores.overrides import refuse_accidents
 from layerkit.unit_of_work import Transaction
 
@@ -29,6 +29,10 @@ Verb: TypeAlias = Literal["read", "insert", "change", "update", "delete", "upser
 """A verb of a ``Backend`` that may be one statement."""
 
 
+Changes: TypeAlias = dict[str, Any]
+"""What is written to entities, by field name; a value may be an ``Inc``."""
+
+
 class Upsert(NamedTuple, Generic[T]):
     """Say what an upsert stores, and what it changes where there is one already.
 
@@ -40,7 +44,7 @@ class Upsert(NamedTuple, Generic[T]):
     """
 
     entity: T | Mapping[str, Any]
-    changes: dict[str, Any]
+    changes: Changes
     holds: KeyTuple
 
 
@@ -97,7 +101,7 @@ class Backend(ABC, Generic[T, U]):
         self,
         unit: U,
         where: Specification,
-        orders: Sequence[Order],
+        orders: Orders,
         skip: int,
         limit: int,
         *,
@@ -125,15 +129,11 @@ class Backend(ABC, Generic[T, U]):
         """Return the *wanted* figures of each group of what matches *where*."""
 
     @abstractmethod
-    async def change(
-        self, unit: U, where: Specification, changes: dict[str, Any]
-    ) -> T | None:
+    async def change(self, unit: U, where: Specification, changes: Changes) -> T | None:
         """Change and return the entity that matches *where*, which holds its key."""
 
     @abstractmethod
-    async def update(
-        self, unit: U, where: Specification, changes: dict[str, Any]
-    ) -> int:
+    async def update(self, unit: U, where: Specification, changes: Changes) -> int:
         """Change every entity that matches *where*, and return how many."""
 
     @abstractmethod

@@ -1,15 +1,15 @@
 """MemoryDatabase and InMemoryRepository: the reference that other backends equal."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Generic
+from collections.abc import Iterable
+from typing import Generic, NamedTuple
 
 from typing_extensions import TypeVar, override
 
 from layerkit.core.errors import NotSupportedError, UnavailableError, UsageError
 from layerkit.repository.entities.adapter import Adapter, EntityAdapter
 from layerkit.repository.entities.fields import KeyTuple, UniqueRule
-from layerkit.repository.filters.specification import Order, Specification
+from layerkit.repository.filters.specification import Orders, Specification
 from layerkit.repository.stores.backend import Backend, Lock
 from layerkit.repository.stores.homes import OTHER_LOOP, Home
 from layerkit.repository.stores.overlay import OverlayTransaction
@@ -62,6 +62,20 @@ class WriteLock:
         self._lock.release()
 
 
+class Kept(NamedTuple):
+    """Hold what all transactions of a ``MemoryDatabase`` share.
+
+    Attributes:
+        tables: The committed tables, by entity class.
+        lock: Held by the one transaction that writes.
+        references: What the classes refer to.
+    """
+
+    tables: dict[type, Table]
+    lock: WriteLock
+    references: References
+
+
 class MemoryDatabase(Home):
     """Keep entities in memory, with the rules of a database.
 
@@ -87,9 +101,7 @@ class MemoryDatabase(Home):
         cursor_secret: str | bytes | None = None,
     ) -> None:
         self._set_cursor_secret(cursor_secret)
-        self._tables: dict[type, Table] = {}
-        self._lock = WriteLock(lock_timeout_seconds)
-        self._references = References()
+        self._kept = Kept({}, WriteLock(lock_timeout_seconds), References())
         self._foreign_keys = foreign_keys
 
     async def ping(self) -> None:
@@ -108,17 +120,15 @@ class MemoryDatabase(Home):
         return self._new(read_only=True)
 
     def _new(self, *, read_only: bool) -> "MemoryTransaction":
-        return MemoryTransaction(
-            self, self._tables, self._lock, self._references, read_only=read_only
-        )
+        return MemoryTransaction(self, self._kept, read_only=read_only)
 
     @override
     def backend(self, adapter: EntityAdapter[T]) -> Backend[T]:
-        if adapter.entity not in self._tables:
+        if adapter.entity not in self._kept.tables:
             adapter.check_portable()
-            self._tables[adapter.entity] = Table(adapter)
+            self._kept.tables[adapter.entity] = Table(adapter)
             if self._foreign_keys:
-                self._references.add(adapter)
+                self._kept.references.add(adapter)
         return MemoryBackend(adapter)
 
 
@@ -127,25 +137,13 @@ class MemoryTransaction(OverlayTransaction):
 
     Args:
         home: The database.
-        tables: Its committed tables, by entity class.
-        lock: Its write lock; taken by the first write, held to the end.
-        references: What its classes refer to.
+        kept: What it keeps; the lock is taken by the first write, and held to the end.
         read_only: True where writing is refused.
     """
 
-    def __init__(
-        self,
-        home: object,
-        tables: dict[type, Table],
-        lock: WriteLock,
-        references: References,
-        *,
-        read_only: bool = False,
-    ) -> None:
+    def __init__(self, home: object, kept: Kept, *, read_only: bool) -> None:
         super().__init__(home, read_only=read_only)
-        self._tables = tables
-        self._lock = lock
-        self._references = references
+        self._tables, self._lock, self._references = kept
         self._locked = False
 
     @override
@@ -154,11 +152,7 @@ class MemoryTransaction(OverlayTransaction):
 
     @override
     async def stored_rows(
-        self,
-        adapter: Adapter,
-        where: Specification,
-        orders: Sequence[Order],
-        limit: int | None,
+        self, adapter: Adapter, where: Specification, orders: Orders, limit: int | None
     ) -> Iterable[tuple[KeyTuple, Row]]:
         table = self._tables[adapter.entity]
         keys = table.candidates(where)

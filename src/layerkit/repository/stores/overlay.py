@@ -23,7 +23,7 @@ from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.filters.evaluate import matches, truth_of
 from layerkit.repository.filters.specification import (
     ALL,
-    Order,
+    Orders,
     Specification,
     key_in,
     keys_in,
@@ -76,11 +76,7 @@ class OverlayTransaction(Transaction):
 
     @abstractmethod
     async def stored_rows(
-        self,
-        adapter: Adapter,
-        where: Specification,
-        orders: Sequence[Order],
-        limit: int | None,
+        self, adapter: Adapter, where: Specification, orders: Orders, limit: int | None
     ) -> Iterable[tuple[KeyTuple, Row]]:
         """Return stored rows with their keys: those that match *where*, or more.
 
@@ -164,7 +160,7 @@ class OverlayTransaction(Transaction):
         self,
         adapter: Adapter,
         where: Specification,
-        orders: Sequence[Order] = (),
+        orders: Orders = (),
         limit: int | None = None,
     ) -> list[tuple[KeyTuple, Row]]:
         """Return what this transaction sees of what matches *where*, with keys.

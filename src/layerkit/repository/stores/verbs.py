@@ -12,8 +12,8 @@ from layerkit.repository.entities.fields import KeyTuple, UniqueRule
 from layerkit.repository.entities.nesting import deep_copy
 from layerkit.repository.filters.aggregates import AggregateRow, Aggregation, Groups
 from layerkit.repository.filters.evaluate import sorted_by
-from layerkit.repository.filters.specification import Inc, Order, Specification
-from layerkit.repository.stores.backend import Backend, Lock, Upsert
+from layerkit.repository.filters.specification import Inc, Orders, Specification
+from layerkit.repository.stores.backend import Backend, Changes, Lock, Upsert
 from layerkit.repository.stores.overlay import OverlayTransaction
 from layerkit.repository.stores.tables import Row
 
@@ -73,7 +73,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         self,
         unit: X,
         where: Specification,
-        orders: Sequence[Order],
+        orders: Orders,
         skip: int,
         limit: int,
         *,
@@ -105,14 +105,14 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         return groups.rows()
 
     @override
-    async def change(self, unit: X, where: Specification, changes: Row) -> T | None:
+    async def change(self, unit: X, where: Specification, changes: Changes) -> T | None:
         await unit.claim()
         for key, row in await unit.rows(self.adapter, where):
             return self._entity(unit, key, await self._change(unit, key, row, changes))
         return None
 
     @override
-    async def update(self, unit: X, where: Specification, changes: Row) -> int:
+    async def update(self, unit: X, where: Specification, changes: Changes) -> int:
         await unit.claim()
         found = await unit.rows(self.adapter, where)
         for key, row in found:
@@ -188,7 +188,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         await unit.write(adapter, key, row)
         return key, row
 
-    async def _change(self, unit: X, key: KeyTuple, row: Row, changes: Row) -> Row:
+    async def _change(self, unit: X, key: KeyTuple, row: Row, changes: Changes) -> Row:
         if not changes:
             return row
         applied = self._applied(unit, row, changes)
@@ -197,7 +197,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         await unit.write(self.adapter, key, fresh, row)
         return fresh
 
-    def _applied(self, unit: X, row: Row, changes: Row) -> Row:
+    def _applied(self, unit: X, row: Row, changes: Changes) -> Row:
         """Return *changes* with each ``Inc`` worked out on *row*; nulls stay null.
 
         Raises:
