@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, cast, get_args, get_origin
+from typing import Any, ClassVar, Final, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
@@ -223,22 +223,23 @@ class SecretsSource(_Decoded, SecretsSettingsSource):
 
 
 def recorded(
-    settings_cls: type[BaseSettings],
-    arguments: PydanticBaseSettingsSource,
-    dotenv: PydanticBaseSettingsSource,
-    secrets: PydanticBaseSettingsSource,
+    settings_cls: type[BaseSettings], arguments: Any, dotenv: Any, secrets: Any
 ) -> tuple[PydanticBaseSettingsSource, ...]:
-    """Return the sources in the order of their weight, each leaving a trail."""
-    # What pydantic-settings passes is always of these classes.
-    values = cast("InitSettingsSource", arguments).init_kwargs
-    env_file = cast("DotEnvSettingsSource", dotenv).env_file
-    secrets_dir = cast("SecretsSettingsSource", secrets).secrets_dir
+    """Return the sources in the order of their weight, each leaving a trail.
+
+    Args:
+        settings_cls: The class of the settings.
+        arguments: What pydantic-settings reads them by; as it says, of the base of all
+            sources, and in truth of its InitSettingsSource.
+        dotenv: The same of its DotEnvSettingsSource.
+        secrets: The same of its SecretsSettingsSource.
+    """
     return (
-        InitSource(settings_cls, init_kwargs=values),
+        InitSource(settings_cls, init_kwargs=arguments.init_kwargs),
         EnvSource(settings_cls),
         FileSource(settings_cls),
-        DotEnvSource(settings_cls, env_file=env_file),
-        SecretsSource(settings_cls, secrets_dir=secrets_dir),
+        DotEnvSource(settings_cls, env_file=dotenv.env_file),
+        SecretsSource(settings_cls, secrets_dir=secrets.secrets_dir),
     )
 
 
