@@ -10,12 +10,7 @@ from typing_extensions import TypeVar
 
 from layerkit.core.errors import UsageError
 from layerkit.repository.entities.fields import is_same
-from layerkit.repository.filters.cursors import (
-    PagedList,
-    Position,
-    beyond,
-    write_cursor,
-)
+from layerkit.repository.filters.cursors import PagedList, Position, after, write_cursor
 from layerkit.repository.filters.specification import Orders
 from layerkit.repository.stores.backend import Backend
 from layerkit.unit_of_work import Transaction
@@ -63,7 +58,7 @@ async def follow(
             orders = tuple(order.reversed() for order in orders)
         fields = backend.adapter.fields.items()
         nullable = {name for name, info in fields if info.nullable}
-        where &= beyond(orders, start, nullable)
+        where &= after(orders, start, nullable)
     return await backend.find(unit, where, orders, 0, limit)
 
 

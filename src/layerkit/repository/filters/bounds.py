@@ -78,9 +78,7 @@ class PageQuery:
         if self.offset is not None:
             check_number("offset", self.offset, 0)
             if self.cursor is not None:
-                raise UsageError(
-                    "a page begins at an offset or at a cursor, not at both"
-                )
+                raise UsageError("a page begins at an offset or a cursor, not at both")
         if self.cap is not None:
             check_number("cap", self.cap, 1)
         elif self.total not in ("none", "exact"):

@@ -107,7 +107,7 @@ def read_cursor(key: bytes, cursor: str, paged: PagedList) -> Position:
     return Position(tuple(map(decode_value, values)), bool(flags & 1), bool(flags & 2))
 
 
-def beyond(
+def after(
     orders: Orders, position: Position, nullable: Container[str]
 ) -> Specification:
     """Return what comes after *position* in *orders*, as a filter.
@@ -121,22 +121,22 @@ def beyond(
         nullable: The fields that may be null.
     """
     *rest, (order, value) = zip(orders, position.values, strict=True)
-    where: Specification = _after(order, value, tied=position.inclusive)
+    where: Specification = _compared(order, value, tied=position.inclusive)
     for order, value in reversed(rest):
         nulls = Comparison(order.field, "null")
         has_nulls = order.field in nullable
         if value is None:
             where = Or((Not(nulls), where)) if order.nulls_first else nulls & where
             continue
-        level: Specification = _after(order, value, tied=True)
-        later: Specification = Or((_after(order, value), where))
+        level: Specification = _compared(order, value, tied=True)
+        later: Specification = Or((_compared(order, value), where))
         if has_nulls and not order.nulls_first:
             level, later = level | nulls, later | nulls
         where = And((level, later))
     return where
 
 
-def _after(order: Order, value: object, *, tied: bool = False) -> Comparison:
+def _compared(order: Order, value: object, *, tied: bool = False) -> Comparison:
     operators: tuple[Operator, Operator]
     operators = ("lt", "le") if order.descending else ("gt", "ge")
     return Comparison(order.field, operators[tied], value)

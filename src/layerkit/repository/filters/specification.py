@@ -293,12 +293,10 @@ def depth_of(where: Specification) -> int:
     return getattr(where, "depth", 0)
 
 
-def _joined(
-    kind: type[And | Or], one: Specification, other: Specification
-) -> Specification:
-    """Return both in one of the *kind*, flat, so that a loop may add a thousand."""
-    sides = (each.parts if isinstance(each, kind) else (each,) for each in (one, other))
-    return _shallow(kind(tuple(chain(*sides))))
+def _joined(kind: type[_Parts], *sides: Specification) -> Specification:
+    """Return *sides* in one of the *kind*, flat, so that a loop may add a thousand."""
+    parts = (each.parts if isinstance(each, kind) else (each,) for each in sides)
+    return _shallow(kind(tuple(chain(*parts))))
 
 
 def _shallow(where: Specification) -> Specification:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias, runtime_checkable
-from weakref import WeakKeyDictionary
 
 from typing_extensions import TypeVar
 
@@ -254,15 +253,15 @@ SessionSource: TypeAlias = SessionLike | BlockingSessionLike | SessionFactoryLik
 Synchronous ones are driven by ``layerkit.sync``.
 """
 
+_Loop: TypeAlias = weakref.ref[asyncio.AbstractEventLoop]
+
 HomeMaker: TypeAlias = Callable[[object], Home | None]
 
 _home_makers: list[HomeMaker] = []
 
 
 # The loop that each pool of connections was last used in.
-_loops: WeakKeyDictionary[object, weakref.ref[asyncio.AbstractEventLoop]] = (
-    WeakKeyDictionary()
-)
+_loops: weakref.WeakKeyDictionary[object, _Loop] = weakref.WeakKeyDictionary()
 
 
 def check_port(port: object) -> None:
