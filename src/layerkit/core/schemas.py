@@ -46,9 +46,8 @@ class UpdateSchema(BaseSchema):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        required = [
-            name for name, field in cls.model_fields.items() if field.is_required()
-        ]
+        fields = cls.model_fields.items()
+        required = [name for name, field in fields if field.is_required()]
         if required:
             names = ", ".join(required)
             raise UsageError(
@@ -106,8 +105,7 @@ def refusal(
         for entry in error.errors(
             include_url=False, include_context=False, include_input=False
         )
-    ]
-    details = details[:_MOST_ERRORS]
+    ][:_MOST_ERRORS]
     fields = dict.fromkeys(named(str(e["loc"][0])) for e in details if e["loc"])
     messages = [
         {"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in details

@@ -313,9 +313,7 @@ def _unique_rules(
                 rule = (mark.name or f"unique_{name}", mark.live)
                 groups.setdefault(rule, []).append(name)
     if deleted is None and any(live for _, live in groups):
-        raise UsageError(
-            "Unique(live=True) needs a field `deleted_at: datetime | None`"
-        )
+        raise UsageError("Unique(live=True) needs a field deleted_at: datetime | None")
     alive = None if deleted is None else field(deleted).is_null()
     return tuple(
         UniqueRule(name, tuple(fields), alive if live else None)

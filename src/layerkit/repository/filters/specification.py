@@ -99,8 +99,8 @@ class Comparison(Specification):
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts(Specification):
-    """Hold several in one, whichever way they are joined."""
+class And(Specification):
+    """Accept what all parts accept."""
 
     parts: tuple[Specification, ...]
     depth: int = dataclass_field(default=0, init=False, repr=False, compare=False)
@@ -111,13 +111,15 @@ class _Parts(Specification):
 
 
 @dataclass(frozen=True, slots=True)
-class And(_Parts):
-    """Accept what all parts accept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Or(_Parts):
+class Or(Specification):
     """Accept what any part accepts."""
+
+    parts: tuple[Specification, ...]
+    depth: int = dataclass_field(default=0, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note how deep it is."""
+        object.__setattr__(self, "depth", 1 + max(map(depth_of, self.parts), default=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +295,7 @@ def depth_of(where: Specification) -> int:
     return getattr(where, "depth", 0)
 
 
-def _joined(kind: type[_Parts], *sides: Specification) -> Specification:
+def _joined(kind: type[And | Or], *sides: Specification) -> Specification:
     """Return *sides* in one of the *kind*, flat, so that a loop may add a thousand."""
     parts = (each.parts if isinstance(each, kind) else (each,) for each in sides)
     return _shallow(kind(tuple(chain(*parts))))
