@@ -306,7 +306,8 @@ class HistoriesContract(BaseContract):
         kind, entity = KINDS[name], getattr(self, name)
         has_all = all(getattr(self.capabilities, each) for each in kind.needs)
         if entity is None or not has_all:
-            pytest.skip(f"no class {name}, or a backend that lacks {kind.needs}")
+            needed = ", ".join(kind.needs)
+            pytest.skip(f"there is no class {name}, or the backend lacks {needed}")
         members = {
             "kind": kind,
             "open_repository": staticmethod(open_repository),
