@@ -36,11 +36,12 @@ async def test_a_commit_without_an_answer_ends_and_may_be_stored(
 
         with pytest.raises(UnavailableError, match=r" 0.3 .* may be stored") as caught:
             async with asyncio.timeout(BOUND), home.unit_of_work():
-                await notes.create({"text": "lost"})
+                lost = await notes.create({"text": "lost"})
                 proxy.fall_silent_at(b"EVALSHA")
         proxy.speak_again()
 
         assert not caught.value.retryable
+        assert lost.id == 2  # so that the caller can look for it
         assert [note.text for note in await notes.get_all()] == ["before"]
         await client.aclose()
 

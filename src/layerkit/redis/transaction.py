@@ -206,6 +206,7 @@ class RedisTransaction(OverlayTransaction):
         names, values = steps.for_script(mark_of(self.keyspace.prefix))
         self.may_be_stored = True
         reply = await self._server.run(COMMIT, names, values, commits=True)
+        self.may_be_stored = reply[0] not in {b"changed", b"taken"}
         if reply[0] == b"changed":
             kind, key = steps.places[reply[1] - 1]
             self._refuse_changed(kind, key)

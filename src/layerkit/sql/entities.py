@@ -307,6 +307,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
             set_committed_value(entity, name, value)
 
     @override
+    def unset(self, entity: T, name: str) -> None:
+        del instance_state(entity).dict[name]
+
+    @override
     def load(self, values: Mapping[str, object]) -> T:
         entity = self.mapper.class_manager.new_instance()
         self.fill(entity, values)

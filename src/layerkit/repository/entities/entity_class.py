@@ -15,6 +15,7 @@ from layerkit.repository.entities.fields import (
     FieldInfo,
     ForeignKeyRule,
     UniqueRule,
+    is_same,
 )
 from layerkit.repository.filters.evaluate import Values
 
@@ -71,6 +72,18 @@ class EntityClass(ABC, Generic[T]):
     def replace(self, entity: T, values: Values) -> None:
         """Set *values* on a new *entity*, in place of what it was given."""
         self.fill(entity, values)
+
+    def restore(self, entity: T, values: Values) -> None:
+        """Let *entity* hold *values* again, and nothing in its other fields."""
+        held = self.held(entity)
+        lost = {n: v for n, v in values.items() if not is_same(held.get(n), v)}
+        self.fill(entity, lost)
+        for name in held.keys() - values.keys():
+            self.unset(entity, name)
+
+    def unset(self, entity: T, name: str) -> None:
+        """Let *entity* hold nothing in a field, past the class's own checks."""
+        object.__delattr__(entity, name)
 
     def check_whole(self, entity: T) -> None:
         """Refuse an entity that holds more than its fields, which would be lost.

@@ -372,6 +372,8 @@ class OverlayTransaction(Transaction):
     async def _rollback(self) -> None:
         await asyncio.sleep(0)
         self._layers = [Layer()]
+        if not self.may_be_stored:  # else what was generated may be in use
+            self.objects.give_back()
 
     @override
     async def _release(self) -> None:

@@ -166,6 +166,7 @@ class Tracking:
         self._many: dict[type, int] = {}
         self._watches: dict[type, _Watch] = {}
         self._marks: list[dict[tuple[type, KeyTuple], tuple[Tracked, Row] | None]] = []
+        self._new: list[tuple[Tracked, Row]] = []
         self._added = 0
 
     def get(self, entity: type, key: KeyTuple) -> Tracked | None:
@@ -179,11 +180,32 @@ class Tracking:
             self._put(known)
         return known.entity
 
-    def add(self, adapter: Adapter, key: KeyTuple, row: Row, entity: Any) -> None:
+    def add(self, adapter: Adapter, key: KeyTuple, row: Row, entity: Any) -> Tracked:
         """Remember that *entity* stands for the row at *key*."""
         self._note(adapter.entity, key)
         self._added += 1
-        self._put(Tracked(adapter, key, row, entity, self._added))
+        known = Tracked(adapter, key, row, entity, self._added)
+        self._put(known)
+        return known
+
+    def add_new(
+        self,
+        adapter: EntityAdapter[Any],
+        key: KeyTuple,
+        row: Row,
+        entity: Any,
+        given: Row,
+    ) -> None:
+        """Do what ``add`` does for a new entity, which holds what was *given*."""
+        self._new.append((self.add(adapter, key, row, entity), given))
+
+    def give_back(self) -> None:
+        """Let each new entity hold what was given with it: its row is not stored.
+
+        Else a repeat would take what was generated for what the caller asks for.
+        """
+        for known, given in reversed(self._new):  # one may have been created twice
+            known.adapter.restore(known.entity, given)
 
     def forget(self, entity: type, key: KeyTuple) -> None:
         """Let the object for *key* go, where there is one."""

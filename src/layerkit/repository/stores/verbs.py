@@ -65,7 +65,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
         key, row = await self._insert(unit, entity, given)
         made = {n: v for n, v in row.items() if n not in given or v is not given[n]}
         self.adapter.fill(entity, made)
-        unit.objects.add(self.adapter, key, row, entity)
+        unit.objects.add_new(self.adapter, key, row, entity, given)
         return entity
 
     @override

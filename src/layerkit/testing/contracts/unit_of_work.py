@@ -135,6 +135,31 @@ class UnitOfWorkContract(BlocksContract, RepositoryContract):
         assert overtaken.value.retryable
         assert (stored.qty, stored.note) == (2, None)
 
+    @needs("optimistic")
+    async def test_a_repeated_unit_starts_from_entities_as_they_were_given(
+        self, items: Any
+    ) -> None:
+        created = await items.create(self.make("a", qty=0))
+        mine, theirs = self.make("mine"), [self.make("other"), self.make("third")]
+
+        async def work(_: object) -> None:
+            await items.update(created.id, {"qty": Inc(1)})
+            await items.create(mine)
+            mine.qty = (mine.qty or 0) + 1
+            if theirs:
+                await outside(items.create(theirs.pop()))
+                await outside(items.update(created.id, {"qty": Inc(1)}))
+
+        await items.home.run(work)
+
+        assert await self.held(items) == {
+            "a": 3,
+            "mine": 1,
+            "other": None,
+            "third": None,
+        }
+        assert (await items.get_by_id(mine.id)).name == "mine"
+
     async def test_a_read_only_unit_refuses_every_change(self, items: Any) -> None:
         created = await items.create(self.make("a", qty=1))
 
