@@ -189,12 +189,7 @@ class Tracking:
         return known
 
     def add_new(
-        self,
-        adapter: EntityAdapter[Any],
-        key: KeyTuple,
-        row: Row,
-        entity: Any,
-        given: Row,
+        self, adapter: Adapter, key: KeyTuple, row: Row, entity: Any, given: Row
     ) -> None:
         """Do what ``add`` does for a new entity, which holds what was *given*."""
         self._new.append((self.add(adapter, key, row, entity), given))
