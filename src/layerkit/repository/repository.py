@@ -433,13 +433,7 @@ class Repository(BoundRepository[T, ID], Generic[T, ID]):
         """
         self._check_scoped()
         takes_values = self._backend.takes_values and not returning
-        entity, scope = self._adapter.entity, self._scope
-        new = [
-            scope.new_values(item)
-            if takes_values and not isinstance(item, entity)
-            else scope.new(item)
-            for item in given_list(items)
-        ]
+        new = self._scope.all_new(given_list(items), takes_values=takes_values)
         if not new:
             return [] if returning else 0
         insert = partial(self._backend.insert, entities=new, returning=returning)

@@ -1,9 +1,10 @@
 """Scopes: the part of a table that a repository sees, and what it stamps on inserts."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -154,8 +155,48 @@ class Scope(Generic[T]):
             self._check(values)
         return values
 
+    def all_new(self, items: Sequence[Any], *, takes_values: bool) -> list[T | Values]:
+        """Return each of *items* as ``new`` does, or as ``new_values``.
+
+        Args:
+            items: Entities, schemas or mappings.
+            takes_values: True where values will do in place of an entity.
+
+        Raises:
+            ValidationError: As for ``new``.
+        """
+        if rows := self._as_is(items, takes_values=takes_values):
+            return [*(rows if type(items[0]) is dict else items)]
+        entity = self.adapter.entity
+        return [
+            self.new_values(item)
+            if takes_values and not isinstance(item, entity)
+            else self.new(item)
+            for item in items
+        ]
+
+    def _as_is(self, items: Sequence[Any], *, takes_values: bool) -> Sequence[Values]:
+        """Return what new *items* hold where each is stored as it is; else nothing.
+
+        Dicts are looked at where values will do, and entities of the very class.
+        """
+        adapter, kinds = self.adapter, set(map(type, items))
+        if self.defaults or self.seen != ALL:
+            return ()
+        if kinds == {dict} and takes_values:
+            rows = list(map(dict, items))
+            return rows if adapter.are_as_is(rows) else ()
+        if kinds != {adapter.entity}:
+            return ()
+        held = list(map(adapter.held, items))
+        if not adapter.are_as_is(held):
+            return ()
+        for item in items:
+            adapter.check_whole(item)
+        return held
+
     def upserts(
-        self, items: Iterable[Any], rule: UniqueRule, *, takes_values: bool
+        self, items: Sequence[Any], rule: UniqueRule, *, takes_values: bool
     ) -> list[Upsert[T]]:
         """Return *items* as entities, and what each changes of what holds *rule*.
 
@@ -171,6 +212,14 @@ class Scope(Generic[T]):
         adapter = self.adapter
         kept = {*adapter.key, *rule.fields, *adapter.stamps, adapter.version}
         fixed = kept | self.fields
+        rows = self._as_is(items, takes_values=takes_values)
+        if rows and rows[0].keys() >= set(rule.fields):
+            holds = [tuple(row[name] for name in rule.fields) for row in rows]
+            if None not in chain.from_iterable(holds):
+                new = rows if type(items[0]) is dict else items
+                written = [name for name in rows[0] if name not in fixed]
+                changes = ({name: row[name] for name in written} for row in rows)
+                return list(map(Upsert, new, changes, holds))
         return [self._upsert(item, rule, fixed, takes_values) for item in items]
 
     def _upsert(

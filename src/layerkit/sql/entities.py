@@ -184,6 +184,10 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         blank = {n: d for n, d in self._to_fit.items() if values.get(n) is None}
         return {**kept, **self.stored(self._made(blank, values))}
 
+    @override
+    def are_as_is(self, rows: Sequence[Mapping[str, object]]) -> bool:
+        return not (self._to_fit or self._computed) and super().are_as_is(rows)
+
     def _refuse_computed(self, values: Mapping[str, object]) -> None:
         computed = [n for n in self._computed if values.get(n) is not None]
         if computed:
@@ -376,10 +380,12 @@ class MappedAdapter(EntityAdapter[T], Generic[T]):
         left out where the table has a default, as SQLAlchemy's own does it.
         """
         given = entity if isinstance(entity, dict | Mapping) else self.held(entity)
-        row = {**self._blank, **given, **self._next_version(None)}
-        if None not in row.values():
-            return row
-        return {n: v for n, v in row.items() if v is not None or n in self._blank}
+        blank = self._blank
+        if None in given.values():
+            given = {n: v for n, v in given.items() if v is not None or n in blank}
+        if self.version is None:
+            return {**blank, **given}
+        return {**blank, **given, **self._next_version(None)}
 
     def touched(self) -> dict[Column[Any], Any]:
         """Return what every UPDATE sets unasked: version and ``onupdate``."""

@@ -1,13 +1,14 @@
 """Fields of entities: what they hold, and the rules that an annotation can mark."""
 
 import sys
-from collections.abc import Callable, Hashable, Mapping, Set
+from collections.abc import Callable, Collection, Hashable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property, partial
 from math import isfinite
+from types import NoneType
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 from uuid import UUID
 
@@ -92,6 +93,19 @@ class FieldInfo:
         if kind in _UNLIMITED:
             return partial(_is_of, kind)
         return lambda value: value is None
+
+    @cached_property
+    def all_as_is(self) -> Callable[[Collection[Any]], bool]:
+        """Tells of many values, at once, what ``as_is`` does of one."""
+        kind, limits = self.kind, self.limits
+        if limits.json:
+            return lambda _: False
+        if kind is str and not limits.uuid and limits.choices is None:
+            most = sys.maxsize if limits.length is None else limits.length
+            return partial(_are_short, most)
+        if kind is int and limits.least is not None and limits.greatest is not None:
+            return partial(_are_between, limits.least, limits.greatest)
+        return partial(_are_of, kind if kind in _UNLIMITED else NoneType)
 
     @property
     def is_ordered(self) -> bool:
@@ -235,6 +249,25 @@ def _is_between(least: int, greatest: int, value: Any) -> bool:
 
 def _is_of(kind: type, value: object) -> bool:
     return value is None or type(value) is kind
+
+
+def _are_short(most: int, values: Collection[Any]) -> bool:
+    if not _are_of(str, values):
+        return False
+    texts = [value for value in values if value is not None]
+    is_plain = all(map(str.isascii, texts)) and not any("\0" in text for text in texts)
+    return is_plain and max(map(len, texts), default=0) <= most
+
+
+def _are_between(least: int, greatest: int, values: Collection[Any]) -> bool:
+    if not _are_of(int, values):
+        return False
+    numbers = [value for value in values if value is not None]
+    return not numbers or (least <= min(numbers) and max(numbers) <= greatest)
+
+
+def _are_of(kind: type, values: Collection[Any]) -> bool:
+    return {kind, NoneType}.issuperset(map(type, values))
 
 
 def fits(info: FieldInfo, value: object, *, increments: bool) -> bool:
