@@ -11,26 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    ColumnElement,
-    Float,
-    Integer,
-    LargeBinary,
-    Numeric,
-    String,
-    Text,
-    and_,
-    bindparam,
-    cast,
-    false,
-    literal,
-    not_,
-    or_,
-    true,
-    type_coerce,
-)
+import sqlalchemy as sa
 from sqlalchemy.sql.elements import Grouping
 from sqlalchemy.types import TypeEngine
 
@@ -52,7 +33,7 @@ _ENDS: Final[Mapping[Any, bool]] = {
 _MOST_PARTS: Final = 100
 _SMALL_INTEGER: Final = 2**15
 _BIG_INTEGER: Final = 2**63
-_WIDER: Final = ((2**31, Integer), (_BIG_INTEGER, BigInteger))
+_WIDER: Final = ((2**31, sa.Integer), (_BIG_INTEGER, sa.BigInteger))
 _EQUALITY: Final = frozenset({"eq", "ne", "in"})
 _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "eq": operator_of.eq,
@@ -65,7 +46,7 @@ _OF_VALUES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def condition(where: Specification, columns: Columns) -> ColumnElement[bool]:
+def condition(where: Specification, columns: Columns) -> sa.ColumnElement[bool]:
     """Return *where* as an SQL condition for the server of *columns*.
 
     Raises:
@@ -75,19 +56,19 @@ def condition(where: Specification, columns: Columns) -> ColumnElement[bool]:
         case Comparison(name, operator, value):
             return _comparison(columns[name], operator, value)
         case And(parts):
-            return _joined(and_, [condition(p, columns) for p in parts])
+            return _joined(sa.and_, [condition(p, columns) for p in parts])
         case Or(parts):
-            return _joined(or_, [condition(p, columns) for p in parts])
+            return _joined(sa.or_, [condition(p, columns) for p in parts])
         case Not(part):
-            return not_(condition(part, columns))
+            return sa.not_(condition(part, columns))
         case Everything():
-            return true()
+            return sa.true()
     raise TypeError(f"not a specification: {where!r}")
 
 
 def _joined(
-    join: Callable[..., ColumnElement[bool]], parts: list[ColumnElement[bool]]
-) -> ColumnElement[bool]:
+    join: Callable[..., sa.ColumnElement[bool]], parts: list[sa.ColumnElement[bool]]
+) -> sa.ColumnElement[bool]:
     """Join *parts*, many of them in groups: SQLite nests 1,000 at most."""
     while len(parts) > _MOST_PARTS:
         groups = range(0, len(parts), _MOST_PARTS)
@@ -95,16 +76,16 @@ def _joined(
     return join(*parts)
 
 
-def _grouped(part: ColumnElement[bool]) -> ColumnElement[bool]:
+def _grouped(part: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     """Return *part* in parentheses, which SQLAlchemy leaves out where it may."""
-    return type_coerce(Grouping(part), Boolean())
+    return sa.type_coerce(Grouping(part), sa.Boolean())
 
 
 def ordering(
     orders: Sequence[Order], columns: Columns, nullable: Mapping[str, bool]
-) -> list[ColumnElement[Any]]:
+) -> list[sa.ColumnElement[Any]]:
     """Return *orders* as SQL; a rank places the nulls, NULLS LAST being rare."""
-    terms: list[ColumnElement[Any]] = []
+    terms: list[sa.ColumnElement[Any]] = []
     for order in orders:
         compared = columns[order.field]
         if nullable[order.field]:
@@ -117,7 +98,7 @@ def ordering(
 
 def _comparison(
     compared: Compared, operator: Operator, value: Any
-) -> ColumnElement[bool]:
+) -> sa.ColumnElement[bool]:
     column, server = compared.column, compared.server
     if compared.texts is not None and operator in _EQUALITY:
         return _among_texts(compared, operator, value, compared.texts)
@@ -130,9 +111,9 @@ def _comparison(
 
 def _among_texts(
     compared: Compared, operator: Operator, value: Any, texts: Sequence[str]
-) -> ColumnElement[bool]:
+) -> sa.ColumnElement[bool]:
     """Compare with those of *texts*; one that the Enum does not have finds no row."""
-    result: ColumnElement[bool]
+    result: sa.ColumnElement[bool]
     column, given = compared.column, value if operator == "in" else (value,)
     known = tuple(text for text in given if text in texts)
     if given and not known:  # which is no row; of a null it is unknown
@@ -143,8 +124,8 @@ def _among_texts(
 
 def _compared(
     compared: Compared, operator: Operator, value: Any
-) -> ColumnElement[bool]:
-    result: ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    result: sa.ColumnElement[bool]
     column, server = compared.column, compared.server
     exact = compared.folds and _has_text(value)
     sent = None if value is None else _sent(column, value, server)
@@ -152,20 +133,20 @@ def _compared(
         case "null":
             result = _is_null(column)
         case "in":
-            result = column.in_(sent) if value else false()
+            result = column.in_(sent) if value else sa.false()
             if exact:
-                result &= cast(column, LargeBinary).in_(
+                result &= sa.cast(column, sa.LargeBinary).in_(
                     [_bytes(v, column) for v in value]
                 )
         case "eq" | "ne":
             result = column == sent
             if exact:
-                result &= cast(column, LargeBinary) == _bytes(value, column)
-            result = result if operator == "eq" else not_(result)
+                result &= sa.cast(column, sa.LargeBinary) == _bytes(value, column)
+            result = result if operator == "eq" else sa.not_(result)
         case "lt" | "le" | "gt" | "ge":
             subject = compared.as_text
             if subject is not column:  # the key, which a stream goes by
-                sent = cast(literal(value, column.type), Text)
+                sent = sa.cast(sa.literal(value, column.type), sa.Text)
             result = _OF_VALUES[operator](subject, sent)
         case _:
             result = _search(compared, operator, value)
@@ -185,30 +166,31 @@ def _naive(value: date) -> date:
 
 def _with_ends(
     column: Any, operator: Operator, value: Any, rest: list[Any]
-) -> ColumnElement[bool]:
+) -> sa.ColumnElement[bool]:
     """Compare with the first or the last time that Python has.
 
     The driver takes these for infinities, and reads infinities as them.
     """
     if operator == "in":
         ends = [_with_ends(column, "eq", v, []) for v in value if v not in rest]
-        return or_(column.in_(rest), *ends) if rest else or_(*ends)
-    end = cast(literal(value.isoformat(), String), column.type)
+        return sa.or_(column.in_(rest), *ends) if rest else sa.or_(*ends)
+    end = sa.cast(sa.literal(value.isoformat(), sa.String), column.type)
     is_last, compare = _ENDS[_naive(value)], _OF_VALUES[operator]
-    there: ColumnElement[bool] = column >= end if is_last else column <= end
+    there: sa.ColumnElement[bool] = column >= end if is_last else column <= end
     holds_there, holds_elsewhere = compare(0, 0), compare(-1 if is_last else 1, 0)
     if holds_there == holds_elsewhere:  # of every time, or of none; a null is unknown
-        return (or_ if holds_there else and_)(there, not_(there))
-    return there if holds_there else not_(there)
+        return (sa.or_ if holds_there else sa.and_)(there, sa.not_(there))
+    return there if holds_there else sa.not_(there)
 
 
 def _as_read(
     column: Any, form: Form, operator: Operator, value: Any
-) -> ColumnElement[bool]:
+) -> sa.ColumnElement[bool]:
     """Compare what is read of *column*, and let an index narrow the rows before."""
-    found: ColumnElement[bool]
+    found: sa.ColumnElement[bool]
     if operator == "in":
-        found = form.read.in_([form.given(one) for one in value]) if value else false()
+        given = [form.given(one) for one in value]
+        found = form.read.in_(given) if given else sa.false()
         return found
     found = _OF_VALUES[operator](form.read, form.given(value))
     if form.bounds is None or operator == "ne":
@@ -232,20 +214,20 @@ def _sent(column: Any, value: Any, server: Server) -> Any:
     kind: TypeEngine[Any] | None = None
     if isinstance(value, bool):
         kind = column.type  # else it is SQL's own TRUE, which has no order
-    elif isinstance(column.type, Float):
+    elif isinstance(column.type, sa.Float):
         values = tuple(map(as_float, values))
-    elif isinstance(column.type, Integer):
+    elif isinstance(column.type, sa.Integer):
         widest = max(map(abs, values), default=0)
         if server.types_numbers and widest >= _SMALL_INTEGER:
             found = (kind for end, kind in _WIDER if widest < end)
-            kind = next(found, Numeric)()
+            kind = next(found, sa.Numeric)()
         elif server.has_64_bits and widest >= _BIG_INTEGER:
             values = tuple(map(_bounded, values))
-    elif isinstance(column.type, Numeric) and server.types_numbers:
-        kind = Numeric()
+    elif isinstance(column.type, sa.Numeric) and server.types_numbers:
+        kind = sa.Numeric()
         values = tuple(Decimal(str(v)) if isinstance(v, float) else v for v in values)
     sent = values if several else values[0]
-    return sent if kind is None else bindparam(None, sent, kind, expanding=several)
+    return sent if kind is None else sa.bindparam(None, sent, kind, expanding=several)
 
 
 def is_sent_whole(compared: Compared, value: Any) -> bool:
@@ -263,21 +245,23 @@ def _bounded(value: int) -> int | float:
     return 2.0 * _BIG_INTEGER if value > 0 else -2.0 * _BIG_INTEGER
 
 
-def _search(compared: Compared, operator: Operator, text: str) -> ColumnElement[bool]:
+def _search(
+    compared: Compared, operator: Operator, text: str
+) -> sa.ColumnElement[bool]:
     # What is stored is searched: a type of the user's own knows no pieces of values.
-    column = type_coerce(compared.as_text, String)
+    column = sa.type_coerce(compared.as_text, sa.String)
     if not text:  # every text has an empty one; a null is unknown
-        result: ColumnElement[bool] = column == column  # noqa: PLR0124 - in SQL that tells them apart
+        result: sa.ColumnElement[bool] = column == column  # noqa: PLR0124 - in SQL that tells them apart
         return result
     return compared.server.search(
         column, operator.removeprefix("i"), text, operator.startswith("i")
     )
 
 
-def _is_null(column: Any) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = column.is_(None)
-    if is_json(column.type):
-        found |= cast(column, String) == "null"  # None is stored as JSON's own null
+def _is_null(column: Any) -> sa.ColumnElement[bool]:
+    found: sa.ColumnElement[bool] = column.is_(None)
+    if is_json(column.type):  # None is stored as JSON's own null
+        found |= sa.cast(column, sa.String) == "null"
     return found
 
 
@@ -290,5 +274,5 @@ def _has_text(value: object) -> bool:
     return any(isinstance(item, str) for item in values)
 
 
-def _bytes(value: str, column: Any) -> ColumnElement[Any]:
-    return cast(literal(value, column.type), LargeBinary)
+def _bytes(value: str, column: Any) -> sa.ColumnElement[Any]:
+    return sa.cast(sa.literal(value, column.type), sa.LargeBinary)

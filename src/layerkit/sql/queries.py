@@ -5,18 +5,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    Delete,
-    Dialect,
-    Integer,
-    Select,
-    Table,
-    Update,
-    func,
-    select,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.orm import undefer
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -47,7 +36,7 @@ _SMALL: Final = 2**15
 
 def sum_of(
     adapter: MappedAdapter[Any], name: str, amount: Any, server: Server
-) -> ColumnElement[Any]:
+) -> sa.ColumnElement[Any]:
     """Return a sum as it is stored, which a server refuses where it does not fit.
 
     Args:
@@ -57,7 +46,7 @@ def sum_of(
         server: What is known of the server.
     """
     column, info = adapter.columns[name], adapter.fields[name]
-    total: ColumnElement[Any] = column + amount
+    total: sa.ColumnElement[Any] = column + amount
     if info.limits.single and server.widens_singles:
         total = as_single(total)
     return server.sum(column, total, info.limits.ends(info.kind))
@@ -80,7 +69,7 @@ class Queries(Generic[T]):
     def __init__(
         self,
         adapter: MappedAdapter[T],
-        dialect: Callable[[], Dialect],
+        dialect: Callable[[], sa.Dialect],
         load: Sequence[ORMOption],
     ) -> None:
         self.adapter = adapter
@@ -88,11 +77,11 @@ class Queries(Generic[T]):
         self.options: Final = tuple(load)
         self.attributes: Final = adapter.attributes
         self.key: Final = [self.attributes[name] for name in adapter.key]
-        self._by_orders: dict[tuple[Order, ...], Select[T]] = {}
+        self._by_orders: dict[tuple[Order, ...], sa.Select[T]] = {}
         self._version = adapter.version if adapter.counts_by_one else None
 
     @cached_property
-    def dialect(self) -> Dialect:
+    def dialect(self) -> sa.Dialect:
         """The dialect, asked for when it is needed first."""
         return self._asked_dialect()
 
@@ -113,10 +102,10 @@ class Queries(Generic[T]):
         found = {name: rounding(column.type, dialect) for name, column in columns}
         return {name: is_rounded for name, is_rounded in found.items() if is_rounded}
 
-    def returns_keys(self, statement: Update | Delete) -> bool:
+    def returns_keys(self, statement: sa.Update | sa.Delete) -> bool:
         """Tell whether *statement* can return keys that objects are found by."""
         dialect = self.dialect
-        if isinstance(statement, Update):
+        if isinstance(statement, sa.Update):
             can = dialect.update_returning
         else:
             can = dialect.delete_returning
@@ -126,35 +115,35 @@ class Queries(Generic[T]):
     def goes_by_key(self) -> bool:
         """True where keys are read as they were given: objects are found by them."""
         return all(
-            isinstance(self.adapter.columns[name].type, Integer)
+            isinstance(self.adapter.columns[name].type, sa.Integer)
             or name not in self.rounded
             for name in self.adapter.key
         )
 
     @cached_property
-    def _reading(self) -> Select[T]:
-        return select(self.adapter.entity).options(*self.options)
+    def _reading(self) -> sa.Select[T]:
+        return sa.select(self.adapter.entity).options(*self.options)
 
-    def select(self, where: Specification = ALL) -> Select[T]:
+    def select(self, where: Specification = ALL) -> sa.Select[T]:
         """Return a SELECT of what matches *where*, with all loader options."""
         if where == ALL:
             return self._reading
         return self._reading.where(self.condition(where))
 
-    def select_one(self, key: KeyTuple, where: Specification = ALL) -> Select[T]:
+    def select_one(self, key: KeyTuple, where: Specification = ALL) -> sa.Select[T]:
         """Return a SELECT of what has *key*, if it matches *where*."""
         return self.select(keyed(self.adapter, key) & where)
 
     def page(
         self, where: Specification, orders: Sequence[Order], skip: int, limit: int
-    ) -> Select[T]:
+    ) -> sa.Select[T]:
         """Return a SELECT of a part of what matches *where*."""
         statement = self._sorted(tuple(orders)).limit(limit)
         if where != ALL:
             statement = statement.where(self.condition(where))
         return statement.offset(skip) if skip else statement
 
-    def _sorted(self, orders: tuple[Order, ...]) -> Select[T]:
+    def _sorted(self, orders: tuple[Order, ...]) -> sa.Select[T]:
         """Return a SELECT of everything, sorted; the last ones are kept."""
         found = self._by_orders.get(orders)
         if found is not None:
@@ -165,7 +154,7 @@ class Queries(Generic[T]):
         terms = ordering(orders, self._compared, self.adapter.nullable)
         return self._by_orders.setdefault(orders, statement.order_by(*terms))
 
-    def undeferred(self, statement: Select[T], names: Iterable[str]) -> Select[T]:
+    def undeferred(self, statement: sa.Select[T], names: Iterable[str]) -> sa.Select[T]:
         """Return *statement* so that it loads columns that are deferred elsewhere."""
         deferred = self.adapter.deferred
         late = [undefer(self.attributes[n]) for n in names if n in deferred]
@@ -173,12 +162,12 @@ class Queries(Generic[T]):
             option.propagate_to_loaders = False  # it does not stay on what is loaded
         return statement.options(*late) if late else statement
 
-    def count(self, where: Specification, cap: int | None) -> Select[int]:
+    def count(self, where: Specification, cap: int | None) -> sa.Select[int]:
         """Return a SELECT of how many match *where*, *cap* at most."""
-        rows = select(*self.key).where(self.condition(where))
+        rows = sa.select(*self.key).where(self.condition(where))
         if cap is not None:
             rows = rows.limit(cap)
-        return select(func.count()).select_from(rows.subquery())
+        return sa.select(sa.func.count()).select_from(rows.subquery())
 
     def aggregate(self, where: Specification, wanted: Aggregation) -> AggregateQuery:
         """Return the query for what is *wanted* of what matches *where*."""
@@ -190,9 +179,9 @@ class Queries(Generic[T]):
         """Tell whether figures that are *wanted* are read row by row, by a cursor."""
         return bool(spread_over(wanted, self._compared, self.server))
 
-    def exists(self, where: Specification, *, now: bool = False) -> Select[int]:
+    def exists(self, where: Specification, *, now: bool = False) -> sa.Select[int]:
         """Return a SELECT of one row, *now*, that matches *where*, if any."""
-        statement = select(1).select_from(self.adapter.entity)
+        statement = sa.select(1).select_from(self.adapter.entity)
         statement = statement.where(self.condition(where)).limit(1)
         snapshots = now and self.server.reads_snapshots
         return statement.with_for_update(read=True) if snapshots else statement
@@ -203,7 +192,7 @@ class Queries(Generic[T]):
         Keys that the database counts, and rows that refer to others of their table,
         need the order as it is given.
         """
-        tables = [t for t in self.adapter.mapper.tables if isinstance(t, Table)]
+        tables = [t for t in self.adapter.mapper.tables if isinstance(t, sa.Table)]
         targets = {
             key.target_fullname.rpartition(".")[0]
             for table in tables
@@ -219,7 +208,7 @@ class Queries(Generic[T]):
         for _, alike in groupby(rows, key=lambda row: row.keys()):
             yield list(alike)
 
-    def update(self, changes: Mapping[str, Any]) -> Update:
+    def update(self, changes: Mapping[str, Any]) -> sa.Update:
         """Return an UPDATE that makes *changes* and moves the version on."""
         values = {
             name: sum_of(self.adapter, name, value.amount, self.server)
@@ -229,7 +218,7 @@ class Queries(Generic[T]):
         }
         if self._version is not None:
             values[self._version] = self.attributes[self._version] + 1
-        return update(self.adapter.entity).values(values)
+        return sa.update(self.adapter.entity).values(values)
 
     def adds_narrow(self, changes: Mapping[str, Any]) -> bool:
         """Tell whether a sum has fewer bytes than the column, a REAL on MariaDB say."""
@@ -239,11 +228,11 @@ class Queries(Generic[T]):
             for name, value in changes.items()
         )
 
-    def condition(self, where: Specification) -> ColumnElement[bool]:
+    def condition(self, where: Specification) -> sa.ColumnElement[bool]:
         """Return *where* in SQL."""
         return condition(where, self._compared)
 
-    def has_key(self, key: KeyTuple) -> ColumnElement[bool]:
+    def has_key(self, key: KeyTuple) -> sa.ColumnElement[bool]:
         """Return the condition that a row has *key*."""
         return self.condition(keyed(self.adapter, key))
 
@@ -261,7 +250,9 @@ class Queries(Generic[T]):
         pairs = zip(self.adapter.key, key, strict=True)
         return all(is_sent_whole(self._compared[name], v) for name, v in pairs)
 
-    def holds(self, values: Mapping[str, Any], rule: UniqueRule) -> ColumnElement[bool]:
+    def holds(
+        self, values: Mapping[str, Any], rule: UniqueRule
+    ) -> sa.ColumnElement[bool]:
         """Return the condition that a row takes *values* by a unique rule."""
         held = [Comparison(name, "eq", values[name]) for name in rule.fields]
         where = ALL if rule.where is None else rule.where

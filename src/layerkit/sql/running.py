@@ -5,18 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, Generic, Self
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Dialect,
-    Enum,
-    Float,
-    Integer,
-    LargeBinary,
-    Select,
-    String,
-)
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
@@ -49,7 +38,7 @@ from layerkit.sql.transaction import SQLTransaction
 T = TypeVar("T")
 R = TypeVar("R")
 
-_SAFE: Final = (Boolean, Float, Integer, LargeBinary, String)
+_SAFE: Final = (sa.Boolean, sa.Float, sa.Integer, sa.LargeBinary, sa.String)
 
 
 class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
@@ -64,7 +53,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
     def __init__(
         self,
         adapter: MappedAdapter[T],
-        dialect_of: Callable[[Mapper[Any]], Dialect],
+        dialect_of: Callable[[Mapper[Any]], sa.Dialect],
         load: Sequence[ORMOption] = (),
     ) -> None:
         adapter = adapter.on(dialect_of)
@@ -212,7 +201,7 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         self._plain.clear()
         return self
 
-    def select(self, where: Specification = ALL) -> Select[T]:
+    def select(self, where: Specification = ALL) -> sa.Select[T]:
         """Return a SELECT of what matches *where*, with the options of every read."""
         return self._queries.select(where)
 
@@ -222,9 +211,9 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
 
     def _follow(
         self, session: AsyncSession, changes: Iterable[str]
-    ) -> set[ColumnElement[Any]]:
+    ) -> set[sa.ColumnElement[Any]]:
         """Let what the unit holds know what *changes* lead to, and return columns."""
-        columns: set[ColumnElement[Any]] = {self._mapped.columns[n] for n in changes}
+        columns: set[sa.ColumnElement[Any]] = {self._mapped.columns[n] for n in changes}
         follow_update(session.sync_session, columns)
         return columns
 
@@ -289,12 +278,12 @@ class SessionBackend(Backend[T, SQLTransaction], Generic[T]):
         return not relies or await enforces_foreign_keys(session, mapper)
 
 
-def _is_safe(column: Column[Any]) -> bool:
+def _is_safe(column: sa.Column[Any]) -> bool:
     """Tell whether any value that is stored can be read, whoever has written it."""
-    return isinstance(column.type, _SAFE) and not isinstance(column.type, Enum)
+    return isinstance(column.type, _SAFE) and not isinstance(column.type, sa.Enum)
 
 
-def _is_made(column: Column[Any]) -> bool:
+def _is_made(column: sa.Column[Any]) -> bool:
     """Tell whether the database may make the value of a new row."""
     default: Any = column.default
     is_sql = default is not None and default.is_clause_element

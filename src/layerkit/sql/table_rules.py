@@ -4,29 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    CheckConstraint,
-    Column,
-    ColumnElement,
-    DateTime,
-    Enum,
-    Float,
-    Index,
-    Integer,
-    Interval,
-    Numeric,
-    SmallInteger,
-    String,
-    Table,
-    Time,
-    UniqueConstraint,
-    Uuid,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.mysql import MEDIUMINT, TINYINT
 from sqlalchemy.orm import Mapper
-from sqlalchemy.types import JSON, TypeDecorator
 
 from layerkit.repository import Comparison, FieldInfo, UniqueRule
 from layerkit.repository.entities.limits import Limits
@@ -37,10 +17,10 @@ from layerkit.sql.types import UTCDateTime, python_type
 
 _BITS: Final = {
     TINYINT: 8,
-    SmallInteger: 16,
+    sa.SmallInteger: 16,
     MEDIUMINT: 24,
-    BigInteger: 64,
-    Integer: 32,
+    sa.BigInteger: 64,
+    sa.Integer: 32,
 }
 
 
@@ -52,8 +32,8 @@ def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo
     is_moment = isinstance(column.type, UTCDateTime)
     if is_moment:
         kind = datetime
-    elif isinstance(column.type, Interval) or not isinstance(
-        column.type, TypeDecorator | JSON
+    elif isinstance(column.type, sa.Interval) or not isinstance(
+        column.type, sa.TypeDecorator | sa.JSON
     ):
         kind = python_type(column.type)
     is_filled_in = (
@@ -74,41 +54,41 @@ def field_info(mapper: Mapper[Any], name: str, *, is_version: bool) -> FieldInfo
     )
 
 
-def item_type(column: Column[Any]) -> type | None:
+def item_type(column: sa.Column[Any]) -> type | None:
     """Return the class of what the arrays of *column* hold; None where it has none."""
     kind = column.type
-    return kind.item_type.python_type if isinstance(kind, ARRAY) else None
+    return kind.item_type.python_type if isinstance(kind, sa.ARRAY) else None
 
 
 def _limits(kind: Any) -> Limits:
     """Return what a column of that type holds; the widest of its variants counts."""
-    if isinstance(kind, TypeDecorator):
+    if isinstance(kind, sa.TypeDecorator):
         # PostgreSQL has intervals of its own, and others keep a moment.
-        return Limits(since_1970=isinstance(kind, Interval))
-    if isinstance(kind, JSON):
+        return Limits(since_1970=isinstance(kind, sa.Interval))
+    if isinstance(kind, sa.JSON):
         return Limits(json=True)
-    if isinstance(kind, Enum):
+    if isinstance(kind, sa.Enum):
         return Limits(choices=None if kind.enum_class else frozenset(kind.enums))
-    if isinstance(kind, Integer):
+    if isinstance(kind, sa.Integer):
         others = kind._variant_mapping.values()  # noqa: SLF001 - SQLAlchemy has no public name for it
-        ranges = [_range(one) for one in (kind, *others) if isinstance(one, Integer)]
+        ranges = [_range(one) for one in (kind, *others) if isinstance(one, sa.Integer)]
         lows, highs = zip(*ranges, strict=True)
         return Limits(least=min(lows), greatest=max(highs))
-    if isinstance(kind, DateTime | Time):
+    if isinstance(kind, sa.DateTime | sa.Time):
         return Limits(zoned=kind.timezone)
-    if isinstance(kind, Float):
+    if isinstance(kind, sa.Float):
         scale = scale_of(kind) if kind.asdecimal else None
         return Limits(single=is_single(kind), scale=scale)
-    if isinstance(kind, Numeric):
+    if isinstance(kind, sa.Numeric):
         scale = kind.scale or 0 if kind.precision is not None else kind.scale
         return Limits(precision=kind.precision, scale=scale)
     return Limits(
-        length=kind.length if isinstance(kind, String) else None,
-        uuid=isinstance(kind, Uuid) and not kind.as_uuid,
+        length=kind.length if isinstance(kind, sa.String) else None,
+        uuid=isinstance(kind, sa.Uuid) and not kind.as_uuid,
     )
 
 
-def _range(kind: Integer) -> tuple[int, int]:
+def _range(kind: sa.Integer) -> tuple[int, int]:
     bits = next(size for name, size in _BITS.items() if isinstance(kind, name))
     if getattr(kind, "unsigned", False):
         return 0, 2**bits - 1
@@ -116,13 +96,13 @@ def _range(kind: Integer) -> tuple[int, int]:
 
 
 def unique_rules(
-    mapper: Mapper[Any], names: Mapping[ColumnElement[Any], str], deleted: str | None
+    mapper: Mapper[Any], names: Mapping[sa.ColumnElement[Any], str], deleted: str | None
 ) -> tuple[UniqueRule, ...]:
     """Return the unique rules of a class, whose columns have *names* in it."""
     rules: list[UniqueRule] = []
-    for table in (table for table in mapper.tables if isinstance(table, Table)):
-        unique: list[UniqueConstraint | Index] = [
-            *(one for one in table.constraints if isinstance(one, UniqueConstraint)),
+    for table in (table for table in mapper.tables if isinstance(table, sa.Table)):
+        unique: list[sa.UniqueConstraint | sa.Index] = [
+            *(one for one in table.constraints if isinstance(one, sa.UniqueConstraint)),
             *(one for one in table.indexes if one.unique and _is_rule(one)),
         ]
         found = [
@@ -145,14 +125,14 @@ def name_of(rule: Any, suffix: str) -> str:
 
 
 def only_in_sql(
-    mapper: Mapper[Any], columns: Mapping[str, Column[Any]]
+    mapper: Mapper[Any], columns: Mapping[str, sa.Column[Any]]
 ) -> Iterator[str]:
     """Yield what only a database can do, the defaults of *columns* among it."""
     if mapper.inherits or mapper.polymorphic_on is not None:
         yield "inheritance"
     for table in mapper.tables:
         rules = getattr(table, "constraints", ())
-        checks = [rule for rule in rules if isinstance(rule, CheckConstraint)]
+        checks = [rule for rule in rules if isinstance(rule, sa.CheckConstraint)]
         # A column type, an Enum say, may have added one.
         if not all(check._type_bound for check in checks):  # noqa: SLF001 - SQLAlchemy has no public name for it
             yield "a CHECK constraint"
@@ -165,10 +145,10 @@ def only_in_sql(
                 yield f"a default of {name} that is made in SQL"
 
 
-def _is_rule(index: Index) -> bool:
+def _is_rule(index: sa.Index) -> bool:
     """Tell whether a unique index is about plain columns, of every (living) row."""
     if LIVE in index.info:
         return True
     columns = (getattr(e, "element", e) for e in index.expressions)  # past a DESC
-    is_plain = all(isinstance(column, Column) for column in columns)
+    is_plain = all(isinstance(column, sa.Column) for column in columns)
     return is_plain and not any(n.endswith("_where") for n in index.dialect_kwargs)

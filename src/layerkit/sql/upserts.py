@@ -7,19 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import groupby
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from sqlalchemy import (
-    Column,
-    LargeBinary,
-    String,
-    Table,
-    and_,
-    cast,
-    func,
-    insert,
-    select,
-    tuple_,
-)
-from sqlalchemy.sql.dml import Insert
+import sqlalchemy as sa
 
 from layerkit.core.errors import AlreadyExistsError
 from layerkit.repository import Inc, Specification, UniqueRule, Upsert
@@ -72,13 +60,13 @@ class Upserts(Generic[T]):
                 part = alike[start : start + size]
                 yield [item for item, _ in part], [row for _, row in part]
 
-    def statement(self, changed: Mapping[str, Any]) -> Insert:
+    def statement(self, changed: Mapping[str, Any]) -> sa.Insert:
         """Return the statement for rows of which each sets the fields of *changed*."""
         if self.returns:
             return self._on_conflict(changed, self._adapter.entity)
         return self._on_duplicate_key(changed)
 
-    def for_rows(self, changed: Mapping[str, Any], *, returning: bool) -> Insert:
+    def for_rows(self, changed: Mapping[str, Any], *, returning: bool) -> sa.Insert:
         """Return what ``statement`` does for many rows, where it can return something.
 
         Args:
@@ -91,14 +79,14 @@ class Upserts(Generic[T]):
         return statement.returning(*keys) if keys else statement
 
     def _on_conflict(
-        self, changed: Mapping[str, Any], target: type[T] | Table
-    ) -> Insert:
+        self, changed: Mapping[str, Any], target: type[T] | sa.Table
+    ) -> sa.Insert:
         statement: Any = self._server.insert(target)
         values = self._written(changed, statement.excluded)
         columns = [self._adapter.columns[name] for name in self.rule.fields]
         if not values:  # nothing to change, and yet the row is to be returned
             values = {column: statement.excluded[column.key] for column in columns}
-        done: Insert = statement.on_conflict_do_update(
+        done: sa.Insert = statement.on_conflict_do_update(
             index_elements=columns,
             index_where=self._held,
             set_=values,
@@ -106,30 +94,30 @@ class Upserts(Generic[T]):
         )
         return done
 
-    def _on_duplicate_key(self, changed: Mapping[str, Any]) -> Insert:
+    def _on_duplicate_key(self, changed: Mapping[str, Any]) -> sa.Insert:
         """Write for MySQL, which goes by any unique key, not by the rule's alone."""
         statement: Any = self._server.insert(self._adapter.entity)
         columns = [self._adapter.columns[name] for name in self.rule.fields]
         # Byte by byte: the unique key itself may fold case, and hold another value.
         same = (
-            cast(column, LargeBinary)
-            == cast(statement.inserted[column.key], LargeBinary)
-            if isinstance(column.type, String)
+            sa.cast(column, sa.LargeBinary)
+            == sa.cast(statement.inserted[column.key], sa.LargeBinary)
+            if isinstance(column.type, sa.String)
             else column == statement.inserted[column.key]
             for column in columns
         )
-        may_change = and_(self._where, *same)
+        may_change = sa.and_(self._where, *same)
         values = self._written(changed, statement.inserted)
         guarded: dict[str, Any] = {
-            c.name: func.if_(may_change, v, c) for c, v in values.items()
+            c.name: sa.func.if_(may_change, v, c) for c, v in values.items()
         }
         unchanged = {columns[0].name: columns[0]}
-        done: Insert = statement.on_duplicate_key_update(guarded or unchanged)
+        done: sa.Insert = statement.on_duplicate_key_update(guarded or unchanged)
         return done
 
     def _written(
         self, changed: Mapping[str, Any], given: Mapping[str, Any] | Any
-    ) -> dict[Column[Any], Any]:
+    ) -> dict[sa.Column[Any], Any]:
         """Return what an existing row gets: *changed*, version and stamps."""
         adapter = self._adapter
         values = {adapter.columns[n]: given[adapter.columns[n].key] for n in changed}
@@ -165,11 +153,11 @@ async def ensure_all_stored(
     columns = [queries.attributes[n] for n in (*rule.fields, *items[0].changes)]
     rows = [objects.adapter.inserted(item.entity) for item in items]
     # By the collation, which finds more; what is found is compared exactly below.
-    held = tuple_(*columns[: len(rule.fields)]).in_(
+    held = sa.tuple_(*columns[: len(rule.fields)]).in_(
         [tuple(row[name] for name in rule.fields) for row in rows]
     )
     seen = where if rule.where is None else where & rule.where
-    statement = select(*columns).where(held, queries.condition(seen))
+    statement = sa.select(*columns).where(held, queries.condition(seen))
     width = len(rule.fields)
     found = {  # what else a row holds may have no hash, as JSON
         tuple(row[:width]): tuple(row[width:])
@@ -216,7 +204,7 @@ async def ensure_stored(
     found = queries.undeferred(found, queries.attributes)
     stored = (await objects.read(found, "wait")).one_or_none()
     if stored is None:
-        await objects.session.execute(insert(adapter.entity).values(held))
+        await objects.session.execute(sa.insert(adapter.entity).values(held))
         if not is_last:  # each is stored before the next, as by other databases
             raise AlreadyExistsError(fields=_may_be_taken(adapter, held, rule))
         return (await objects.read(found)).one_or_none()

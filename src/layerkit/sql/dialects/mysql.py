@@ -12,25 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import (
-    BINARY,
-    CHAR,
-    REAL,
-    URL,
-    ColumnElement,
-    DateTime,
-    Double,
-    Float,
-    LargeBinary,
-    Numeric,
-    cast,
-    collate,
-    event,
-    func,
-    literal_column,
-    text,
-    type_coerce,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -77,7 +59,7 @@ def _subject_of(original: Any, failure: Failure) -> Subject:
 # Connections
 
 
-def _connects(url: URL, _: float) -> tuple[URL, dict[str, Any]]:
+def _connects(url: sa.URL, _: float) -> tuple[sa.URL, dict[str, Any]]:
     if "init_command" in url.query:
         return url, {}
     return url, {"connect_args": {"init_command": _STRICT}}
@@ -95,8 +77,8 @@ def _escape_bytes(_: DBAPIConnection, record: ConnectionPoolEntry) -> None:
 # Texts
 
 
-def _search(column: Any, place: str, text: str, folds: bool) -> ColumnElement[bool]:
-    return collate(column, "utf8mb4_bin").regexp_match(_regex(place, text, folds))
+def _search(column: Any, place: str, text: str, folds: bool) -> sa.ColumnElement[bool]:
+    return sa.collate(column, "utf8mb4_bin").regexp_match(_regex(place, text, folds))
 
 
 def _regex(place: str, text: str, folds: bool) -> str:
@@ -111,12 +93,12 @@ def _regex(place: str, text: str, folds: bool) -> str:
     return rf"{body}\z" if place == "endswith" else body
 
 
-def _in_utf8(texts: Any) -> ColumnElement[Any]:
-    return func.convert(texts.op("USING")(text("utf8mb4")))
+def _in_utf8(texts: Any) -> sa.ColumnElement[Any]:
+    return sa.func.convert(texts.op("USING")(sa.text("utf8mb4")))
 
 
-def _bytes(column: Any) -> ColumnElement[Any]:
-    return cast(_in_utf8(column), LargeBinary)
+def _bytes(column: Any) -> sa.ColumnElement[Any]:
+    return sa.cast(_in_utf8(column), sa.LargeBinary)
 
 
 # Numbers and times
@@ -128,7 +110,7 @@ class _DateTime(InUTC, mysql.DATETIME):
 
 def _is_short(kind: TypeEngine[Any]) -> bool:
     """Tell whether floats of *kind* are kept in four bytes."""
-    if not isinstance(kind, Float) or isinstance(kind, Double | REAL):
+    if not isinstance(kind, sa.Float) or isinstance(kind, sa.Double | sa.REAL):
         return False
     return (kind.precision or 0) <= SINGLE_BITS
 
@@ -140,8 +122,8 @@ def _six_digits(value: float) -> float:
 def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
     if not _is_short(kind):
         return None
-    read = func.concat(column) + literal_column("0e0", Double)
-    return Form(type_coerce(read, Double), _six_digits)
+    read = sa.func.concat(column) + sa.literal_column("0e0", sa.Double)
+    return Form(sa.type_coerce(read, sa.Double), _six_digits)
 
 
 def _is_rounded(kind: TypeEngine[Any], value: object) -> bool:
@@ -152,11 +134,11 @@ def _is_rounded(kind: TypeEngine[Any], value: object) -> bool:
     if isinstance(value, float):
         return _is_short(kind) and _six_digits(value) != value
     if isinstance(value, str):
-        return isinstance(kind, CHAR) and value.endswith(" ")
+        return isinstance(kind, sa.CHAR) and value.endswith(" ")
     if isinstance(value, bytes):
-        return isinstance(kind, BINARY) and len(value) != kind.length
+        return isinstance(kind, sa.BINARY) and len(value) != kind.length
     if isinstance(value, Decimal):
-        return type(kind) is Numeric and round(value, kind.scale or 0) != value
+        return type(kind) is sa.Numeric and round(value, kind.scale or 0) != value
     part = getattr(value, "microsecond", getattr(value, "microseconds", 0))
     return bool(part) and getattr(kind, "fsp", None) is None
 
@@ -171,7 +153,7 @@ MYSQL: Final = Server(
             ("aiomysql.", "pymysql."),
             binds=True,
             connects=_connects,
-            sets_up=lambda engine: event.listen(engine, "connect", _escape_bytes),
+            sets_up=lambda engine: sa.event.listen(engine, "connect", _escape_bytes),
         ),
         "pymysql": Driver(("pymysql.",)),
         "mysqldb": Driver(("MySQLdb.",)),
@@ -192,14 +174,14 @@ MYSQL: Final = Server(
     subject_of=_subject_of,
     insert=mysql.insert,
     search=_search,
-    text_group=lambda column: (func.min(column), _bytes(column)),  # which are the same
+    text_group=lambda column: (sa.func.min(column), _bytes(column)),  # all the same
     text_extreme=lambda find, column: _in_utf8(find(_bytes(column))),
     reads_snapshots=True,
     returns_upserts=False,
     has_partial_indexes=False,
     folds_texts=True,
     loses_great_sums=True,
-    kinds={DateTime: _DateTime},
+    kinds={sa.DateTime: _DateTime},
     form=_form,
     rounds=lambda kind, _: partial(_is_rounded, kind),
 )  # fmt: skip

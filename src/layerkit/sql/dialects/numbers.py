@@ -4,16 +4,7 @@ import sys
 from decimal import Decimal
 from typing import Any, Final, TypeGuard
 
-from sqlalchemy import (
-    REAL,
-    ColumnElement,
-    Double,
-    Float,
-    Numeric,
-    TypeDecorator,
-    literal,
-    type_coerce,
-)
+import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from layerkit.repository.entities.limits import SINGLE_END, to_single
@@ -35,26 +26,26 @@ _STEP: Final = 2.0**-23
 def plain_type(kind: TypeEngine[Any], dialect: str) -> TypeEngine[Any]:
     """Return what *kind* decorates on the dialect of that name, or itself."""
     kind = kind._variant_mapping.get(dialect, kind)  # noqa: SLF001 - SQLAlchemy has no public name for it
-    if isinstance(kind, TypeDecorator):
+    if isinstance(kind, sa.TypeDecorator):
         return plain_type(kind.impl_instance, dialect)
     return kind
 
 
-def scale_of(kind: Numeric[Any] | Float[Any]) -> int:
+def scale_of(kind: sa.Numeric[Any] | sa.Float[Any]) -> int:
     """Return how many decimals are read of a number that is stored as a float."""
     return int(kind._effective_decimal_return_scale)  # noqa: SLF001 - SQLAlchemy's own rule, which has no public name
 
 
-def reads_decimals(kind: TypeEngine[Any]) -> TypeGuard[Numeric[Any] | Float[Any]]:
+def reads_decimals(kind: TypeEngine[Any]) -> TypeGuard[sa.Numeric[Any] | sa.Float[Any]]:
     """Tell whether decimals are read of a column of *kind*."""
-    return isinstance(kind, Numeric | Float) and bool(kind.asdecimal)
+    return isinstance(kind, sa.Numeric | sa.Float) and bool(kind.asdecimal)
 
 
 def is_single(kind: TypeEngine[Any]) -> bool:
     """Tell whether *kind* says that its floats have four bytes."""
-    if isinstance(kind, REAL):
+    if isinstance(kind, sa.REAL):
         return True
-    bits = kind.precision if type(kind) is Float else None
+    bits = kind.precision if type(kind) is sa.Float else None
     return bits is not None and bits <= SINGLE_BITS
 
 
@@ -68,10 +59,10 @@ def bounded(value: Any) -> Any:
     return max(-GREATEST, min(value, GREATEST))
 
 
-def as_single(number: Any) -> ColumnElement[Any]:
+def as_single(number: Any) -> sa.ColumnElement[Any]:
     """Return a number of eight bytes rounded to four, by Veltkamp's splitting."""
-    split = number * literal(_SPLITTER, Double())
-    return type_coerce(split - (split - number), Double())
+    split = number * sa.literal(_SPLITTER, sa.Double())
+    return sa.type_coerce(split - (split - number), sa.Double())
 
 
 def single_form(column: Any) -> Form:

@@ -15,26 +15,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import (
-    URL,
-    ColumnElement,
-    Connection,
-    DateTime,
-    Dialect,
-    Double,
-    Engine,
-    Numeric,
-    String,
-    Time,
-    bindparam,
-    case,
-    cast,
-    collate,
-    event,
-    func,
-    not_,
-    type_coerce,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError
@@ -80,7 +61,7 @@ def _subject_of(original: Any, failure: Failure) -> Subject:
 # Connections
 
 
-def _connects(url: URL, seconds: float) -> tuple[URL, dict[str, Any]]:
+def _connects(url: sa.URL, seconds: float) -> tuple[sa.URL, dict[str, Any]]:
     options: dict[str, Any] = {"connect_args": {"timeout": seconds}}
     place = url.database or ":memory:"
     if ":memory:" in place or url.query.get("mode") == "memory":
@@ -90,15 +71,15 @@ def _connects(url: URL, seconds: float) -> tuple[URL, dict[str, Any]]:
     return url, options
 
 
-def _sets_up(engine: Engine) -> None:
+def _sets_up(engine: sa.Engine) -> None:
     """Check foreign keys, let readers and a writer work side by side, begin by hand.
 
     Python's sqlite3 delays BEGIN to the first write, which breaks savepoints and
     isolation, so it is switched off. A unit that may write begins IMMEDIATE: one that
     reads first and writes later fails at once under concurrency, whatever the time-out.
     """
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "connect", _set_up)
+    sa.event.listen(engine, "begin", _begin)
 
 
 def _set_up(connection: Any, _: object) -> None:
@@ -138,7 +119,7 @@ async def _switch_to_wal(driver: Any) -> None:
         await driver.execute_fetchall("COMMIT")
 
 
-def _begin(connection: Connection) -> None:
+def _begin(connection: sa.Connection) -> None:
     """Begin in one turn of aiosqlite's thread; a cursor of SQLAlchemy's takes three."""
     mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
     if mode == "NOT":
@@ -152,7 +133,7 @@ def _begin(connection: Connection) -> None:
         raise refused from error
 
 
-def _begin_by_hand(connection: Connection) -> None:
+def _begin_by_hand(connection: sa.Connection) -> None:
     """Begin where the driver has not.
 
     Python's sqlite3 begins before the first write only; a savepoint before that would
@@ -163,7 +144,7 @@ def _begin_by_hand(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-def _tames(dialect: Dialect) -> None:
+def _tames(dialect: sa.Dialect) -> None:
     """Let a cancelled statement of aiosqlite end, and its connection roll back.
 
     SQLAlchemy closes the connection of a cancelled statement. A connection of SQLite
@@ -171,7 +152,7 @@ def _tames(dialect: Dialect) -> None:
     write lock. The thread of aiosqlite does one thing after the other, so whatever is
     asked of it next comes when the statement has ended.
     """
-    event.listen(dialect, "handle_error", _keep_connection)  # once, however often
+    sa.event.listen(dialect, "handle_error", _keep_connection)  # once, however often
 
 
 def _keep_connection(context: ExceptionContext) -> None:
@@ -188,14 +169,14 @@ def _keep_connection(context: ExceptionContext) -> None:
 # Texts
 
 
-def _search(column: Any, place: str, text: str, folds: bool) -> ColumnElement[bool]:
+def _search(column: Any, place: str, text: str, folds: bool) -> sa.ColumnElement[bool]:
     # LIKE folds ASCII case here; lower() folds just that, so these are exact.
-    subject = func.lower(column) if folds else column
+    subject = sa.func.lower(column) if folds else column
     wanted = fold_ascii(text) if folds else text
     if place == "contains":
-        return func.instr(subject, wanted) > 0
+        return sa.func.instr(subject, wanted) > 0
     start = 1 if place == "startswith" else -len(text)
-    return func.substr(subject, start, len(text)) == wanted
+    return sa.func.substr(subject, start, len(text)) == wanted
 
 
 # Times and decimals
@@ -206,8 +187,8 @@ class _DateTime(InUTC, sqlite.DATETIME):
 
 
 def _form(column: Any, kind: TypeEngine[Any]) -> Form | None:
-    if isinstance(kind, DateTime | Time):
-        return _text_form(column, has_day=isinstance(kind, DateTime))
+    if isinstance(kind, sa.DateTime | sa.Time):
+        return _text_form(column, has_day=isinstance(kind, sa.DateTime))
     return _decimal_form(column, scale_of(kind)) if reads_decimals(kind) else None
 
 
@@ -216,34 +197,35 @@ def _text_form(column: Any, *, has_day: bool) -> Form:
     template = "0000-00-00 00:00:00.000000" if has_day else "00:00:00.000000"
 
     def filled(stored: Any) -> Any:
-        spaced = func.rtrim(func.replace(stored, "T", " "), "Z", type_=String)
-        whole = spaced.op("||")(func.substr(template, func.length(spaced) + 1))
-        return func.substr(whole, 1, len(template), type_=String)
+        spaced = sa.func.rtrim(sa.func.replace(stored, "T", " "), "Z", type_=sa.String)
+        whole = spaced.op("||")(sa.func.substr(template, sa.func.length(spaced) + 1))
+        return sa.func.substr(whole, 1, len(template), type_=sa.String)
 
     def sent(value: Any) -> Any:
-        return bindparam(None, value, column.type)
+        return sa.bindparam(None, value, column.type)
 
     def bounds(value: Any) -> tuple[Any, Any]:
         # One that is written with the offset of a zone may have another day's text.
-        day = func.substr(sent(value), 1, _DAY, type_=String)
+        day = sa.func.substr(sent(value), 1, _DAY, type_=sa.String)
         low, high = (
-            func.coalesce(func.date(day, step, type_=String), day)
+            sa.func.coalesce(sa.func.date(day, step, type_=sa.String), day)
             for step in ("-1 day", "+1 day")
         )
         return low, high + "~"
 
-    stored = type_coerce(column, String)
+    stored = sa.type_coerce(column, sa.String)
     read = filled(_in_utc(stored) if has_day else stored)
     return Form(read, lambda value: filled(sent(value)), bounds if has_day else None)
 
 
-def _in_utc(stored: Any) -> ColumnElement[Any]:
+def _in_utc(stored: Any) -> sa.ColumnElement[Any]:
     """Return the text of a time in UTC, which may end with the offset of a zone."""
     has_offset = stored.op("GLOB")(_OFFSET)
-    point, end = func.instr(stored, "."), func.length(stored) - _OFFSET_LENGTH
-    parts = case((point > 0, func.substr(stored, point, end - point + 1)), else_="")
-    moment = func.strftime("%Y-%m-%d %H:%M:%S", stored, type_=String).op("||")(parts)
-    return type_coerce(case((has_offset, moment), else_=stored), String)
+    point, end = sa.func.instr(stored, "."), sa.func.length(stored) - _OFFSET_LENGTH
+    part = sa.func.substr(stored, point, end - point + 1)
+    second = sa.func.strftime("%Y-%m-%d %H:%M:%S", stored, type_=sa.String)
+    moment = second.op("||")(sa.case((point > 0, part), else_=""))
+    return sa.type_coerce(sa.case((has_offset, moment), else_=stored), sa.String)
 
 
 def _decimal_form(column: Any, scale: int) -> Form:
@@ -254,26 +236,26 @@ def _decimal_form(column: Any, scale: int) -> Form:
         return Decimal(value) - step, Decimal(value) + step
 
     def given(value: Any) -> Any:
-        return _to_digits(bindparam(None, Decimal(bounded(value)), column.type))
+        return _to_digits(sa.bindparam(None, Decimal(bounded(value)), column.type))
 
     return Form(_rounded(column, scale, column.type), given, bounds)
 
 
-def _rounded(number: Any, scale: int, kind: Any) -> ColumnElement[Any]:
+def _rounded(number: Any, scale: int, kind: Any) -> sa.ColumnElement[Any]:
     """Return a decimal that is kept as a float, with *scale* digits after it."""
-    return _to_digits(func.round(number, scale, type_=kind))
+    return _to_digits(sa.func.round(number, scale, type_=kind))
 
 
-def _to_digits(number: Any) -> ColumnElement[Any]:
+def _to_digits(number: Any) -> sa.ColumnElement[Any]:
     """Return *number* with the digits that are kept of it, which ``round`` adds to.
 
     A null has none.
     """
-    shown: Any = cast(func.printf(f"%.{DIGITS}g", number), Double)
-    return type_coerce(number * 0 + shown, number.type)
+    shown: Any = sa.cast(sa.func.printf(f"%.{DIGITS}g", number), sa.Double)
+    return sa.type_coerce(number * 0 + shown, number.type)
 
 
-def _limits(kind: Numeric[Any], limits: Limits) -> Limits:
+def _limits(kind: sa.Numeric[Any], limits: Limits) -> Limits:
     """Return what is held of decimals, of those that other databases hold."""
     scale = (
         scale_of(kind) if limits.scale is None else min(limits.scale, scale_of(kind))
@@ -282,18 +264,18 @@ def _limits(kind: Numeric[Any], limits: Limits) -> Limits:
 
 
 def _sum(
-    column: Any, total: ColumnElement[Any], ends: tuple[Any, Any] | None
-) -> ColumnElement[Any]:
+    column: Any, total: sa.ColumnElement[Any], ends: tuple[Any, Any] | None
+) -> sa.ColumnElement[Any]:
     """Return a sum that is refused as servers do, where it does not fit."""
     kind = column.type
-    if type(kind) is Numeric:
+    if type(kind) is sa.Numeric:
         total = _rounded(total, scale_of(kind), kind)  # it is a float here
     if ends is None:
         return total
     # No bytes are that many, which is an error. It goes by the row, since SQLite
     # may work out a constant before it looks at any.
-    too_big = func.zeroblob(func.coalesce(column, 0) * 0 + _TOO_BIG)
-    return case((not_(total.between(*ends)), too_big), else_=total)
+    too_big = sa.func.zeroblob(sa.func.coalesce(column, 0) * 0 + _TOO_BIG)
+    return sa.case((sa.not_(total.between(*ends)), too_big), else_=total)
 
 
 SQLITE: Final = Server(
@@ -318,8 +300,8 @@ SQLITE: Final = Server(
     subject_of=_subject_of,
     insert=sqlite.insert,
     search=_search,
-    text_group=lambda column: (collate(column, "BINARY"),) * 2,
-    text_extreme=lambda find, column: find(collate(column, "BINARY")),
+    text_group=lambda column: (sa.collate(column, "BINARY"),) * 2,
+    text_extreme=lambda find, column: find(sa.collate(column, "BINARY")),
     is_file=True,
     writing={_BEGIN: "IMMEDIATE"},
     single={_BEGIN: "NOT"},
@@ -330,7 +312,7 @@ SQLITE: Final = Server(
     has_enums=False,
     has_64_bits=True,
     decimals_are_floats=True,
-    kinds={DateTime: _DateTime, Numeric: InDigits},
+    kinds={sa.DateTime: _DateTime, sa.Numeric: InDigits},
     limits=_limits,
     form=_form,
     sum=_sum,
