@@ -193,19 +193,12 @@ def _first_failure(error: exc.DBAPIError) -> exc.DBAPIError:
     return before if isinstance(before, exc.DBAPIError) else error
 
 
-def translate_commit(
-    error: Exception, registries: Iterable[registry] = ()
-) -> AppException:
-    """Return what a COMMIT raised as one of layerkit's errors.
+def in_doubt(failure: AppException) -> AppException:
+    """Return the error of what was sent to be stored.
 
     Where the connection broke, the error is not ``retryable``: the server may have
-    committed before, and to do the work again would do it twice.
+    stored it before, and to do the work again would do it twice.
     """
-    return in_doubt(translate(error, registries=registries))
-
-
-def in_doubt(failure: AppException) -> AppException:
-    """Return the error of what was sent to be stored; not ``retryable`` if cut off."""
     if not (isinstance(failure, UnavailableError) and failure.kind in _CUT_OFF):
         return failure
     doubt = UnavailableError(

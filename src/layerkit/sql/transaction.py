@@ -13,12 +13,7 @@ from typing_extensions import override
 from layerkit.core.errors import AppException, UnitOfWorkError
 from layerkit.sql.collections import notice_collections, remember_collections
 from layerkit.sql.dialects import server_of
-from layerkit.sql.errors import (
-    driver_errors,
-    is_of_database,
-    translate,
-    translate_commit,
-)
+from layerkit.sql.errors import driver_errors, in_doubt, is_of_database, translate
 from layerkit.sql.loading import explain_unloaded
 from layerkit.sql.refresh import fill_expired, refresh_columns
 from layerkit.sql.snapshots import Mark, loaded_values, restore
@@ -96,7 +91,7 @@ class SQLTransaction(Transaction):
         """Write what is left to write, and commit the session.
 
         Raises:
-            AppException: It failed, and nothing is stored; see ``translate_commit``.
+            AppException: It failed, and nothing is stored; see ``in_doubt``.
         """
         session = self.session
         await self._flush(session)
@@ -108,8 +103,8 @@ class SQLTransaction(Transaction):
             with self._ending():
                 await session.commit()
         except driver_errors() as error:
-            known = translate if self.read_only else translate_commit
-            raise known(error, registries=self.state.registries) from error
+            failure = translate(error, registries=self.state.registries)
+            raise (failure if self.read_only else in_doubt(failure)) from error
 
     async def _flush(self, session: AsyncSession) -> None:
         try:
