@@ -32,6 +32,11 @@ def on_delete(key: ForeignKey) -> str:
     return (key.ondelete or "NO ACTION").upper()
 
 
+def target_of(key: ForeignKey) -> str:
+    """Return the full name of the table that *key* refers to."""
+    return key.target_fullname.rpartition(".")[0]
+
+
 def hands_over(relationship: RelationshipProperty[Any], *, enforced: bool) -> bool:
     """Tell whether what refers to a deleted entity is left to the foreign keys.
 
@@ -175,7 +180,7 @@ def _reached(tables: Set[Table]) -> set[Table]:
 
 
 def _spreads(key: ForeignKey, names: Set[str]) -> bool:
-    if key.target_fullname.rpartition(".")[0] not in names:
+    if target_of(key) not in names:
         return False
     # One that can't be null is left to the database, which may say more than the table.
     return on_delete(key) in SPREADING or not key.parent.nullable

@@ -29,7 +29,7 @@ from layerkit.core.errors import (
 from layerkit.core.redaction import place_of, redacted_text
 from layerkit.repository import adapter_for
 from layerkit.repository.stores.references import circular, mismatch, still_referred
-from layerkit.sql.deletes import SPREADING, on_delete, tables_of
+from layerkit.sql.deletes import SPREADING, on_delete, tables_of, target_of
 from layerkit.sql.dialects import SERVERS, Failure, server_behind
 from layerkit.sql.dialects.records import Subject
 from layerkit.sql.entities import MappedAdapter
@@ -357,8 +357,7 @@ def _referring(mapper: Mapper[Any], constraint: str | None) -> list[str]:
     for table in {t for own in tables for t in own.metadata.tables.values()}:
         for key in table.foreign_key_constraints:
             first = key.elements[0]
-            is_ours = first.target_fullname.rpartition(".")[0] in names
-            if is_ours and on_delete(first) not in SPREADING:
+            if target_of(first) in names and on_delete(first) not in SPREADING:
                 where = ", ".join(f"{table.name}.{c.name}" for c in key.columns)
                 relationship = by_columns.get(frozenset(key.columns))
                 name = f"{relationship} ({where})" if relationship else where

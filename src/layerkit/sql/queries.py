@@ -23,6 +23,7 @@ from layerkit.repository import (
 from layerkit.repository.entities.checks import keyed
 from layerkit.sql.aggregates import AggregateQuery, spread_over
 from layerkit.sql.compile import condition, is_sent_whole, ordering
+from layerkit.sql.deletes import tables_of, target_of
 from layerkit.sql.dialects import Server, server_of
 from layerkit.sql.dialects.numbers import as_single
 from layerkit.sql.entities import MappedAdapter
@@ -192,12 +193,8 @@ class Queries(Generic[T]):
         Keys that the database counts, and rows that refer to others of their table,
         need the order as it is given.
         """
-        tables = [t for t in self.adapter.mapper.tables if isinstance(t, sa.Table)]
-        targets = {
-            key.target_fullname.rpartition(".")[0]
-            for table in tables
-            for key in table.foreign_keys
-        }
+        tables = tables_of(self.adapter.mapper)
+        targets = {target_of(key) for table in tables for key in table.foreign_keys}
         refers = not targets.isdisjoint(table.fullname for table in tables)
         keyed = all(row.keys() >= set(self.adapter.key) for row in rows)
         if keyed and not refers:

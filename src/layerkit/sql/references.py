@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, cast
 
-from sqlalchemy import ColumnElement, Table
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.orm import Mapper, RelationshipDirection, RelationshipProperty
 from sqlalchemy.sql.elements import BooleanClauseList
 
 from layerkit.repository import CascadeRule, ForeignKeyRule
 from layerkit.repository.entities.fields import Action
-from layerkit.sql.deletes import UNREADABLE, cascades, hands_over, on_delete
+from layerkit.sql.deletes import UNREADABLE, cascades, hands_over, on_delete, tables_of
 from layerkit.sql.table_rules import name_of
 
 First: TypeAlias = Literal["own", "other", "either"] | None
@@ -25,7 +25,7 @@ def foreign_key_rules(
     One that refers to a table that is not defined is left out.
     """
     rules: list[ForeignKeyRule] = []
-    for table in (table for table in mapper.tables if isinstance(table, Table)):
+    for table in tables_of(mapper):
         for key in table.foreign_key_constraints:
             try:
                 target = tuple(element.column for element in key.elements)
