@@ -131,9 +131,9 @@ class Queries(Generic[T]):
             return self._reading
         return self._reading.where(self.condition(where))
 
-    def select_one(self, key: KeyTuple, where: Specification = ALL) -> sa.Select[T]:
-        """Return a SELECT of what has *key*, if it matches *where*."""
-        return self.select(keyed(self.adapter, key) & where)
+    def select_one(self, key: KeyTuple) -> sa.Select[T]:
+        """Return a SELECT of what has *key*."""
+        return self.select(keyed(self.adapter, key))
 
     def page(
         self, where: Specification, orders: Sequence[Order], skip: int, limit: int
