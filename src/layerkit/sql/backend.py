@@ -6,7 +6,6 @@ from typing import Any, Final, Generic, cast
 
 from sqlalchemy import CursorResult, delete, insert
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import make_transient
 from sqlalchemy.orm.attributes import instance_state
 from typing_extensions import TypeVar, override
@@ -268,7 +267,13 @@ class SQLBackend(SessionBackend[T], Generic[T]):
     ) -> list[T] | None:
         session = unit.session
         objects = Objects(session, self._queries)
-        upserts = self._upserts(session, rule, where)
+        if not self._plainly("upsert", session):
+            raise NotSupportedError(
+                f"{self.adapter.name} is mapped with inheritance, or something listens "
+                "to its inserts, updates or flushes, which an upsert passes by: use "
+                "create and update"
+            )
+        upserts = Upserts(self._queries, rule, where)
         await session.flush()
         if returning:
             stored = [await self._upsert(objects, upserts, item) for item in items]
@@ -343,18 +348,6 @@ class SQLBackend(SessionBackend[T], Generic[T]):
             return True
         await objects.session.execute(upserts.statement(group[0].changes).values(rows))
         return await ensure_all_stored(objects, group, upserts.rule, upserts.seen)
-
-    def _upserts(
-        self, session: AsyncSession, rule: UniqueRule, where: Specification
-    ) -> Upserts[T]:
-        if not self._plainly("upsert", session):
-            raise NotSupportedError(
-                f"{self.adapter.name} is mapped with inheritance, or something listens "
-                "to its inserts, updates or flushes, which an upsert passes by: use "
-                "create and update"
-            )
-        queries = self._queries
-        return Upserts(queries, rule, where)
 
 
 @contextmanager
