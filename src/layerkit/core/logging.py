@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from typing_extensions import override
@@ -40,6 +40,7 @@ class CorrelationFilter(logging.Filter):
 _correlation_filter = CorrelationFilter()
 
 
+@cache
 def get_logger(name: str) -> logging.Logger:
     """Return the standard logger *name*; its records carry the correlation id."""
     logger = logging.getLogger(name)

@@ -1,6 +1,7 @@
 """Plain ASGI middleware: the correlation id outermost, the catch-all innermost."""
 
 import re
+import secrets
 from typing import Final
 
 from anyio import CancelScope
@@ -11,7 +12,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from layerkit.core.errors import AppException
 from layerkit.core.logging import correlation_id, get_logger
-from layerkit.core.types import uuid7
 from layerkit.factory import ServiceFactory
 from layerkit.fastapi.errors import (
     Renderer,
@@ -58,7 +58,7 @@ class CorrelationMiddleware:
             return
         given = [value for name, value in scope["headers"] if name == self._name]
         is_valid = len(given) == 1 and _VALID.fullmatch(given[0])
-        identity = given[0].decode() if is_valid else uuid7().hex
+        identity = given[0].decode() if is_valid else secrets.token_hex(16)
         scope[_IDENTITY] = identity
         header = (self._name, identity.encode())
 

@@ -2,7 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, ClassVar, Generic, Self, cast
 
 from pydantic import BaseModel
@@ -32,6 +33,9 @@ T = TypeVar("T", default=Any)
 ID = TypeVar("ID", default=Any)
 
 _UNEXPECTED = "The operation failed"
+_AROUND_CREATE = ("_validate_create_data", "_post_create_actions")
+_AROUND_UPDATE = ("_validate_update_data", "_post_update_actions")
+_AROUND_DELETE = ("_validate_delete", "_post_delete_actions")
 
 
 class _SetByInit:
@@ -114,12 +118,12 @@ class BaseService(Generic[T, ID]):
             AppException: What a hook or the repository refuses; nothing is stored.
         """
         data = as_asked(type(self), "_validate_create_data", create_data)
-        async with self.unit_of_work() as unit:
+        async with self._around("create", _AROUND_CREATE):
             await self._validate_create_data(data)
             entity = await self.repository.create(data)
             await self._post_create_actions(entity)
             if self._events is not None:
-                unit.emit(self._event("created", entity))
+                self.emit(self._event("created", entity))
         return entity
 
     async def get_entity(self, entity_id: ID | None) -> T:
@@ -148,7 +152,7 @@ class BaseService(Generic[T, ID]):
         """
         found = await self.repository.get_all(skip, limit)
         detached = self._detach("get_all")
-        if not self._has_business_rules():
+        if not self._overrides("_apply_business_rules"):
             return [detached(entity) for entity in found]
         return [await self._apply_business_rules(detached(entity)) for entity in found]
 
@@ -174,7 +178,7 @@ class BaseService(Generic[T, ID]):
         """
         wanted = _known(entity_id)
         asked = as_asked(type(self), "_validate_update_data", data)
-        async with self.unit_of_work():
+        async with self._around("update", _AROUND_UPDATE):
             await self._validate_update_data(wanted, asked)
             entity = await self.repository.update(
                 wanted, _changes(asked), **_expecting(expected_version)
@@ -199,7 +203,7 @@ class BaseService(Generic[T, ID]):
             AppException: What a hook or the repository refuses; nothing is removed.
         """
         wanted = _known(entity_id)
-        async with self.unit_of_work():
+        async with self._around("delete", _AROUND_DELETE):
             await self._validate_delete(wanted)
             deleted = await self.repository.delete(
                 wanted, **_expecting(expected_version)
@@ -299,9 +303,28 @@ class BaseService(Generic[T, ID]):
 
     # Helpers
 
-    def _has_business_rules(self) -> bool:
-        hook = getattr(self._apply_business_rules, "__func__", None)
-        return hook is not BaseService._apply_business_rules
+    def _around(
+        self, verb: str, hooks: Iterable[str]
+    ) -> AbstractAsyncContextManager[object]:
+        """Return a unit of work for *verb* and *hooks*, or none if it is all there is.
+
+        A verb outside of a unit is stored as a whole, too, and needs no block for that.
+        """
+        is_free = self._is_free(verb) and self._events is None
+        is_all = not any(map(self._overrides, ("unit_of_work", *hooks)))
+        return nullcontext() if is_free and is_all else self.unit_of_work()
+
+    def _overrides(self, name: str) -> bool:
+        """Tell whether a subclass, or the object itself, has a method of its own."""
+        own = getattr(getattr(self, name), "__func__", None)
+        return own is not getattr(BaseService, name)
+
+    def _is_free(self, verb: str) -> bool:
+        """Tell whether *verb* of the repository is ours, and in no open unit."""
+        home = getattr(self.repository, "home", None)
+        own = getattr(type(self.repository), verb, None)
+        is_own = own is getattr(Repository, verb)
+        return is_own and isinstance(home, Home) and home.transaction() is None
 
     def _event(self, what: str, entity: T) -> Event[dict[str, Any]]:
         return Event(
@@ -319,12 +342,8 @@ class BaseService(Generic[T, ID]):
 
         What a home hands out outside of a unit is that already.
         """
-        home = getattr(self.repository, "home", None)
-        is_free = isinstance(home, Home) and home.transaction() is None
         # An override may hand out what it keeps.
-        given = getattr(type(self.repository), verb, None)
-        is_own = given is getattr(Repository, verb)
-        return _same if is_free and is_own else copy_of
+        return _same if self._is_free(verb) else copy_of
 
     def _transaction(self, what: str) -> Transaction:
         home = getattr(self.repository, "home", None)

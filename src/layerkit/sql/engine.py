@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -227,10 +227,11 @@ def _ping_idle(engine: AsyncEngine) -> None:
 
 def hears_flushes(session: Session) -> bool:
     """Tell whether somebody else listens to what *session* flushes."""
-    heard: Any = session.dispatch
-    return _hears_strangers(
-        heard.before_flush, heard.after_flush, heard.after_flush_postexec
-    )
+    return _hears_strangers(*_of_flushes(session.dispatch))
+
+
+def _of_flushes(heard: Any) -> Sequence[Iterable[object]]:
+    return heard.before_flush, heard.after_flush, heard.after_flush_postexec
 
 
 def _hears_strangers(*events: Iterable[object]) -> bool:
@@ -258,6 +259,7 @@ class Engines:
         if server.single is not None:
             self._single = engine.execution_options(**server.single)
         self._any_session: Any = Session()  # it knows who listens to all of them
+        self._set_up: dict[tuple[int, ...], bool] = {}
 
     def single(self, *, writes: bool) -> AsyncEngine | None:
         """Return what one statement goes to without a transaction.
@@ -272,11 +274,13 @@ class Engines:
         """
         engine: Any = self.reading.sync_engine
         pool: Any = engine.pool.dispatch
-        is_set_up = _hears_strangers(
-            *(engine.dispatch.begin, engine.dispatch.set_connection_execution_options),
-            *(pool.connect, pool.first_connect, pool.checkout),
-            self._any_session.dispatch.after_begin,
-        )
-        if is_set_up or (writes and hears_flushes(self._any_session)):
-            return None
-        return self._single
+        heard, session = engine.dispatch, self._any_session.dispatch
+        events = [heard.begin, heard.set_connection_execution_options]
+        events += [pool.connect, pool.first_connect, pool.checkout, session.after_begin]
+        if writes:
+            events += _of_flushes(session)
+        # Nobody takes our own listeners away, so as many as before are the same.
+        numbers = tuple(map(len, events))
+        if numbers not in self._set_up:
+            self._set_up[numbers] = _hears_strangers(*events)
+        return None if self._set_up[numbers] else self._single

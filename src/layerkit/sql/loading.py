@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, PassiveFlag
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
@@ -53,19 +54,28 @@ class Unloaded:
         return (self.loader or attribute.callable_)(state, passive)
 
 
+_late: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
+
+
+def _loaded_late(mapper: Mapper[Any]) -> list[str]:
+    """Return the attributes of a class that a read may leave out."""
+    deferred = [c.key for c in mapper.column_attrs if c.deferred]
+    return [*(r.key for r in mapper.relationships), *deferred]
+
+
 def explain_unloaded(states: Iterable[InstanceState[Any]]) -> None:
     """Let objects without a session say what to do for what they have not loaded."""
-    late: dict[Mapper[Any], list[str]] = {}
     for state in states:
-        mapper, given = state.mapper, vars(state).get("callables") or {}
-        if mapper not in late:
-            deferred = [c.key for c in mapper.column_attrs if c.deferred]
-            late[mapper] = [*(r.key for r in mapper.relationships), *deferred]
-        if not late[mapper] and not given:
+        late = _late.get(state.class_)
+        if late is None:
+            late = _late[state.class_] = _loaded_late(state.mapper)
+        given = state.__dict__.get("callables")
+        if not (late or given):
             continue
+        given = given or {}
         missing = {
             key: Unloaded(key, given.get(key))
-            for key in {*late[mapper], *given}
+            for key in {*late, *given}
             if key not in state.dict
             and not isinstance(given.get(key), Unloaded)
             and (key in given or state.manager[key].impl.callable_)

@@ -245,6 +245,8 @@ class SQLTransaction(Transaction):
 class SingleRead(SQLTransaction):
     """Send one reading statement, on a connection that begins no transaction."""
 
+    ends_silently = True
+
     @override
     async def _end_alone(self, error: BaseException | None) -> None:
         await self._give_back()

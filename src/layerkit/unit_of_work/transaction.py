@@ -94,12 +94,14 @@ class Transaction(ABC):
         needs_loop: True where what stores is reached by an asynchronous driver, whose
             connections belong to the loop that opened them.
         is_alone: True where one verb is all of it, and nothing else joins.
+        ends_silently: True where its end sends nothing that could be cut off.
         commit_timeout_seconds: How long each step of its end waits for the server.
         may_be_stored: True once the commit has been sent to the server.
     """
 
     needs_loop: bool = False
     is_alone: bool = False
+    ends_silently: bool = False
     commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
 
     def __init__(self, home: object, *, read_only: bool = False) -> None:
@@ -367,7 +369,8 @@ class Transaction(ABC):
         except BaseException as error:
             await shielded(self._end_alone(error))
             raise
-        await shielded(self._end_alone(None))
+        end = self._end_alone(None)
+        await (end if self.ends_silently else shielded(end))
         return result
 
     async def _end_alone(self, error: BaseException | None) -> None:

@@ -10,16 +10,18 @@ import asyncio
 import re
 import sqlite3
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import await_only
 
@@ -35,6 +37,9 @@ _INDEX: Final = re.compile(r"^index '(.+)'$")
 
 _BEGIN: Final = "layerkit_begin"
 """The execution option that says how it begins: DEFERRED, IMMEDIATE, or NOT at all."""
+
+_alone: WeakSet[Any] = WeakSet()
+"""The connections of aiosqlite that are in use and have begun nothing."""
 
 _TOO_BIG: Final = 2**40
 _DAY: Final = 10
@@ -80,6 +85,9 @@ def _sets_up(engine: sa.Engine) -> None:
     """
     sa.event.listen(engine, "connect", _set_up)
     sa.event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "checkin", _forget)
+    for end in ("do_commit", "do_rollback"):
+        setattr(engine.dialect, end, partial(_end, getattr(engine.dialect, end)))
 
 
 def _set_up(connection: Any, _: object) -> None:
@@ -122,15 +130,32 @@ async def _switch_to_wal(driver: Any) -> None:
 def _begin(connection: sa.Connection) -> None:
     """Begin in one turn of aiosqlite's thread; a cursor of SQLAlchemy's takes three."""
     mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+    driver: Any = connection.connection.driver_connection
     if mode == "NOT":
+        _alone.add(driver)
         return
     begin, base = f"BEGIN {mode}", connection.dialect.loaded_dbapi.Error
-    driver: Any = connection.connection.driver_connection
     try:
         await_only(driver.execute(begin))
     except base as error:  # others have locked the database for too long
         refused = DBAPIError.instance(begin, None, error, base)
         raise refused from error
+
+
+def _end(send: Callable[[Any], None], connection: Any) -> None:
+    """Send COMMIT or ROLLBACK, but not where nothing was begun.
+
+    Each is a turn of aiosqlite's thread, even if it has nothing to do.
+    """
+    driver = connection.driver_connection
+    if driver not in _alone or driver.in_transaction:
+        send(connection)
+
+
+def _forget(_: object, record: ConnectionPoolEntry) -> None:
+    """Let the next one that gets the connection end whatever it begins."""
+    if record.driver_connection is not None:  # else it is invalid
+        _alone.discard(record.driver_connection)
 
 
 def _begin_by_hand(connection: sa.Connection) -> None:
