@@ -6,9 +6,10 @@ LAYERKIT_TEST_POSTGRES_URL, LAYERKIT_TEST_REDIS_URL, LAYERKIT_TEST_MYSQL_URL.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 
 import tests.support.defects  # noqa: F401 - marks tests of the contracts
@@ -50,6 +51,19 @@ def pytest_collection_modifyitems(
         is_long = item.name.partition("[")[0].endswith(LONGEST)
         if is_long and not any(name in item.nodeid for name in MEASURED):
             item.add_marker("unmeasured")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure no coverage of a test that is marked so, nor of its fixtures."""
+    coverage = Coverage.current()
+    if coverage is None or item.get_closest_marker("unmeasured") is None:
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
 
 
 def pytest_report_header() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 from benchmarks.run import Benchmark, find, in_units, report
 from tests.support.project import ROOT
@@ -268,3 +269,8 @@ def test_a_row_shows_how_far_a_package_is_over_its_aim() -> None:
 def test_every_package_is_within_its_budget(capsys: pytest.CaptureFixture[str]) -> None:
     assert LINES["main"]() == 0
     assert "in all, without the contracts" in capsys.readouterr().out
+
+
+@pytest.mark.unmeasured
+def test_no_coverage_is_measured_of_a_test_that_is_marked_so() -> None:
+    assert Coverage.current() is None
