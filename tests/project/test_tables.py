@@ -107,3 +107,23 @@ def test_every_two_values_meet_and_each_meets_each_server(
     assert {case[:2] for case in cases} == set(product(SERVERS, first))
     assert {case[::2] for case in cases} == set(product(SERVERS, second))
     assert examples(5, full=50) == (50 if is_full else 5)
+
+
+async def test_tables_that_refer_to_a_forgotten_one_are_dropped_with_it(
+    url: str,
+) -> None:
+    knot, _ = circle()
+
+    class Alone(DeclarativeBase): ...
+
+    class Knot(Alone):
+        __tablename__ = "Knots"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    async with Database(url) as database:
+        await new_tables(database.engine, knot.metadata)
+        forget_tables(database.engine)
+
+        await new_tables(database.engine, Alone.metadata)
+
+        assert (await Repository[Any, int](database, Knot).create({})).id == 1

@@ -94,9 +94,11 @@ async def _execute(url: str, statements: tuple[str, ...]) -> None:
 
 
 # The tables that shared databases have, by the database's name, and what they were
-# made of; and the file of a SQLite database, by what its tables were made of.
+# made of; those that a test may have altered since; and the file of a SQLite database,
+# by what its tables were made of.
 Made: TypeAlias = tuple[MetaData, frozenset[str]]
 _made: dict[str, list[Made]] = {}
+_forgotten: dict[str, list[Made]] = {}
 _files: WeakKeyDictionary[MetaData, tuple[int, bytes]] = WeakKeyDictionary()
 
 
@@ -120,7 +122,8 @@ def new_tables_in_sync(engine: Engine, metadata: MetaData) -> None:
 
 def forget_tables(engine: AsyncEngine) -> None:
     """Have the next test make the tables of this database again."""
-    _made.pop(str(engine.url.database), None)
+    name = str(engine.url.database)
+    _forgotten.setdefault(name, []).extend(_made.pop(name, []))
 
 
 def made_file(url: URL, metadata: MetaData) -> bool:
@@ -152,12 +155,16 @@ def empty_tables(connection: Connection, metadata: MetaData) -> None:
     """Empty the tables of *metadata*, or make them again."""
     made = (metadata, frozenset(metadata.tables))
     there: list[Made] = []
+    forgotten: list[Made] = []
     if connection.dialect.name != "sqlite":  # whose file is the test's own
-        there = _made.setdefault(str(connection.engine.url.database), there)
+        name = str(connection.engine.url.database)
+        there = _made.setdefault(name, there)
+        forgotten = _forgotten.setdefault(name, forgotten)
     if made not in there:
-        for other in [other for other in there if other[1] & made[1]]:
-            there.remove(other)
-            other[0].drop_all(connection)
+        for others in (there, forgotten):
+            for other in [other for other in others if other[1] & made[1]]:
+                others.remove(other)
+                other[0].drop_all(connection)
         metadata.drop_all(connection)
         metadata.create_all(connection)
         there.append(made)
