@@ -842,3 +842,78 @@ async def test_update_and_delete_may_expect_the_version_that_was_read() -> None:
 
     assert (updated.text, updated.version) == ("b", 2)
     assert await letters.list_entities() == []
+
+
+class Lone(BaseService[User, int]):
+    """Have no hooks."""
+
+
+class TwoWrites(Repository[User, int]):
+    """Store a second user with each."""
+
+    @override
+    async def create(self, data: Any) -> User:
+        await super().create(User(name="first"))
+        return await super().create(data)
+
+
+class Watched(Repository[User, int]):
+    """Count the units that are asked for."""
+
+    opened = 0
+
+    @override
+    def unit_of_work(self, **options: Any) -> UnitOfWork:
+        self.opened += 1
+        return super().unit_of_work(**options)
+
+
+class Hooked(Lone):
+    """Have a hook for changes alone."""
+
+    @override
+    async def _post_update_actions(self, entity: User) -> None:
+        """Do nothing, in a unit."""
+
+
+async def test_only_a_verb_with_hooks_needs_a_unit_around_it() -> None:
+    users = Watched(MemoryDatabase(), User)
+    service = Hooked(users)
+
+    user = await service.create_entity({"name": "ann"})
+    assert user.id is not None
+    assert users.opened == 0
+
+    await service.update_entity(user.id, {"name": "bob"})
+    assert users.opened == 1
+
+    await service.delete_entity(user.id)
+    assert users.opened == 1
+
+
+async def test_a_repositorys_own_verb_of_two_writes_is_one_unit_of_the_service() -> (
+    None
+):
+    users = TwoWrites(MemoryDatabase(), User)
+    await users.create_many([User(name="taken")])
+
+    with pytest.raises(AlreadyExistsError):
+        await Lone(users).create_entity({"name": "taken"})
+
+    assert await users.count() == 1
+
+
+async def test_a_service_with_units_of_its_own_opens_one_for_each_verb() -> None:
+    class Own(Lone):
+        opened = 0
+
+        @override
+        def unit_of_work(self, *, read_only: bool = False) -> UnitOfWork:
+            self.opened += 1
+            return super().unit_of_work(read_only=read_only)
+
+    service = Own(Repository[User, int](MemoryDatabase(), User))
+
+    await service.create_entity({"name": "ann"})
+
+    assert service.opened == 1

@@ -1,8 +1,11 @@
 """Which verbs outside of a unit are one statement, which needs no transaction."""
 
+from collections.abc import AsyncIterator
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 from sqlalchemy import (
     Connection,
@@ -275,3 +278,83 @@ async def test_new_objects_of_a_nested_block_that_failed_undo_the_whole(
 
     async with sqlite.engine.connect() as connection:
         assert (await connection.execute(select(Plain.id))).all() == []
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[Database]:
+    async with Database(f"sqlite:///{tmp_path / 'lone.db'}") as database:
+        await new_tables(database.engine, Base.metadata)
+        yield database
+
+
+async def test_a_lone_verb_takes_no_turn_of_aiosqlite_but_those_of_its_statement(
+    file: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+    plain = Repository[Plain, int](file, Plain)
+    await plain.create({"name": "first"})  # the connection is open, the class known
+    execute: Any = aiosqlite.Connection._execute
+
+    async def counted(connection: Any, work: Any, *given: Any, **named: Any) -> Any:
+        turns.append(getattr(work, "__name__", "other"))
+        return await execute(connection, work, *given, **named)
+
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", counted)
+
+    await plain.get_by_id(1)
+    read, turns[:] = [*turns], []
+    await plain.create({"name": "second"})
+
+    assert read == ["cursor", "execute", "fetchall", "close"]
+    assert turns == ["cursor", "execute", "close"]
+
+
+async def test_a_transaction_begun_by_hand_after_a_lone_verb_is_undone(
+    file: Database,
+) -> None:
+    plain = Repository[Plain, int](file, Plain)
+    await plain.create({"name": "kept"})
+
+    async with file.engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await driver.execute("BEGIN")
+        await driver.execute("INSERT INTO lone_plain (name) VALUES ('lost')")
+
+    assert [p.name for p in await plain.get_all()] == ["kept"]
+    async with file.unit_of_work():  # which could not begin inside of another
+        await plain.create({"name": "new"})
+    assert await plain.count() == 2
+
+
+async def test_a_unit_after_a_lone_verb_ends_on_the_connection_it_began_on(
+    file: Database,
+) -> None:
+    plain = Repository[Plain, int](file, Plain)
+    await plain.count()
+
+    with pytest.raises(LookupError):
+        async with file.unit_of_work():
+            await plain.create({"name": "lost"})
+            raise LookupError
+    async with file.unit_of_work():
+        await plain.create({"name": "kept"})
+
+    async with Database(file.engine.url) as other:
+        found = await Repository[Plain, int](other, Plain).get_all()
+    assert [p.name for p in found] == ["kept"]
+
+
+async def test_who_comes_to_listen_between_two_verbs_is_heard(file: Database) -> None:
+    plain = Repository[Plain, int](file, Plain)
+    began: list[str] = []
+
+    def note(connection: Connection) -> None:
+        began.append(connection.get_execution_options()["layerkit_begin"])
+
+    await plain.create({"name": "first"})
+    event.listen(file.engine.sync_engine, "begin", note)
+    await plain.create({"name": "second"})
+    event.remove(file.engine.sync_engine, "begin", note)
+    await plain.create({"name": "third"})
+
+    assert began == ["IMMEDIATE"]

@@ -147,8 +147,7 @@ def _end(send: Callable[[Any], None], connection: Any) -> None:
 
     Each is a turn of aiosqlite's thread, even if it has nothing to do.
     """
-    driver = connection.driver_connection
-    if driver not in _alone or driver.in_transaction:
+    if connection.driver_connection not in _alone:
         send(connection)
 
 
