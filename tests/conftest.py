@@ -26,13 +26,14 @@ settings.register_profile("default", max_examples=50, derandomize=True, deadline
 settings.register_profile("full", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# The longest tests of the contracts, which are measured on few homes: on one that does
-# everything, one of a user's own, and a repository that can do little.
+# The longest tests of the contracts, which are measured on two homes: on one that does
+# everything, and in a repository that can do little.
 LONGEST = (
     *("_end_as_in_the_reference", "test_a_filter_may_have_many_parts"),
     "test_get_many_takes_many_keys_of_two_fields",
+    "test_cursors_lead_forward_and_back_over_every_entity_once",
 )
-MEASURED = ("TestDataclassesInMemory::", "TestFileDatabase::", "TestDictRepository::")
+MEASURED = ("TestDataclassesInMemory::", "TestDictRepository::")
 
 
 def pytest_collection_modifyitems(
@@ -40,7 +41,7 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Leave out what needs a MariaDB where none is given, in place of many skips.
 
-    The longest tests are measured on few homes: they call what others of a home do too,
+    The longest tests are measured on two homes: they call what others of a home do too,
     and coverage doubles their time.
     """
     if not os.environ.get("LAYERKIT_TEST_MYSQL_URL"):

@@ -44,6 +44,8 @@ from layerkit.sql import Database
 from tests.examples.serving import serving
 from tests.support.problems import check_answer
 
+pytestmark = pytest.mark.unmeasured
+
 INTERNAL = "Internal server error"
 ADA = {"email": "ada@example.org", "name": "Ada", "password": "correct horse 7"}
 SOON = timedelta(seconds=2.5)

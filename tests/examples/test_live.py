@@ -16,6 +16,8 @@ from websockets.typing import Origin
 from layerkit import ConnectionManager, ServiceFactory
 from tests.examples.serving import listening
 
+pytestmark = pytest.mark.unmeasured
+
 ADA = {"email": "ada@example.org", "name": "Ada", "password": "correct horse 7"}
 GRACE = ADA | {"email": "grace@example.org", "name": "Grace"}
 

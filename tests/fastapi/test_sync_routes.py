@@ -20,6 +20,8 @@ from layerkit.sync import run
 from tests.fastapi.conftest import Serve
 from tests.fastapi.seats import Seats, SeatService, stored, watched
 
+pytestmark = pytest.mark.unmeasured
+
 TOGETHER = 5
 
 Sessions: TypeAlias = sessionmaker[Session]

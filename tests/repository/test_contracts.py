@@ -54,6 +54,7 @@ class SlottedItem:
     id: int | None = None
 
 
+@pytest.mark.unmeasured
 class TestSlottedDataclassesInMemory(TestDataclassesInMemory):
     examples: ClassVar[int] = 60  # memory is fast
     entity: ClassVar[type[Any]] = SlottedItem

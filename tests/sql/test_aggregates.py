@@ -21,6 +21,8 @@ from layerkit.sql.dialects.postgresql import POSTGRESQL
 from layerkit.sql.forms import Compared
 from tests.support.databases import new_tables
 
+pytestmark = pytest.mark.unmeasured
+
 Size = Literal["small", "big"]
 
 
@@ -164,7 +166,6 @@ async def test_a_child_in_one_table_adds_up_its_own_rows(things: Things) -> None
     assert (every.sum["count"], own.sum["count"], counted.count) == (7, 6, 2)
 
 
-@pytest.mark.unmeasured
 async def test_more_groups_than_10_000_are_refused(things: Things) -> None:
     await things.create_many({"count": n, "price": 1} for n in range(10_001))
 

@@ -19,6 +19,8 @@ from layerkit.repository import ALL, Inc, Repository, field
 from layerkit.sql import Database, SQLRepository, UUIDKeyMixin, statements
 from tests.support.databases import new_tables
 
+pytestmark = pytest.mark.unmeasured
+
 
 class Base(DeclarativeBase):
     """Hold the table of the budget."""
@@ -327,7 +329,6 @@ async def test_rows_of_two_shapes_are_two_statements_where_they_bring_their_keys
     assert [part.code for part in new] == [f"n{n}" for n in range(100)]
 
 
-@pytest.mark.unmeasured
 async def test_a_batch_larger_than_any_bind_limit_is_one_batch(parts: Parts) -> None:
     items = [{"code": f"big{n}", "qty": n} for n in range(34_000)]
 

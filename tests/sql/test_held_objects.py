@@ -12,6 +12,8 @@ from layerkit.sql import Database, SQLRepository, statements
 from layerkit.sql.statements import Statements
 from tests.support.databases import new_tables
 
+pytestmark = pytest.mark.unmeasured
+
 
 class Base(DeclarativeBase):
     """Hold the tables."""

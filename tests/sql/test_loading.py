@@ -30,6 +30,8 @@ from layerkit.sql import Database, SQLRepository, statements
 from layerkit.sql.session import unit_of
 from tests.support.databases import new_tables
 
+pytestmark = pytest.mark.unmeasured
+
 
 class Base(AsyncAttrs, DeclarativeBase):
     """Hold the tables of the tests of what is loaded."""
@@ -129,7 +131,6 @@ VERBS: list[Verb] = [by_get, by_find, by_update, by_upsert, by_own_select, by_lo
 # Nothing of ours stays on objects
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("is_loaded_before", [True, False])
 async def test_what_a_verb_has_read_loads_as_the_mapping_says_on_a_callers_session(
@@ -402,7 +403,6 @@ CREATING = [
 ]
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("verb", CREATING)
 @pytest.mark.parametrize("in_unit", [True, False])
 async def test_what_the_mapping_loads_eagerly_is_there_after_each_verb(

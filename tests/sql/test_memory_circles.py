@@ -185,6 +185,7 @@ ONE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("relationships", ONE)
 @pytest.mark.parametrize("ondelete", ON_DELETE)
+@pytest.mark.unmeasured
 async def test_a_circle_in_one_class_is_deleted_or_refused_as_databases_do(
     url: str, relationships: str, ondelete: str | None
 ) -> None:

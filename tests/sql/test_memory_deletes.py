@@ -12,10 +12,11 @@ from tests.sql.test_deletes import KEYS, KINDS, VERBS, family
 from tests.support.alike import Play, alike
 from tests.support.profiles import on_servers
 
+pytestmark = pytest.mark.unmeasured
+
 # Deleting what is referred to
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("url", "kind", "key"),
     on_servers(KINDS, [*KEYS, (False, "SET NULL"), (True, "NO ACTION")]),
@@ -231,7 +232,6 @@ class Note(Shapes):
 EVERYTHING = (Blog, Post, Comment, Banner, Label, Tagging, Note)
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("entity", [Blog, Post, Label, Banner, Comment])
 async def test_a_delete_goes_on_over_any_number_of_classes(

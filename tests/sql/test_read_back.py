@@ -44,6 +44,8 @@ from layerkit.sql.dialects.sqlite import SQLITE
 from layerkit.sql.forms import Compared
 from tests.support.databases import new_tables
 
+pytestmark = pytest.mark.unmeasured
+
 
 class Colour(enum.Enum):
     """Have names in another order than its values."""
@@ -209,7 +211,6 @@ async def walked(rows: Repository[Any, int], order: Any) -> list[int]:
     return seen
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", _KINDS)
 async def test_a_value_of_any_column_finds_its_own_row(
     database: Database, name: str
@@ -233,7 +234,6 @@ async def test_a_column_that_keeps_all_of_a_value_is_not_read_again(
             await rows.create({"value": value})
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "name", [c.key for c in Stamped.__table__.columns if c.key not in ("id", "n")]
 )

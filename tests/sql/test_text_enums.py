@@ -155,6 +155,7 @@ async def test_groups_and_ends_of_an_enum_of_texts_go_by_these(
     ],
 )
 @pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.unmeasured
 async def test_an_enum_of_texts_is_found_by_texts(
     tasks: Repository[Task, int],
     name: str,

@@ -52,8 +52,8 @@ class CacheInterface(ABC):
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values under *keys* by key; a missing key is left out.
 
-        A stored None can't be told from a missing key here, and is left out too; on the
-        caches of layerkit it is there.
+        A stored None looks like a missing key here, and is left out too; on the caches
+        of layerkit it is there.
 
         Raises:
             UsageError: A key breaks the bound of ``set``.

@@ -28,8 +28,8 @@ class Listing:
         order_by: In the order of the client's ``sort``.
         skip: How many to leave out, 0 to 2,147,483,647.
         limit: How many at most, from 1.
-        cursor: Where the page begins, as another page has told; None for the first, or
-            where ``skip`` says it.
+        cursor: Where the page begins: ``next_cursor`` or ``previous_cursor`` of another
+            page; None for the first, or where ``skip`` says it.
     """
 
     where: Specification = ALL

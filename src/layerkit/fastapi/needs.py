@@ -14,7 +14,7 @@ INSTALLED: Final = "layerkit_installed"
 
 
 class Problem(dict[str, Any]):
-    """Document an answer of ours: what ``problems()`` returns, told from the others."""
+    """Document answers: what ``problems()`` returns, of a class of its own."""
 
 
 def routes_of(app: Any) -> Iterator[Any]:

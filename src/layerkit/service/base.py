@@ -54,10 +54,11 @@ class BaseService(Generic[T, ID]):
     """Put an application's rules around the verbs of a repository.
 
     Each call is one unit of work: validation, write, hooks and event commit or roll
-    back together. Subclasses override hooks (``_validate_create_data``,
-    ``_post_create_actions``, ...) and add operations of their own; several writes of
-    their own go inside ``async with self.unit_of_work():``. What reaches outside, mail
-    or HTTP, belongs in ``after_commit`` or in an event.
+    back together; without hooks and events, the repository's verb is all of it.
+    Subclasses override hooks (``_validate_create_data``, ``_post_create_actions``, ...)
+    and add operations of their own; several writes of their own go inside ``async with
+    self.unit_of_work():``. What reaches outside, mail or HTTP, belongs in
+    ``after_commit`` or in an event.
 
     With *events*, ``<entity_name>.created`` is emitted for every new entity.
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 Data: TypeAlias = BaseModel | Mapping[str, object]
 """What entities are made and changed from: a schema, or a mapping by field name."""
 
-_NAME, _NAMES = 64, 10  # how much is told of unknown names, and of how many
+_NAME, _NAMES = 64, 10  # how much an error quotes of unknown names, and of how many
 
 EMPTY: Final[Values] = MappingProxyType({})
 """No values."""

@@ -196,7 +196,7 @@ class MemoryTransaction(OverlayTransaction):
             await self.look()
 
     @override
-    async def settle(self) -> None:
+    async def end_statement(self) -> None:
         if self.top.lost:
             await self._references.run_referential_actions(self)
 

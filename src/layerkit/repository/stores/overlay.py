@@ -35,7 +35,7 @@ from layerkit.unit_of_work import Transaction
 
 _STEPS: Final = (
     *("stored", "stored_rows", "store", "stored_holder"),
-    *("next_id", "claim", "settle", "_release"),
+    *("next_id", "claim", "end_statement", "_release"),
 )
 """What a subclass writes; all else of its own has names of its own."""
 
@@ -129,7 +129,7 @@ class OverlayTransaction(Transaction):
         if self.read_only:
             raise UnitOfWorkError("an entity was changed in a read-only unit of work")
 
-    async def settle(self) -> None:
+    async def end_statement(self) -> None:
         """Do what a statement leaves to its end: what refers to lost rows, say.
 
         Raises:
@@ -336,7 +336,7 @@ class OverlayTransaction(Transaction):
             for known, changes in checked:
                 if changes:
                     await self._write_changes(known, changes)
-            await self.settle()
+            await self.end_statement()
         except AppException as error:
             # As a server does with a statement that failed.
             self.mark_rollback_only(error)

@@ -40,7 +40,7 @@ class OverlayBackend(Backend[T, X], Generic[T, X]):
             before = unit.rows_written
             try:
                 result = await work(unit)
-                await unit.settle()
+                await unit.end_statement()
             except Exception as error:
                 if unit.rows_written > before:
                     unit.mark_rollback_only(
