@@ -95,10 +95,8 @@ def serving(name: str, url: str) -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        command = [sys.executable, "-m", "uvicorn", f"benchmarks.request.{name}:app"]
-        command += ["--fd", str(listener.fileno()), "--log-level", "warning"]
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "benchmarks.request", name, str(listener.fileno())],
             pass_fds=[listener.fileno()],
             env={**os.environ, "BENCH_REQUEST_URL": url},
         )

@@ -128,8 +128,10 @@ class Database(SQLHome):
             aiosqlite, ``mysql://`` asyncmy), an AsyncEngine or an async_sessionmaker of
             the caller's, which stay the caller's to close; or a sessionmaker, for code
             that ``layerkit.sync`` drives.
-        pool_size: How many connections are kept open; SQLAlchemy's 5 when not given.
-        max_overflow: How many more may be opened under load; 10 when not given.
+        pool_size: How many connections are kept open; 15 when neither is given, else
+            SQLAlchemy's 5.
+        max_overflow: How many more may be opened under load, and are closed after it; 0
+            when neither is given, else SQLAlchemy's 10.
         busy_timeout_seconds: How long SQLite waits for another's write lock.
         echo: True logs every statement with its parameters.
         cursor_secret: What cursors of pages are signed with, 16 bytes or more and the

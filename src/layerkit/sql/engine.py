@@ -25,6 +25,13 @@ from layerkit.sql.dialects import (
 )
 from layerkit.sql.statements import note_end, note_round_trips
 
+_POOL: Final = {"pool_size": 15, "max_overflow": 0}
+"""As many connections as SQLAlchemy's default lets there be under load, all kept open.
+
+It closes what is beyond five when it comes back, and opens the next one anew, which
+takes as long as ten short transactions.
+"""
+
 _USED: Final = "layerkit.used"  # when a connection went back to the pool
 _IDLE_SECONDS: Final = 1.0
 _KNOWN: Final = ("layerkit.", "sqlalchemy.")  # whose listeners are no stranger's
@@ -62,6 +69,8 @@ def make_engine(
         if not isinstance(given.get(name, 0), int):
             raise UsageError(f"{name} is a number of connections, got {given[name]!r}")
     given.setdefault("hide_parameters", True)  # errors and logs would show them
+    if not {"pool_size", "max_overflow", "poolclass"} & given.keys():
+        given |= _POOL
     try:
         dialect = url.get_dialect().get_async_dialect_cls(url)
     except NoSuchModuleError as error:

@@ -17,6 +17,30 @@ class OverdueError(Exception):
     """Say that what ran inside ``within`` was cut off."""
 
 
+class _Late:
+    """Cut off a task that is late; no closure, which would hold itself and the task.
+
+    Attributes:
+        cuts: How often it was cancelled.
+        timer: When it will be.
+    """
+
+    timer: asyncio.TimerHandle
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+        self.cuts = 0
+
+    def cut_in(self, seconds: float) -> None:
+        """Cut it off after *seconds*, and from then on until it gives way."""
+        self.timer = self.task.get_loop().call_later(seconds, self._cut)
+
+    def _cut(self) -> None:
+        self.cuts += 1
+        self.task.cancel()
+        self.cut_in(_AGAIN_SECONDS)
+
+
 async def shielded(work: Coroutine[Any, Any, R]) -> R:
     """Run *work* to its end, also when the caller is cancelled meanwhile.
 
@@ -50,26 +74,17 @@ async def within(seconds: float) -> AsyncIterator[None]:
     if task is None:
         yield
         return
-    loop, cuts = task.get_loop(), 0
-
-    timers: list[asyncio.TimerHandle] = []
-
-    def cut() -> None:
-        nonlocal cuts
-        cuts += 1
-        task.cancel()
-        timers[:] = [loop.call_later(_AGAIN_SECONDS, cut)]
-
-    timers.append(loop.call_later(seconds, cut))
+    late = _Late(task)
+    late.cut_in(seconds)
     try:
         yield
     except BaseException as error:
-        if cuts and task.cancelling() <= cuts:
+        if late.cuts and task.cancelling() <= late.cuts:
             raise OverdueError from error
         raise
     finally:
-        timers[0].cancel()
-        for _ in range(cuts):
+        late.timer.cancel()
+        for _ in range(late.cuts):
             task.uncancel()
 
 
