@@ -41,13 +41,13 @@ async def fill_expired(session: AsyncSession) -> None:
     what a foreign key has changed by ON UPDATE as it was.
     """
     known = ensure_state(session.sync_session)
-    if known.moved:
+    if vars(known).get("moved"):
         entities = [state.obj() for state in known.moved if state.persistent]
         known.moved.clear()
         await refresh_columns(session, entities)
         for entity in entities:
             _empty_references(entity)
-    if not known.expired:
+    if not vars(known).get("expired"):
         return
     groups: dict[tuple[Mapper[Any], tuple[str, ...]], ByKey] = {}
     for state in list(known.expired):

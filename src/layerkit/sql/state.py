@@ -1,6 +1,7 @@
 """What is known of one session, under the one key of its ``info`` that is ours."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakSet
 
@@ -49,7 +50,7 @@ class Unit(Protocol):
         """Hear that the session's transaction has ended."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class SessionState:
     """What verbs and listeners know of a session.
 
@@ -59,8 +60,6 @@ class SessionState:
         registries: Where the classes of its repositories are mapped.
         has_written: True once the running transaction has written, be it by a stranger.
         is_checked: True while a verb flushes what it has checked itself.
-        expired: The objects that may have lost values.
-        moved: The objects whose rows may have changed.
         changed: The columns that the running flush changes.
         holders: The objects of the open unit that hold collections.
         kept: What was loaded when the last rollback began.
@@ -71,12 +70,20 @@ class SessionState:
     registries: set[registry] = field(default_factory=set)
     has_written: bool = False
     is_checked: bool = False
-    expired: WeakSet[InstanceState[Any]] = field(default_factory=WeakSet)
-    moved: WeakSet[InstanceState[Any]] = field(default_factory=WeakSet)
     changed: set[ColumnElement[Any]] = field(default_factory=set)
     holders: dict[InstanceState[Any], Holder] = field(default_factory=dict)
     kept: Loaded = field(default_factory=list)
     committed: SessionTransaction | None = None
+
+    @cached_property  # a session that reads needs neither, and they are slow to make
+    def expired(self) -> WeakSet[InstanceState[Any]]:
+        """The objects that may have lost values."""
+        return WeakSet()
+
+    @cached_property
+    def moved(self) -> WeakSet[InstanceState[Any]]:
+        """The objects whose rows may have changed."""
+        return WeakSet()
 
     @property
     def unit(self) -> Unit | None:

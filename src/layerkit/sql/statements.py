@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Dialect, Engine, event
@@ -76,6 +77,7 @@ def statements(
         TooManyStatementsError: There were more; it lists them. An error from inside the
             block passes in its place.
     """
+    _listen()
     seen = Statements()
     _open.set((*_open.get(), seen))
     try:
@@ -86,6 +88,14 @@ def statements(
         _open.set(tuple(block for block in _open.get() if block.is_open))
     _check(seen.sql, max, "SQL statements were sent")
     _check(seen.sent, max_round_trips, "round trips were made")
+
+
+@cache
+def _listen() -> None:
+    """Listen to all engines, once; where nobody counts, each statement is spared it."""
+    event.listen(Engine, "before_cursor_execute", _note)
+    event.listen(Engine, "commit", _note_commit)
+    event.listen(Engine, "rollback", _note_rollback)
 
 
 def _check(found: Sequence[str], most: int | None, what: str) -> None:
@@ -116,7 +126,6 @@ def _is_idle(dialect: Dialect, connection: Any) -> bool:
     return driver is not None and driver.is_idle(connection)
 
 
-@event.listens_for(Engine, "before_cursor_execute")
 def _note(connection: Connection, _: object, statement: str, *_others: Any) -> None:
     if not _open.get():
         return
@@ -131,12 +140,10 @@ def _note(connection: Connection, _: object, statement: str, *_others: Any) -> N
             block.sql.append(text)
 
 
-@event.listens_for(Engine, "commit")
 def _note_commit(connection: Connection) -> None:
     _note_end(connection, "COMMIT")
 
 
-@event.listens_for(Engine, "rollback")
 def _note_rollback(connection: Connection) -> None:
     _note_end(connection, "ROLLBACK")
 

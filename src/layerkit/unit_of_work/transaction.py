@@ -10,7 +10,7 @@ import inspect
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Self, TypeAlias, TypeVar
 
@@ -452,7 +452,8 @@ class Transaction(ABC):
 
     async def _give_back(self) -> None:
         try:
-            async with within(self.commit_timeout_seconds):
+            seconds = self.commit_timeout_seconds
+            async with nullcontext() if self.ends_silently else within(seconds):
                 await self._release()
         except Exception:
             # The transaction has ended; the pool loses a connection, and nothing else.
