@@ -57,14 +57,16 @@ def pytest_collection_modifyitems(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure no coverage of a test that is marked so, nor of its fixtures."""
-    coverage = Coverage.current()
-    if coverage is None or item.get_closest_marker("unmeasured") is None:
-        return (yield)
-    coverage.stop()
+    stopped: list[Coverage] = []  # a worker has two: its own, and that of any process
+    if item.get_closest_marker("unmeasured") is not None:
+        while (coverage := Coverage.current()) is not None:
+            coverage.stop()
+            stopped.append(coverage)
     try:
         return (yield)
     finally:
-        coverage.start()
+        for coverage in reversed(stopped):
+            coverage.start()
 
 
 def pytest_report_header() -> str:
