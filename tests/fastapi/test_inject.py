@@ -1,6 +1,8 @@
 """Injection: one scope a request, closed before the answer is sent."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, Protocol, assert_type, get_args
 
@@ -617,3 +619,49 @@ async def test_a_request_outside_the_lifespan_is_refused(world: World) -> None:
 
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         assert (await client.post("/users")).status_code == 500
+
+
+async def test_a_request_goes_without_the_garbage_collector() -> None:
+    seen: list[weakref.ref[Any]] = []
+    app = FastAPI()
+    factory = ServiceFactory().given(Request).scoped(Asked)
+
+    @app.get("/")
+    async def show(asked: Inject[Asked]) -> None:
+        seen.extend((weakref.ref(asked), weakref.ref(asked.request)))
+
+    install(app, factory)
+    gc.disable()
+    try:
+        async with factory:
+            await app(http_scope(), receive_nothing, drop)
+
+        assert [gone() for gone in seen] == [None, None]
+    finally:
+        gc.enable()
+
+
+class Asked:
+    """Hold the request."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+def http_scope() -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "headers": [],
+        "state": {},
+    }
+
+
+async def receive_nothing() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def drop(_: Message) -> None:
+    """Send nowhere."""

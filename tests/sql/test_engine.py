@@ -365,3 +365,16 @@ async def test_a_unit_that_waits_too_long_to_begin_is_to_be_tried_again(
         async with opened.unit_of_work():
             assert await Repository[Author, int](opened, Author).count() == 0
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "added"),
+    [({}, 15, 0), ({"pool_size": 3}, 3, 10), ({"max_overflow": 2}, 5, 2)],
+)
+async def test_a_pool_keeps_what_it_opens_unless_it_is_given_a_size(
+    given: dict[str, Any], kept: int, added: int
+) -> None:
+    async with Database("postgresql://nobody@localhost/nothing", **given) as database:
+        pool: Any = database.engine.pool
+
+        assert (pool.size(), pool._max_overflow) == (kept, added)

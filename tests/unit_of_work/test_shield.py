@@ -1,6 +1,8 @@
 """Running what must not be torn in two."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -197,3 +199,21 @@ def test_work_without_a_loop_has_no_bound() -> None:
         work().send(None)
 
     assert done.value.value == 7
+
+
+async def test_what_ran_within_its_time_goes_without_the_garbage_collector() -> None:
+    async def bounded() -> None:
+        async with within(60):
+            await asyncio.sleep(0)
+
+    gc.disable()
+    try:
+        task = asyncio.create_task(bounded())
+        await task
+        gone = weakref.ref(task)
+        del task
+        await asyncio.sleep(0)
+
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -47,8 +47,7 @@ async def scope_of(
     cancelling: CancelScope | None = state.get(CANCEL_KEY)
 
     async def leave(*raised: Any) -> None:
-        if state[_SCOPE] is opened:  # it holds the request, which would hold it in turn
-            state[_SCOPE] = None
+        state[_SCOPE] = None  # it holds the request, which would hold it in turn
         if cancelling is None:  # there is nothing to clean up
             await scope.__aexit__(*raised)
             return
@@ -58,7 +57,7 @@ async def scope_of(
         finally:
             cancelling.shield = False
 
-    opened = state[_SCOPE] = response, await scope.__aenter__()
+    state[_SCOPE] = response, await scope.__aenter__()
     # A generator dependency would come to the same, at three times the cost.
     state[_EXITS].push_async_exit(leave)
     return scope
