@@ -151,3 +151,23 @@ async def test_what_one_of_many_new_entities_holds_besides_its_fields_is_refused
         )
 
     assert caught.value.fields == ("colour",)
+
+
+async def test_a_null_among_many_new_entities_in_memory_is_refused() -> None:
+    missing: Any = None
+
+    with pytest.raises(ValidationError) as caught:
+        await Repository[Note, str](MemoryDatabase(), Note).create_many(
+            [Note("a", "a"), Note("b", missing)]
+        )
+
+    assert caught.value.fields == ("text",)
+
+
+async def test_a_name_that_only_one_of_many_new_rows_has_is_looked_at(
+    items: Repository[Item, int],
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        await items.create_many([{"code": "a"}, {"code": "b", "colour": "red"}])
+
+    assert caught.value.fields == ("colour",)
