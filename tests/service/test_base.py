@@ -857,38 +857,70 @@ class TwoWrites(Repository[User, int]):
         return await super().create(data)
 
 
-class Watched(Repository[User, int]):
+class Watched(Database):
     """Count the units that are asked for."""
 
     opened = 0
 
     @override
-    def unit_of_work(self, **options: Any) -> UnitOfWork:
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork:
         self.opened += 1
-        return super().unit_of_work(**options)
+        return super().unit_of_work(events=events, read_only=read_only)
 
 
-class Hooked(Lone):
+class HookedAuthors(BaseService[Author, int]):
     """Have a hook for changes alone."""
 
     @override
-    async def _post_update_actions(self, entity: User) -> None:
+    async def _post_update_actions(self, entity: Author) -> None:
         """Do nothing, in a unit."""
 
 
+class OwnUnits(Repository[Author, int]):
+    """Have units of its own."""
+
+    @override
+    def unit_of_work(
+        self, *, events: EventSink | None = None, read_only: bool = False
+    ) -> UnitOfWork:
+        return super().unit_of_work(events=events, read_only=read_only)
+
+
 async def test_only_a_verb_with_hooks_needs_a_unit_around_it() -> None:
-    users = Watched(MemoryDatabase(), User)
-    service = Hooked(users)
+    async with Watched("sqlite://") as home:
+        await make_tables(home.engine)
+        service = HookedAuthors(Repository(home, Author))
 
-    user = await service.create_entity({"name": "ann"})
-    assert user.id is not None
-    assert users.opened == 0
+        author = await service.create_entity({"name": "ann"})
+        assert home.opened == 0
 
-    await service.update_entity(user.id, {"name": "bob"})
-    assert users.opened == 1
+        await service.update_entity(author.id, {"name": "bob"})
+        assert home.opened == 1
 
-    await service.delete_entity(user.id)
-    assert users.opened == 1
+        await service.delete_entity(author.id)
+        assert home.opened == 1 + 1  # for what refers to it
+
+
+async def test_a_repository_with_units_or_a_verb_of_its_own_gets_a_unit() -> None:
+    async with Watched("sqlite://") as home:
+        await make_tables(home.engine)
+        own, changed = OwnUnits(home, Author), Repository[Author, int](home, Author)
+        create: Any = changed.create
+
+        async def twice(data: Any) -> Author:
+            await create(data)
+            raise LookupError
+
+        vars(changed)["create"] = twice
+
+        await BaseService(own).create_entity({"name": "ann"})
+        assert home.opened == 1
+        with pytest.raises(LookupError):
+            await BaseService(changed).create_entity({"name": "bob"})
+
+        assert await own.count() == 1
 
 
 async def test_a_repositorys_own_verb_of_two_writes_is_one_unit_of_the_service() -> (

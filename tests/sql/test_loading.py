@@ -15,6 +15,7 @@ from sqlalchemy.orm import (
     Session,
     WriteOnlyCollection,
     WriteOnlyMapped,
+    configure_mappers,
     deferred,
     joinedload,
     mapped_column,
@@ -504,3 +505,31 @@ async def test_a_key_that_is_held_and_stored_again_brings_its_relations(
         assert stored is held
         assert stored.owner is not None
         assert stored.doors == []
+
+
+async def test_a_backref_that_comes_after_the_first_read_is_explained_too() -> None:
+    class Late(DeclarativeBase):
+        """Hold two tables."""
+
+    class Parent(Late):
+        __tablename__ = "late_parents"
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    async with Database("sqlite://") as database:
+        await database.create_all(Late.metadata)
+        parents = SQLRepository[Parent, int](database, Parent)
+        await parents.create(Parent(id=1))
+        await parents.get_all()
+
+        class Child(Late):
+            __tablename__ = "late_children"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            parent_id: Mapped[int] = mapped_column(ForeignKey("late_parents.id"))
+            parent = relationship(Parent, backref="children")
+
+        configure_mappers()
+        found: Any = (await parents.get_all())[0]
+
+        with pytest.raises(UsageError, match="children was not loaded"):
+            found.children  # noqa: B018 - the reading is refused
+        assert Child.__tablename__ == "late_children"

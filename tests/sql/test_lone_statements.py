@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     event,
     func,
+    insert,
     select,
 )
 from sqlalchemy.orm import (
@@ -358,3 +359,19 @@ async def test_who_comes_to_listen_between_two_verbs_is_heard(file: Database) ->
     await plain.create({"name": "third"})
 
     assert began == ["IMMEDIATE"]
+
+
+async def test_a_connection_that_was_used_alone_may_begin_and_end_after_it(
+    file: Database,
+) -> None:
+    async with file.engine.connect() as connection:
+        await connection.execution_options(layerkit_begin="NOT")
+        await connection.execute(select(Plain))
+        await connection.rollback()
+        await connection.execution_options(layerkit_begin="IMMEDIATE")
+        await connection.execute(insert(Plain).values(name="kept"))
+        await connection.commit()
+        await connection.execute(insert(Plain).values(name="lost"))
+
+    found = await Repository[Plain, int](file, Plain).get_all()
+    assert [plain.name for plain in found] == ["kept"]

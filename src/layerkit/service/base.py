@@ -311,9 +311,10 @@ class BaseService(Generic[T, ID]):
 
         A verb outside of a unit is stored as a whole, too, and needs no block for that.
         """
-        is_free = self._is_free(verb) and self._events is None
+        is_free = self._is_free(verb) and self._is_own("unit_of_work")
         is_all = not any(map(self._overrides, ("unit_of_work", *hooks)))
-        return nullcontext() if is_free and is_all else self.unit_of_work()
+        is_plain = is_free and is_all and self._events is None
+        return nullcontext() if is_plain else self.unit_of_work()
 
     def _overrides(self, name: str) -> bool:
         """Tell whether a subclass, or the object itself, has a method of its own."""
@@ -323,9 +324,13 @@ class BaseService(Generic[T, ID]):
     def _is_free(self, verb: str) -> bool:
         """Tell whether *verb* of the repository is ours, and in no open unit."""
         home = getattr(self.repository, "home", None)
-        own = getattr(type(self.repository), verb, None)
-        is_own = own is getattr(Repository, verb)
-        return is_own and isinstance(home, Home) and home.transaction() is None
+        is_free = isinstance(home, Home) and home.transaction() is None
+        return is_free and self._is_own(verb)
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether neither the repository nor its class replaces a method."""
+        method = getattr(self.repository, name, None)
+        return getattr(method, "__func__", None) is getattr(Repository, name)
 
     def _event(self, what: str, entity: T) -> Event[dict[str, Any]]:
         return Event(

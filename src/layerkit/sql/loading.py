@@ -54,10 +54,10 @@ class Unloaded:
         return (self.loader or attribute.callable_)(state, passive)
 
 
-_late: WeakKeyDictionary[type, list[str]] = WeakKeyDictionary()
+_late: WeakKeyDictionary[type, tuple[int, Sequence[str]]] = WeakKeyDictionary()
 
 
-def _loaded_late(mapper: Mapper[Any]) -> list[str]:
+def _loaded_late(mapper: Mapper[Any]) -> Sequence[str]:
     """Return the attributes of a class that a read may leave out."""
     deferred = [c.key for c in mapper.column_attrs if c.deferred]
     return [*(r.key for r in mapper.relationships), *deferred]
@@ -66,9 +66,10 @@ def _loaded_late(mapper: Mapper[Any]) -> list[str]:
 def explain_unloaded(states: Iterable[InstanceState[Any]]) -> None:
     """Let objects without a session say what to do for what they have not loaded."""
     for state in states:
-        late = _late.get(state.class_)
-        if late is None:
-            late = _late[state.class_] = _loaded_late(state.mapper)
+        number, late = _late.get(state.class_, (0, ()))
+        if number != len(state.mapper.attrs):  # a backref may come later
+            number, late = len(state.mapper.attrs), _loaded_late(state.mapper)
+            _late[state.class_] = number, late
         given = state.__dict__.get("callables")
         if not (late or given):
             continue

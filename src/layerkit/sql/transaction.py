@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import Session, registry
 from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy.pool import QueuePool
 from typing_extensions import override
 
 from layerkit.core.errors import AppException, UnitOfWorkError
@@ -245,7 +246,10 @@ class SQLTransaction(Transaction):
 class SingleRead(SQLTransaction):
     """Send one reading statement, on a connection that begins no transaction."""
 
-    ends_silently = True
+    @override
+    def ends_silently(self) -> bool:
+        pool = getattr(self.session.sync_session.bind, "pool", None)
+        return isinstance(pool, QueuePool) and pool.overflow() <= 0  # it closes nothing
 
     @override
     async def _end_alone(self, error: BaseException | None) -> None:

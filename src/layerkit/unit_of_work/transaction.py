@@ -94,14 +94,12 @@ class Transaction(ABC):
         needs_loop: True where what stores is reached by an asynchronous driver, whose
             connections belong to the loop that opened them.
         is_alone: True where one verb is all of it, and nothing else joins.
-        ends_silently: True where its end sends nothing that could be cut off.
         commit_timeout_seconds: How long each step of its end waits for the server.
         may_be_stored: True once the commit has been sent to the server.
     """
 
     needs_loop: bool = False
     is_alone: bool = False
-    ends_silently: bool = False
     commit_timeout_seconds: float = COMMIT_TIMEOUT_SECONDS
 
     def __init__(self, home: object, *, read_only: bool = False) -> None:
@@ -370,8 +368,12 @@ class Transaction(ABC):
             await shielded(self._end_alone(error))
             raise
         end = self._end_alone(None)
-        await (end if self.ends_silently else shielded(end))
+        await (end if self.ends_silently() else shielded(end))
         return result
+
+    def ends_silently(self) -> bool:
+        """Tell whether its end sends nothing that could be cut off."""
+        return False
 
     async def _end_alone(self, error: BaseException | None) -> None:
         """End the transaction of one verb, which *error* has left, if any."""
@@ -453,7 +455,7 @@ class Transaction(ABC):
     async def _give_back(self) -> None:
         try:
             seconds = self.commit_timeout_seconds
-            async with nullcontext() if self.ends_silently else within(seconds):
+            async with nullcontext() if self.ends_silently() else within(seconds):
                 await self._release()
         except Exception:
             # The transaction has ended; the pool loses a connection, and nothing else.

@@ -134,6 +134,7 @@ def _begin(connection: sa.Connection) -> None:
     if mode == "NOT":
         _alone.add(driver)
         return
+    _alone.discard(driver)
     begin, base = f"BEGIN {mode}", connection.dialect.loaded_dbapi.Error
     try:
         await_only(driver.execute(begin))
