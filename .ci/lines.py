@@ -51,7 +51,7 @@ BUDGETS: Mapping[str, Budget] = {
     "service": Budget(aim=200, most=240),
     "settings": Budget(aim=370, most=440),
     "smtp": Budget(aim=10, most=10),
-    "sql": Budget(aim=2900, most=5050),
+    "sql": Budget(aim=2900, most=5060),
     "sync": Budget(aim=60, most=60),
     "testing": Budget(aim=200, most=200),
     "unit_of_work": Budget(aim=430, most=620),
