@@ -64,7 +64,7 @@ def aggregating(
         return Aggregating(**{n: tuple(v) for n, v in query.items()})
 
     parameters = [
-        parameter(figure, Annotated[list[Literal[tuple(sorted(names))]], Query()], [])  # type: ignore[misc] # made at run time
+        parameter(figure, Annotated[list[Literal[tuple(sorted(names))]], Query()], [])  # type: ignore[misc] # mypy reads no Literal that is made at run time
         for figure, given in allowed.items()
         if (names := set(given))
     ]

@@ -251,7 +251,7 @@ def _search(
     # What is stored is searched: a type of the user's own knows no pieces of values.
     column = sa.type_coerce(compared.as_text, sa.String)
     if not text:  # every text has an empty one; a null is unknown
-        result: sa.ColumnElement[bool] = column == column  # noqa: PLR0124 - in SQL that tells them apart
+        result: sa.ColumnElement[bool] = column == column  # noqa: PLR0124 - in SQL, unknown of a null
         return result
     return compared.server.search(
         column, operator.removeprefix("i"), text, operator.startswith("i")

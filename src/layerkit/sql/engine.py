@@ -28,8 +28,8 @@ from layerkit.sql.statements import note_end, note_round_trips
 _POOL: Final = {"pool_size": 15, "max_overflow": 0}
 """As many connections as SQLAlchemy's default lets there be under load, all kept open.
 
-It closes what is beyond five when it comes back, and opens the next one anew, which
-takes as long as ten short transactions.
+It closes what is beyond five when it comes back, and soon opens another, which takes
+as long as twenty short transactions.
 """
 
 _USED: Final = "layerkit.used"  # when a connection went back to the pool

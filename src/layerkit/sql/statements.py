@@ -116,7 +116,7 @@ def note_round_trips(dialect: Dialect, *sent: str) -> None:
 
 def note_end(dialect: Dialect, connection: Any, sent: str) -> None:
     """Count a COMMIT or ROLLBACK, unless the driver's *connection* leaves it out."""
-    if not _is_idle(dialect, connection):
+    if _open.get() and not _is_idle(dialect, connection):
         note_round_trips(dialect, sent)
 
 
@@ -149,5 +149,5 @@ def _note_rollback(connection: Connection) -> None:
 
 
 def _note_end(connection: Connection, sent: str) -> None:
-    if _open.get() and not (connection.closed or connection.invalidated):
+    if not (connection.closed or connection.invalidated):
         note_end(connection.dialect, connection.connection.driver_connection, sent)

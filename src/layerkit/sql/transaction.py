@@ -247,7 +247,7 @@ class SingleRead(SQLTransaction):
     """Send one reading statement, on a connection that begins no transaction."""
 
     @override
-    def ends_silently(self) -> bool:
+    def _ends_silently(self) -> bool:
         pool = getattr(self.session.sync_session.bind, "pool", None)
         return isinstance(pool, QueuePool) and pool.overflow() <= 0  # it closes nothing
 

@@ -368,10 +368,10 @@ class Transaction(ABC):
             await shielded(self._end_alone(error))
             raise
         end = self._end_alone(None)
-        await (end if self.ends_silently() else shielded(end))
+        await (end if self._ends_silently() else shielded(end))
         return result
 
-    def ends_silently(self) -> bool:
+    def _ends_silently(self) -> bool:
         """Tell whether its end sends nothing that could be cut off."""
         return False
 
@@ -455,7 +455,7 @@ class Transaction(ABC):
     async def _give_back(self) -> None:
         try:
             seconds = self.commit_timeout_seconds
-            async with nullcontext() if self.ends_silently() else within(seconds):
+            async with nullcontext() if self._ends_silently() else within(seconds):
                 await self._release()
         except Exception:
             # The transaction has ended; the pool loses a connection, and nothing else.

@@ -9,7 +9,7 @@ from enum import Enum
 from functools import cached_property, partial
 from math import isfinite
 from types import NoneType
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from layerkit.repository.entities.limits import Limits
@@ -82,30 +82,26 @@ class FieldInfo:
     @cached_property
     def as_is(self) -> Callable[[object], bool]:
         """Tells, at once, that a value is stored as it is; False tells nothing."""
-        kind, limits = self.kind, self.limits
-        if limits.json:
-            return lambda _: False
-        if kind is str and not limits.uuid and limits.choices is None:
-            most = sys.maxsize if limits.length is None else limits.length
-            return partial(_is_short, most)
-        if kind is int and limits.least is not None and limits.greatest is not None:
-            return partial(_is_between, limits.least, limits.greatest)
-        if kind in _UNLIMITED:
-            return partial(_is_of, kind)
-        return lambda value: value is None
+        return self._looks.at_one
 
     @cached_property
     def all_as_is(self) -> Callable[[Collection[Any]], bool]:
         """Tells of many values, at once, what ``as_is`` does of one."""
+        return self._looks.at_many
+
+    @cached_property
+    def _looks(self) -> "_Looks":
         kind, limits = self.kind, self.limits
         if limits.json:
-            return lambda _: False
+            return _Looks(lambda _: False, lambda _: False)
         if kind is str and not limits.uuid and limits.choices is None:
             most = sys.maxsize if limits.length is None else limits.length
-            return partial(_are_short, most)
+            return _Looks(partial(_is_short, most), partial(_are_short, most))
         if kind is int and limits.least is not None and limits.greatest is not None:
-            return partial(_are_between, limits.least, limits.greatest)
-        return partial(_are_of, kind if kind in _UNLIMITED else NoneType)
+            ends = limits.least, limits.greatest
+            return _Looks(partial(_is_between, *ends), partial(_are_between, *ends))
+        held = kind if kind in _UNLIMITED else NoneType
+        return _Looks(partial(_is_of, held), partial(_are_of, held))
 
     @property
     def is_ordered(self) -> bool:
@@ -234,6 +230,13 @@ def is_same(old: object, new: object) -> bool:
     if old is new or old == new:
         return True
     return old != old and new != new  # noqa: PLR0124 - what NaN alone is
+
+
+class _Looks(NamedTuple):
+    """How one value of a field, and how many, are seen to be stored as they are."""
+
+    at_one: Callable[[object], bool]
+    at_many: Callable[[Collection[Any]], bool]
 
 
 def _is_short(most: int, value: Any) -> bool:

@@ -237,7 +237,7 @@ class OverlayTransaction(Transaction):
 
     def refuse(
         self,
-        adapter: Adapter,  # noqa: ARG002 - for subclasses
+        adapter: Adapter,  # noqa: ARG002 - what a subclass may go by
         rule: UniqueRule,
     ) -> NoReturn:
         """Mark the unit rollback-only, as a server does, and raise what is taken.

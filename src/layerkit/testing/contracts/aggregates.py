@@ -106,7 +106,7 @@ class AggregatesContract(BaseContract):
 
     async def test_an_aggregate_is_what_entities_add_up_to(self, sales: Any) -> None:
         for seed in range(self.examples):
-            random = Random(seed)  # noqa: S311 - no secret
+            random = Random(seed)  # noqa: S311 - rows of a test, no secret
             rows = [_sale(random) for _ in range(seed % 13)]
             await sales.delete_where(ALL)
             await self.sell(sales, *rows)
